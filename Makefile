@@ -1,0 +1,72 @@
+# What to type. tox.ini has the same commands, with an environment each.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# What decides which packages are installed. The code itself is installed in place.
+WE_ARE := setup.cfg setup.py pyproject.toml
+DIGITS := $(wildcard examples/digits/setup.cfg examples/digits/setup.py \
+    examples/digits/pyproject.toml)
+
+# pip, twice at once in one environment, breaks it
+.NOTPARALLEL:
+
+.PHONY: help run test lint format doc sample screenshot clean
+
+help:
+	@echo "make run         serve examples/digits on http://127.0.0.1:5000/"
+	@echo "make test        all tests; make test ARGS=\"-k upload\" for some"
+	@echo "make lint        formatting, rules, types, who imports whom"
+	@echo "make format      mend what ruff can mend"
+	@echo "make doc         the documentation, in doc/_build/html"
+	@echo "make sample      write etc/deepaas.conf.sample anew"
+	@echo "make screenshot  take the pictures in doc/images anew"
+	@echo "make clean       remove what these have made"
+
+run: $(VENV)/.run
+	@exec $(BIN)/deepaas-run --listen-ip 127.0.0.1 --listen-port 5000 $(ARGS)
+
+test: $(VENV)/.run $(VENV)/.test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.test $(VENV)/.lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.lint
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+doc: $(VENV)/.doc
+	$(BIN)/sphinx-build -W --keep-going -q -b html doc doc/_build/html
+	@echo "doc/_build/html/index.html"
+
+sample: $(VENV)/.run
+	$(BIN)/oslo-config-generator --config-file etc/deepaas-config-generator.conf
+
+screenshot: $(VENV)/.run $(VENV)/.test
+	PYTHONPATH=. $(BIN)/python doc/screenshot.py
+
+clean:
+	rm -rf $(VENV) doc/_build build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+
+# --clear: a half-made environment is made again
+$(VENV)/.made:
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.made $(WE_ARE) $(DIGITS)
+	$(PIP) -e . -e ./examples/digits
+	@touch $@
+
+$(VENV)/.%: $(VENV)/.made $(WE_ARE)
+	$(PIP) -e ".[$(EXTRAS)]"
+	@touch $@
+
+$(VENV)/.test: EXTRAS := compat,test
+$(VENV)/.lint: EXTRAS := lint
+$(VENV)/.doc: EXTRAS := doc

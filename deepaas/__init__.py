@@ -1,0 +1,1 @@
+"""deepaas: a REST API in front of a machine learning model."""

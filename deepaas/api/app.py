@@ -1,0 +1,124 @@
+"""create_app(): puts the parts together; the order of start and stop is here."""
+
+import logging
+import re
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+from aiohttp import web
+
+from deepaas.api.openapi import Documentation
+from deepaas.api.operations import Operations
+from deepaas.api.v2 import V2, ServedModel
+from deepaas.config import Settings
+from deepaas.encoding import encode_json
+from deepaas.errors import DeepaasError, ModelRaised, NotFound
+from deepaas.executors import Executor
+from deepaas.model.adapter import ModelAdapter
+from deepaas.model.loading import ModelRef
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+REQUEST_ID = "X-Request-ID"
+
+SANE_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
+"""A caller's request id that may go into headers and logs."""
+
+
+def create_app(
+    settings: Settings, executors: Mapping[ModelRef, Executor]
+) -> web.Application:
+    """Make the application that serves these models.
+
+    Loads each model, and raises StartError for one that cannot be served. The
+    executors are started with the application, and closed with it.
+    """
+    models = {
+        ref.name: ServedModel(ModelAdapter(ref), executor)
+        for ref, executor in executors.items()
+    }
+    app = web.Application(
+        middlewares=[answer_errors], client_max_size=settings.client_max_size
+    )
+    app.on_response_prepare.append(_add_request_id)
+    app.cleanup_ctx.append(_lifetime(list(executors.values())))
+    base = settings.base_path
+    by_name = {name: model.executor for name, model in models.items()}
+    app.add_routes(V2(models, settings).routes())
+    app.add_routes(Operations(by_name, base=base).routes())
+    if settings.doc_endpoint:
+        documentation = Documentation(
+            [model.adapter for model in models.values()], settings
+        )
+        app.add_routes(documentation.routes())
+    else:
+        for path in ("/swagger.json", "/api", "/api/", "/ui", "/ui/"):
+            app.router.add_get(base + path, _no_documentation)
+    return app
+
+
+def _lifetime(
+    executors: list[Executor],
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        for executor in executors:
+            executor.launch()
+        try:
+            for executor in executors:
+                await executor.start()
+            yield
+        finally:
+            for executor in executors:
+                await executor.close(grace=0)
+
+    return context
+
+
+async def _no_documentation(request: web.Request) -> web.Response:
+    raise NotFound("The documentation is turned off (--nodoc-endpoint).")
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give every request its id, and every error its JSON."""
+    given = request.headers.get(REQUEST_ID, "")
+    request_id = given if SANE_ID.fullmatch(given) else uuid.uuid4().hex
+    request[REQUEST_ID] = request_id
+    try:
+        return await handler(request)
+    except DeepaasError as error:
+        if isinstance(error, ModelRaised) and error.status >= 500:
+            logger.error("%s: %s\n%s", request_id, error, error.traceback)
+        return _failure(error.status, error.body(), error.headers)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        return _failure(error.status, {"message": _explain(error, request)}, allow)
+    except Exception:
+        logger.exception("%s: %s %s failed", request_id, request.method, request.path)
+        return _failure(500, {"message": "The server failed; see its log."}, {})
+
+
+async def _add_request_id(request: web.Request, response: web.StreamResponse) -> None:
+    if REQUEST_ID in request:
+        response.headers[REQUEST_ID] = request[REQUEST_ID]
+
+
+def _explain(error: web.HTTPException, request: web.Request) -> str:
+    if error.status == 404:
+        return f"There is nothing at {request.path}; see /api."
+    if error.status == 405:
+        return f"{request.path} does not take {request.method}."
+    return error.reason
+
+
+def _failure(status: int, body: object, headers: Mapping[str, str]) -> web.Response:
+    return web.Response(
+        status=status,
+        body=encode_json(body),
+        headers=headers,
+        content_type="application/json",
+    )

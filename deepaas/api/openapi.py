@@ -1,0 +1,376 @@
+"""The OpenAPI document and the Swagger page; the only importer of aiohttp_apispec."""
+
+import decimal
+import html
+import itertools
+import json
+import logging
+import math
+import string
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import aiohttp_apispec
+import marshmallow
+from aiohttp import web
+from aiohttp_apispec.aiohttp_apispec import AiohttpApiSpec
+
+from deepaas.api import schemas
+from deepaas.arguments import Argument, Arguments
+from deepaas.config import Settings
+from deepaas.encoding import encode_json
+from deepaas.model.adapter import ModelAdapter
+
+logger = logging.getLogger(__name__)
+
+STATIC = Path(aiohttp_apispec.__file__).parent / "static"
+"""The files of Swagger UI, which aiohttp_apispec brings along."""
+
+JSON = "application/json"
+
+PLACES = {
+    "query": "query",
+    "querystring": "query",
+    "form": "formData",
+    "files": "formData",
+    "json": "body",
+    "headers": "header",
+}
+"""Where Swagger says that an argument is, by the author's location."""
+
+PARAMETER_KEYS = frozenset(
+    [
+        "description",
+        "type",
+        "format",
+        "items",
+        "collectionFormat",
+        "default",
+        "maximum",
+        "exclusiveMaximum",
+        "minimum",
+        "exclusiveMinimum",
+        "maxLength",
+        "minLength",
+        "pattern",
+        "maxItems",
+        "minItems",
+        "uniqueItems",
+        "enum",
+        "multipleOf",
+    ]
+)
+"""What Swagger 2.0 allows in a parameter that is not the body."""
+
+SIMPLE_TYPES = ("string", "number", "integer", "boolean", "array")
+
+PAGE = string.Template("""\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>$title</title>
+<link rel="stylesheet" href="$static/swagger-ui.css">
+<link rel="icon" type="image/png" href="$static/favicon-32x32.png">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="$static/swagger-ui-bundle.js"></script>
+<script>
+SwaggerUIBundle({
+  url: "$document",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  validatorUrl: null,
+  presets: [SwaggerUIBundle.presets.apis],
+});
+</script>
+</body>
+</html>
+""")
+
+
+class Documentation:
+    """The document, made once, and the page that shows it."""
+
+    def __init__(self, models: list[ModelAdapter], settings: Settings) -> None:
+        self._base = base = settings.base_path
+        self._body = encode_json(_Document(settings).build(models))
+        self._page = PAGE.substitute(
+            title="deepaas",
+            static=html.escape(f"{base}/api/static"),
+            document=html.escape(f"{base}/swagger.json"),
+        )
+
+    def routes(self) -> list[web.AbstractRouteDef]:
+        return [
+            web.get(f"{self._base}/swagger.json", self.document),
+            web.static(f"{self._base}/api/static", STATIC),
+            *(
+                web.get(f"{self._base}{path}{slash}", handler)
+                for path, handler in (("/api", self.page), ("/ui", self.redirect))
+                for slash in ("", "/")
+            ),
+        ]
+
+    async def document(self, request: web.Request) -> web.Response:
+        return web.Response(body=self._body, content_type=JSON)
+
+    async def page(self, request: web.Request) -> web.Response:
+        return web.Response(text=self._page, content_type="text/html")
+
+    async def redirect(self, request: web.Request) -> web.Response:
+        raise web.HTTPFound(f"{self._base}/api")
+
+
+class _Document:
+    """A Swagger 2.0 document in the making."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._names: set[str] = set()
+        self._spec = AiohttpApiSpec(
+            url=None,
+            schema_name_resolver=self._name_schema,
+            title="deepaas",
+            version=version("deepaas"),
+            info={"description": "Machine learning models behind a REST API."},
+        )
+        self._converter = self._spec.plugin.converter
+
+    def build(self, models: list[ModelAdapter]) -> dict[str, Any]:
+        # Models first: they have the first choice of the definitions' names.
+        responses = {
+            model.name: self._prediction(model)
+            for model in sorted(models, key=lambda model: model.response is None)
+        }
+        for model in models:
+            place = f"/v2/models/{model.name}/"
+            self._get(place, "models", f"Describe {model.name}", schemas.ModelMeta)
+            if self._settings.predict_endpoint and model.has_predict:
+                self._post_predict(model, f"{place}predict/", responses[model.name])
+        self._get("/", "versions", "List the versions of the API", schemas.Versions)
+        self._get("/v2/", "versions", "Describe this version", schemas.Version)
+        self._get("/v2/models/", "models", "List the models", schemas.ModelList)
+        for kind in ("live", "ready"):
+            summary = f"Tell whether the server is {kind}"
+            self._get(f"/v2/health/{kind}", "health", summary, schemas.Health)
+        document: dict[str, Any] = self._spec.swagger_dict()
+        for definition in document.get("definitions", {}).values():
+            _clean_schema(definition)
+        return document
+
+    # -- operations
+
+    def _get(
+        self, path: str, tag: str, summary: str, answer: type[marshmallow.Schema]
+    ) -> None:
+        schema = self._converter.resolve_nested_schema(answer)
+        self._add(
+            path,
+            "get",
+            {
+                "tags": [tag],
+                "summary": summary,
+                "produces": [JSON],
+                "responses": {"200": {"description": "OK", "schema": schema}},
+            },
+        )
+
+    def _post_predict(self, model: ModelAdapter, path: str, answer: Any) -> None:
+        parameters = self._parameters(model.predict_args)
+        negotiation = model.predict_args.negotiation
+        produces = [*negotiation.choices, "*/*"] if negotiation else [JSON]
+        if negotiation and negotiation.choices and JSON not in negotiation.choices:
+            answer = {"type": "file"}
+        failure = self._converter.resolve_nested_schema(schemas.Failure)
+        self._add(
+            path,
+            "post",
+            {
+                "tags": ["models"],
+                "summary": f"Make a prediction with {model.name}",
+                "operationId": f"predict-{model.name}",
+                "consumes": _consumes(parameters),
+                "produces": produces,
+                "parameters": parameters,
+                "responses": {
+                    "200": {"description": "The prediction", "schema": answer},
+                    "422": {
+                        "description": "Arguments that do not fit: messages by name",
+                        "schema": {"type": "object"},
+                    },
+                    "default": {"description": "An error", "schema": failure},
+                },
+            },
+        )
+
+    def _add(self, path: str, method: str, operation: dict[str, Any]) -> None:
+        self._spec.spec.path(
+            path=self._settings.base_path + path, operations={method: operation}
+        )
+
+    # -- arguments
+
+    def _parameters(self, arguments: Arguments) -> list[dict[str, Any]]:
+        places = {item.name: _place(item) for item in arguments.items}
+        if "formData" in places.values():  # a body is a form or JSON, never both
+            places = {n: "formData" if p == "body" else p for n, p in places.items()}
+        body: dict[str, Any] = {"type": "object", "properties": {}}
+        parameters = []
+        for item in arguments.items:
+            place = places[item.name]
+            if place == "body":
+                body["properties"][item.name] = _clean_schema(self._property(item))
+                if item.field.required:
+                    body.setdefault("required", []).append(item.name)
+            elif place is not None:
+                parameters.append(
+                    {
+                        "name": item.name,
+                        "in": place,
+                        "required": bool(item.field.required),
+                        **_simple(item, self._property(item), place),
+                    }
+                )
+        if body["properties"]:
+            parameters.append({"name": "body", "in": "body", "schema": body})
+        return parameters
+
+    def _property(self, item: Argument) -> dict[str, Any]:
+        try:
+            return dict(self._converter.field2property(item.field))
+        except Exception:  # whatever an author's own field or default raises
+            logger.warning("%r is documented as a string", item.name, exc_info=True)
+            return {"type": "string"}
+
+    # -- definitions
+
+    def _prediction(self, model: ModelAdapter) -> dict[str, Any]:
+        """Define the answer of a model's predict, and return a reference to it."""
+        schema: Any = model.response
+        if schema is None and self._settings.raw_predictions:
+            return {"description": "Whatever the model returns"}
+        if isinstance(schema, Mapping):
+            schema = marshmallow.Schema.from_dict(dict(schema))()
+            name = self._free_name("ModelPredictionResponse", model.name)
+            self._spec.spec.components.schema(name, schema=schema)
+        reference: dict[str, Any] = self._converter.resolve_nested_schema(
+            schema or schemas.Prediction
+        )
+        return reference
+
+    def _name_schema(self, schema: Any) -> str:
+        cls = schema if isinstance(schema, type) else type(schema)
+        if isinstance(schema, str):
+            cls = marshmallow.class_registry.get_class(schema)
+        return self._free_name(cls.__name__.removesuffix("Schema") or cls.__name__)
+
+    def _free_name(self, name: str, owner: str = "") -> str:
+        """Return a definition's name that no other one has."""
+        if name in self._names and owner:
+            name = f"{name}-{owner}"
+        numbered = (f"{name}{number}" for number in itertools.count(2))
+        free = next(
+            n for n in itertools.chain([name], numbered) if n not in self._names
+        )
+        self._names.add(free)
+        return free
+
+
+def _place(item: Argument) -> str | None:
+    """Return where Swagger says that an argument is; None for a cookie."""
+    location = item.field.metadata.get("location")
+    if location is not None:
+        return PLACES.get(location)
+    if item.is_file:
+        return "formData"
+    return "body" if item.structured else "query"
+
+
+def _consumes(parameters: list[dict[str, Any]]) -> list[str]:
+    places = {parameter["in"] for parameter in parameters}
+    if "body" in places:
+        return [JSON]
+    return ["multipart/form-data", "application/x-www-form-urlencoded"]
+
+
+def _simple(item: Argument, prop: dict[str, Any], place: str) -> dict[str, Any]:
+    """Describe an argument outside the body, within what Swagger 2.0 allows there."""
+    if item.is_file:
+        file = {"type": "file"}
+        if item.multiple:
+            # Swagger 2.0 has no list of files; its page shows this as one.
+            binary = {"type": "string", "format": "binary"}
+            file = {"type": "array", "items": binary, "collectionFormat": "multi"}  # type: ignore[dict-item]
+        return {**file, **_described(prop)}
+    prop = {key: value for key, value in prop.items() if key in PARAMETER_KEYS}
+    prop.update(_described(prop))
+    if prop.get("type") not in SIMPLE_TYPES:
+        prop["type"] = "string"
+        prop.pop("items", None)
+    if prop["type"] == "array":
+        items = prop.get("items", {})
+        kept = {k: v for k, v in items.items() if k in PARAMETER_KEYS - {"default"}}
+        if kept.get("type") not in SIMPLE_TYPES:
+            kept = {"type": "string"}
+        prop["items"] = kept
+        multi = item.multiple and place in ("query", "formData")
+        prop["collectionFormat"] = "multi" if multi else "csv"
+    if item.field.load_only and prop["type"] == "string":
+        prop.setdefault("format", "password")
+    return _clean_values(prop)
+
+
+def _described(prop: Mapping[str, Any]) -> dict[str, str]:
+    text = prop.get("description")
+    return {} if text is None else {"description": str(text)}
+
+
+def _clean_values(prop: dict[str, Any]) -> dict[str, Any]:
+    """Keep a default and limits only where they are values of the type."""
+    if "default" in prop:
+        default = _default(prop["default"], prop.get("type"))
+        prop.pop("default")
+        if default is not None:
+            prop["default"] = default
+    for key in ("minimum", "maximum"):
+        if key in prop and not (
+            prop.get("type") in ("number", "integer") and _is_finite(prop[key])
+        ):
+            del prop[key]
+        elif isinstance(prop.get(key), decimal.Decimal):
+            prop[key] = float(prop[key])
+    return prop
+
+
+def _default(value: Any, kind: str | None) -> Any:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if kind == "string" and not isinstance(value, str):
+        return json.dumps(json.loads(encode_json(value)))
+    if isinstance(value, decimal.Decimal):
+        return float(value) if value.is_finite() else None
+    return value
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float | decimal.Decimal) and math.isfinite(value)
+
+
+def _clean_schema(schema: Any) -> Any:
+    """Remove from a JSON schema what an author's metadata made invalid, in place."""
+    if not isinstance(schema, dict):
+        return schema
+    _clean_values(schema)
+    if not isinstance(schema.get("required", []), list):
+        del schema["required"]
+    if schema.get("type") == "file" or not isinstance(schema.get("type", ""), str):
+        del schema["type"]
+    for value in schema.get("properties", {}).values():
+        _clean_schema(value)
+    for key in ("items", "additionalProperties"):
+        _clean_schema(schema.get(key))
+    return schema

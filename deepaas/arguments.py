@@ -1,0 +1,497 @@
+"""The arguments of a call: from fields to keyword arguments, uploads included."""
+
+import asyncio
+import contextlib
+import errno
+import json
+import logging
+import os
+import re
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import marshmallow
+from aiohttp import web
+from marshmallow.fields import Field
+from multidict import MultiDict
+from multipart import (
+    MultipartError,
+    MultipartSegment,
+    ParserLimitReached,
+    PushMultipartParser,
+    parse_options_header,
+)
+from webargs.core import is_multiple
+
+from deepaas.errors import (
+    BadBody,
+    BodyTooLarge,
+    InvalidArguments,
+    NoSpace,
+    UnsupportedMediaType,
+)
+from deepaas.model.loading import is_field
+from deepaas.model.v2.wrapper import UploadedFile
+from deepaas.negotiation import Negotiation
+
+logger = logging.getLogger(__name__)
+
+LOCATIONS = {
+    "query": "query",
+    "querystring": "query",
+    "form": "form",
+    "files": "form",
+    "json": "json",
+    "headers": "headers",
+    "cookies": "cookies",
+}
+"""Where webargs lets an author say that a value is, and what we call it."""
+
+EVERYWHERE = ("query", "form", "json")
+"""Where a value may be whose author does not say, in this order."""
+
+MAX_PARTS = 1000
+"""Parts of a form, at the most."""
+
+MAX_TEXT = 16 * 1024 * 1024
+"""Bytes of all the text in a form, which is held in memory, at the most."""
+
+WRITE = 256 * 1024
+"""Bytes of an upload that are written at once, off the event loop."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a method, with what can be known of it at start."""
+
+    name: str
+    """The name that callers use."""
+    attribute: str
+    """The name that the model uses."""
+    field: Field
+    locations: tuple[str, ...]
+    multiple: bool
+    """It takes a list."""
+    is_file: bool
+    structured: bool
+    """It takes an object, which is JSON text where a location holds text only."""
+
+    @property
+    def in_body(self) -> bool:
+        return "form" in self.locations or "json" in self.locations
+
+
+class Arguments:
+    """The arguments of `predict` or `train`.
+
+    `definition` is what the author's `get_..._args` returned. Raises TypeError or
+    ValueError for what is no definition. The author's objects are never modified:
+    marshmallow copies the fields of a schema for each of its instances.
+    """
+
+    def __init__(self, definition: Any) -> None:
+        self.schema = _schema(definition)
+        fields = self.schema.load_fields
+        locations = {name: _locations(name, field) for name, field in fields.items()}
+        if any("form" in where for where in locations.values() if where != EVERYWHERE):
+            # A body is a form or JSON: beside a file, JSON values come in the form.
+            for name, where in locations.items():
+                if where == ("json",):
+                    locations[name] = ("json", "form")
+        self.negotiation = None
+        if "accept" in fields:
+            # Its header is negotiated; a plain value counts wherever it is.
+            self.negotiation = Negotiation(fields["accept"])
+            locations["accept"] = EVERYWHERE
+        self.items = [
+            _argument(name, field, locations[name]) for name, field in fields.items()
+        ]
+        self._by_name = {argument.name: argument for argument in self.items}
+        self._takes_body = any(argument.in_body for argument in self.items)
+
+    @contextlib.asynccontextmanager
+    async def parse(
+        self, request: web.Request, max_size: int
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Read the keyword arguments of a request; its files are gone at the end.
+
+        `max_size` is that of the body, in bytes; 0 for no limit. Raises BadBody,
+        BodyTooLarge, InvalidArguments, NotAcceptable, NoSpace, UnsupportedMediaType.
+        """
+        uploads = _Uploads()
+        try:
+            yield self.load(await self._collect(request, uploads, max_size))
+        finally:
+            await uploads.remove()
+
+    def load(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Validate values by the callers' names; return them by the model's.
+
+        Raises InvalidArguments.
+        """
+        try:
+            loaded = self.schema.load(values, unknown=marshmallow.EXCLUDE)
+        except marshmallow.ValidationError as error:
+            raise InvalidArguments(_by_argument(error)) from error
+        except Exception as error:  # from a field or a validator of the author's
+            self._blame(values, error)
+        if self.negotiation and "accept" in loaded:
+            loaded["accept"] = self.negotiation.settle(loaded["accept"])
+        return loaded  # type: ignore[no-any-return]
+
+    def _blame(self, values: Mapping[str, Any], error: Exception) -> NoReturn:
+        """Find the argument whose value its field cannot cope with."""
+        logger.warning("A field or validator failed: %r", error, exc_info=error)
+        messages = {}
+        for argument in self.items:
+            try:
+                argument.field.deserialize(
+                    values.get(argument.name, marshmallow.missing),
+                    argument.name,
+                    values,
+                )
+            except Exception as broken:
+                messages[argument.name] = [f"{type(broken).__name__}: {broken}"]
+        raise InvalidArguments(messages or {"_schema": [str(error)]}) from error
+
+    # -- where the values come from
+
+    async def _collect(
+        self, request: web.Request, uploads: "_Uploads", max_size: int
+    ) -> dict[str, Any]:
+        sources: dict[str, Any] = {
+            "query": request.query,
+            "form": {},
+            "json": {},
+            "headers": request.headers,
+        }
+        unread = False
+        if self._takes_body and request.can_read_body:
+            unread = not await self._read_body(request, sources, uploads, max_size)
+        values = {}
+        for argument in self.items:
+            value = _find(argument, sources, request)
+            if value is not marshmallow.missing:
+                values[argument.name] = value
+            elif unread and argument.in_body and argument.name != "accept":
+                raise UnsupportedMediaType(
+                    f"{argument.name!r} was not found, and a body of type "
+                    f"{request.content_type} cannot be read: send multipart/form-data, "
+                    "application/x-www-form-urlencoded or application/json."
+                )
+        if self.negotiation:
+            self._negotiate(request, values)
+        return values
+
+    async def _read_body(
+        self,
+        request: web.Request,
+        sources: dict[str, Any],
+        uploads: "_Uploads",
+        max_size: int,
+    ) -> bool:
+        """Read the body into `sources`; False if its type is none of ours."""
+        if max_size and (request.content_length or 0) > max_size:
+            raise _too_large(max_size)
+        kind = request.content_type
+        try:
+            if kind == "multipart/form-data":
+                sources["form"] = await self._read_multipart(request, uploads, max_size)
+            elif kind == "application/x-www-form-urlencoded":
+                sources["form"] = await request.post()
+            elif kind == "application/json" or kind.endswith("+json"):
+                sources["json"] = await _read_json(request)
+            else:
+                return False
+        except web.HTTPRequestEntityTooLarge as error:
+            raise _too_large(max_size) from error
+        except (web.RequestPayloadError, ConnectionError) as error:
+            raise BadBody("The body ended before its time.") from error
+        except (UnicodeDecodeError, LookupError) as error:
+            raise BadBody(f"The body cannot be decoded: {error}.") from error
+        return True
+
+    async def _read_multipart(
+        self, request: web.Request, uploads: "_Uploads", max_size: int
+    ) -> MultiDict[Any]:
+        _, options = parse_options_header(request.headers["Content-Type"])
+        form = _Form(self._by_name, uploads)
+        size = 0
+        try:
+            with PushMultipartParser(
+                options.get("boundary", ""), max_segment_count=MAX_PARTS
+            ) as parser:
+                async for chunk in request.content.iter_any():
+                    size += len(chunk)
+                    if max_size and size > max_size:
+                        raise _too_large(max_size)
+                    for event in parser.parse(chunk):
+                        await form.feed(event)
+        except ParserLimitReached as error:
+            raise BodyTooLarge(f"The form is over its limits: {error}.") from error
+        except MultipartError as error:
+            raise BadBody(f"The form is broken: {error}.") from error
+        return form.values
+
+    def _negotiate(self, request: web.Request, values: dict[str, Any]) -> None:
+        assert self.negotiation is not None
+        if "accept" in values:
+            self.negotiation.check(values["accept"])
+            return
+        header = ",".join(request.headers.getall("Accept", ()))
+        if (choice := self.negotiation.choose(header)) is not None:
+            values["accept"] = choice
+
+
+def _by_argument(error: marshmallow.ValidationError) -> dict[str, Any]:
+    messages = error.messages
+    return messages if isinstance(messages, dict) else {"_schema": messages}
+
+
+def _schema(definition: Any) -> marshmallow.Schema:
+    if isinstance(definition, marshmallow.Schema):
+        return definition
+    if isinstance(definition, type) and issubclass(definition, marshmallow.Schema):
+        return definition()
+    if not isinstance(definition, Mapping):
+        raise TypeError(
+            "must return a dict of fields or a marshmallow Schema, "
+            f"not a {type(definition).__name__}"
+        )
+    for name, value in definition.items():
+        if not (isinstance(name, str) and is_field(value)):
+            raise TypeError(f"argument {name!r} is no marshmallow field: {value!r}")
+    fields = {
+        name: value() if isinstance(value, type) else value
+        for name, value in definition.items()
+    }
+    return marshmallow.Schema.from_dict(fields, name="Arguments")()
+
+
+def _locations(name: str, field: Field) -> tuple[str, ...]:
+    location = field.metadata.get("location")
+    if location is None:
+        return ("form",) if _takes_file(field) else EVERYWHERE
+    if location not in LOCATIONS:
+        raise ValueError(f"argument {name!r} has an unknown location: {location!r}")
+    return (LOCATIONS[location],)
+
+
+def _argument(attribute: str, field: Field, locations: tuple[str, ...]) -> Argument:
+    inner = field.inner if isinstance(field, marshmallow.fields.List) else field
+    return Argument(
+        name=field.data_key or attribute,
+        attribute=attribute,
+        field=field,
+        locations=locations,
+        multiple=is_multiple(field),
+        is_file=_takes_file(field),
+        structured=isinstance(
+            inner, marshmallow.fields.Nested | marshmallow.fields.Mapping
+        ),
+    )
+
+
+def _takes_file(field: Field) -> bool:
+    inner = getattr(field, "inner", field)
+    return "file" in (field.metadata.get("type"), inner.metadata.get("type"))
+
+
+# -- one value
+
+
+def _find(argument: Argument, sources: dict[str, Any], request: web.Request) -> Any:
+    for location in argument.locations:
+        source = request.cookies if location == "cookies" else sources[location]
+        if argument.name in source:
+            value = _take(argument, source)
+            if location != "json":
+                value = _check_text(argument, value)
+            return value
+    return marshmallow.missing
+
+
+def _take(argument: Argument, source: Any) -> Any:
+    """Take a value, in a list for an argument that takes one."""
+    if not argument.multiple:
+        return source[argument.name]
+    if hasattr(source, "getall"):
+        return source.getall(argument.name)
+    value = source[argument.name]
+    return value if value is None or isinstance(value, list) else [value]
+
+
+def _check_text(argument: Argument, value: Any) -> Any:
+    """Read JSON text where an object is expected, and refuse text for a file."""
+    values = value if argument.multiple else [value]
+    if argument.is_file and not all(isinstance(v, UploadedFile) for v in values):
+        raise InvalidArguments({argument.name: ["Not a file."]})
+    if argument.structured:
+        values = [_from_json(v) for v in values]
+        return values if argument.multiple else values[0]
+    return value
+
+
+def _from_json(text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return text  # its field says what is wrong with it
+
+
+async def _read_json(request: web.Request) -> dict[str, Any]:
+    body = await request.read()
+    if not body.strip():
+        return {}
+    try:
+        value = json.loads(body, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidArguments({"json": ["Invalid JSON body."]}, status=400) from error
+    if not isinstance(value, dict):
+        raise InvalidArguments({"json": ["Must be a JSON object."]})
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _too_large(max_size: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The body is larger than {max_size} bytes (client-max-size).")
+
+
+# -- forms and files
+
+
+class _Form:
+    """A form as it comes in, part after part."""
+
+    def __init__(self, known: Mapping[str, Argument], uploads: "_Uploads") -> None:
+        self.values: MultiDict[Any] = MultiDict()
+        self._known = known
+        self._uploads = uploads
+        self._part: MultipartSegment | None = None
+        self._file: _Upload | None = None
+        self._text = bytearray()
+        self._text_left = MAX_TEXT
+
+    async def feed(self, event: MultipartSegment | bytes | bytearray | None) -> None:
+        """Take the head of a part, some of its content, or its end (None)."""
+        if isinstance(event, MultipartSegment):
+            self._begin(event)
+        elif event is None:
+            await self._end()
+        elif self._file is not None:
+            await self._file.write(event)
+        elif self._part is not None:
+            self._text_left -= len(event)
+            if self._text_left < 0:
+                raise BodyTooLarge(f"The form has more than {MAX_TEXT} bytes of text.")
+            self._text += event
+
+    def _begin(self, part: MultipartSegment) -> None:
+        self._part = part if part.name in self._known else None
+        if self._part is None:
+            return
+        if _is_file_part(part):
+            argument = self._known[part.name]
+            if part.name in self.values and not argument.multiple:
+                raise InvalidArguments({part.name: ["Takes one file, not several."]})
+            self._file = self._uploads.open(part)
+
+    async def _end(self) -> None:
+        part, self._part = self._part, None
+        file, self._file = self._file, None
+        if file is not None:
+            await file.close()
+            # What a browser sends for an input in which no file was chosen.
+            if file.size or file.value.original_filename:
+                self.values.add(str(file.value.name), file.value)
+        elif part is not None:
+            text = self._text.decode(part.charset or "utf-8")
+            self._text.clear()
+            self.values.add(part.name, text)
+
+
+def _is_file_part(part: MultipartSegment) -> bool:
+    if part.filename is not None:
+        return True
+    return (part.content_type or "text/plain") != "text/plain"
+
+
+@dataclass
+class _Uploads:
+    """The files of one request."""
+
+    files: list["_Upload"] = field(default_factory=list)
+
+    def open(self, part: MultipartSegment) -> "_Upload":
+        with _disk_errors():
+            upload = _Upload(part)
+        self.files.append(upload)
+        return upload
+
+    async def remove(self) -> None:
+        """Delete the files, off the event loop where that takes time."""
+        if sum(file.size for file in self.files) > 64 * WRITE:
+            await asyncio.to_thread(self._remove)
+        else:
+            self._remove()
+
+    def _remove(self) -> None:
+        for file in self.files:
+            file.handle.close()
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(file.handle.name)
+
+
+class _Upload:
+    """A file on its way to the disk."""
+
+    def __init__(self, part: MultipartSegment) -> None:
+        original = re.split(r"[\\/]", part.filename or "")[-1]
+        # The end of the name is kept, since readers go by it: `.nii.gz`.
+        tail = re.sub(r"[^A-Za-z0-9._-]", "_", original)[-64:]
+        self.handle = tempfile.NamedTemporaryFile(  # noqa: SIM115 - see _Uploads
+            prefix="deepaas-", suffix=f"-{tail}", delete=False, buffering=0
+        )
+        self.value = UploadedFile(
+            name=part.name,
+            filename=self.handle.name,
+            content_type=part.content_type or "application/octet-stream",
+            original_filename=original or None,
+        )
+        self.size = 0
+        self._pending = bytearray()
+
+    async def write(self, data: bytes | bytearray) -> None:
+        self.size += len(data)
+        self._pending += data
+        if len(self._pending) >= WRITE:
+            pending, self._pending = self._pending, bytearray()
+            with _disk_errors():
+                await asyncio.to_thread(_write_all, self.handle, pending)
+
+    async def close(self) -> None:
+        with _disk_errors():
+            _write_all(self.handle, self._pending)
+            self.handle.close()
+        self._pending = bytearray()
+
+
+def _write_all(handle: Any, data: bytearray) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[handle.write(view) :]
+
+
+@contextlib.contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpace("There is no space on the server's disk.") from error
+        raise

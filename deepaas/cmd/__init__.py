@@ -1,0 +1,1 @@
+"""The commands. Only they read the command line and set up logging."""

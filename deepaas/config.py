@@ -1,0 +1,143 @@
+"""Every option with its help, and the settings that come of them."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from oslo_config import cfg
+
+_OPTIONS = [
+    cfg.HostAddressOpt(
+        "listen-ip",
+        default="127.0.0.1",
+        help="Address to listen on; 0.0.0.0 for all of this machine's.",
+    ),
+    cfg.PortOpt(
+        "listen-port", default=5000, help="Port to listen on; 0 for any free one."
+    ),
+    cfg.StrOpt(
+        "base-path",
+        default="",
+        help="Path under which all routes are, for example /x behind a proxy.",
+    ),
+    cfg.MultiStrOpt(
+        "model-name",
+        default=[],
+        metavar="NAME",
+        help="Serve only this installed model. May be repeated. The environment "
+        "variable DEEPAAS_V2_MODEL does the same, names separated by commas.",
+    ),
+    cfg.MultiStrOpt(
+        "model",
+        default=[],
+        metavar="NAME=TARGET",
+        help="Serve a model that has no entry point: package.module[:attribute], or "
+        "the path of a .py file. May be repeated.",
+    ),
+    cfg.IntOpt(
+        "workers",
+        short="p",
+        default=1,
+        min=1,
+        help="Worker processes of each model.",
+    ),
+    cfg.BoolOpt(
+        "warm",
+        default=True,
+        help="Warm the model in every worker before the first call.",
+    ),
+    cfg.IntOpt(
+        "client-max-size",
+        default=1024**3,
+        min=0,
+        metavar="BYTES",
+        help="Size of a request's body at the most, in bytes; 0 for no limit.",
+    ),
+    cfg.BoolOpt(
+        "raw-predictions",
+        default=False,
+        help="Send the prediction of a model without schema as the JSON value that it "
+        "is, not as a string.",
+    ),
+    cfg.BoolOpt(
+        "predict-endpoint", default=True, help="Offer the predict routes of the models."
+    ),
+    cfg.BoolOpt(
+        "train-endpoint", default=True, help="Offer the train routes of the models."
+    ),
+    cfg.BoolOpt(
+        "doc-endpoint", default=True, help="Offer /swagger.json, /api and /ui."
+    ),
+    cfg.BoolOpt(
+        "openwhisk-detect",
+        default=False,
+        deprecated_for_removal=True,
+        deprecated_reason="OpenWhisk is not supported.",
+        help="Ignored.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options' values, as the rest of the server takes them."""
+
+    listen_ip: str = "127.0.0.1"
+    listen_port: int = 5000
+    base_path: str = ""
+    """Empty, or beginning with a slash and ending without one."""
+    model_names: Sequence[str] = ()
+    models: Sequence[str] = ()
+    workers: int = 1
+    warm: bool = True
+    client_max_size: int = 1024**3
+    """Bytes; 0 for no limit."""
+    raw_predictions: bool = False
+    predict_endpoint: bool = True
+    train_endpoint: bool = True
+    doc_endpoint: bool = True
+    openwhisk_detect: bool = False
+
+
+def new_config() -> cfg.ConfigOpts:
+    """Return a configuration of our own, with the options registered."""
+    conf = cfg.ConfigOpts()
+    conf.register_cli_opts(_OPTIONS)
+    return conf
+
+
+def read_settings(conf: cfg.ConfigOpts, argv: Sequence[str]) -> Settings:
+    """Read command line, configuration files and environment, in this order.
+
+    Raises cfg.Error for a configuration file that cannot be read or a bad value in
+    it; a bad command line is usage and exit 2.
+    """
+    conf(list(argv), project="deepaas", prog="deepaas-run", version=version("deepaas"))
+    from_environment = os.environ.get("DEEPAAS_V2_MODEL", "")
+    return Settings(
+        listen_ip=conf.listen_ip,
+        listen_port=conf.listen_port,
+        base_path=_base_path(conf.base_path),
+        model_names=conf.model_name
+        or [name.strip() for name in from_environment.split(",") if name.strip()],
+        models=conf.model,
+        workers=conf.workers,
+        warm=conf.warm,
+        client_max_size=conf.client_max_size,
+        raw_predictions=conf.raw_predictions,
+        predict_endpoint=conf.predict_endpoint,
+        train_endpoint=conf.train_endpoint,
+        doc_endpoint=conf.doc_endpoint,
+        openwhisk_detect=conf.openwhisk_detect,
+    )
+
+
+def _base_path(path: str) -> str:
+    path = path.strip("/")
+    return f"/{path}" if path else ""
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return the options for oslo-config-generator."""
+    return [("DEFAULT", _OPTIONS)]

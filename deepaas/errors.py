@@ -1,0 +1,103 @@
+"""Everything that can go wrong on purpose, each with its HTTP status."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class DeepaasError(Exception):
+    """An error with a message for the caller."""
+
+    status = 500
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.headers = dict(headers or {})
+        if status is not None:
+            self.status = status
+
+    def body(self) -> dict[str, Any]:
+        """Return what the caller reads, as JSON."""
+        return {"message": str(self)}
+
+
+class StartError(DeepaasError):
+    """The server cannot start; the message says what to do about it."""
+
+
+class InvalidArguments(DeepaasError):
+    """Arguments that do not fit: messages by argument."""
+
+    status = 422
+
+    def __init__(self, messages: Mapping[str, Any], *, status: int = 422) -> None:
+        super().__init__("Invalid arguments.", status=status)
+        self.messages = messages
+
+    def body(self) -> dict[str, Any]:
+        return dict(self.messages)
+
+
+class BadBody(DeepaasError):
+    """A request body that cannot be read."""
+
+    status = 400
+
+
+class BodyTooLarge(DeepaasError):
+    """A request body over `client-max-size`, or a form over its limits."""
+
+    status = 413
+
+
+class UnsupportedMediaType(DeepaasError):
+    """A request body of a type that holds no arguments."""
+
+    status = 415
+
+
+class NotAcceptable(DeepaasError):
+    """No media type that the model returns fits the Accept header."""
+
+    status = 406
+
+
+class NotFound(DeepaasError):
+    """No such model, job or route."""
+
+    status = 404
+
+
+class NoSpace(DeepaasError):
+    """The disk is full."""
+
+    status = 507
+
+
+class ModelRaised(DeepaasError):
+    """The model raised; the traceback is for the log only."""
+
+    def __init__(self, message: str, *, status: int = 500, traceback: str = "") -> None:
+        super().__init__(message, status=status)
+        self.traceback = traceback
+
+
+class WorkerDied(DeepaasError):
+    """The worker ended in the middle of the call."""
+
+
+class CallTimeout(DeepaasError):
+    """The call took too long and was ended."""
+
+    status = 504
+
+
+class Unavailable(DeepaasError):
+    """No worker can take the call: too many wait, or the server is stopping."""
+
+    status = 503

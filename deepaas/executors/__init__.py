@@ -1,0 +1,84 @@
+"""Executors: where a model computes. The server knows no more of it than this."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from deepaas.executors.messages import Reply
+from deepaas.model.loading import ModelRef
+
+__all__ = ["Executor", "Reply", "WorkerState", "WorkerStatus", "create_executor"]
+
+
+class WorkerState(enum.Enum):
+    """What a worker is doing."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """A worker as readiness and metrics show it."""
+
+    state: WorkerState
+    pid: int
+    calls: int
+    """Calls that it has ended."""
+    cause: str | None = None
+    """Why the last worker in this place ended, while this one is not ready."""
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether it is warm."""
+        return self.state in (WorkerState.IDLE, WorkerState.BUSY)
+
+
+class Executor(Protocol):
+    """Runs the calls of one model, each in a worker, in the order of their coming."""
+
+    def launch(self) -> None:
+        """Begin to start the workers, without waiting for them. `start` does it too."""
+
+    async def start(self) -> None:
+        """Wait until every worker has loaded and warmed its model.
+
+        Raises StartError with the cause when one cannot.
+        """
+
+    async def call(
+        self,
+        method: str,
+        kwargs: Mapping[str, Any],
+        *,
+        media_type: str | None = None,
+        timeout: float | None = None,
+        finish: bool = False,
+    ) -> Reply:
+        """Call a method of the model; `timeout` is in seconds of its running.
+
+        Cancelling drops a call that waits. One that runs loses its worker; with
+        `finish` the model may finish first, and the cancellation takes effect then.
+        Raises ModelRaised, WorkerDied, CallTimeout or Unavailable.
+        """
+
+    def workers(self) -> list[WorkerStatus]:
+        """Describe the workers as they are now."""
+
+    async def close(self, grace: float) -> None:
+        """End: no new calls, those that run have `grace` seconds, no process stays."""
+
+
+def create_executor(
+    ref: ModelRef, *, workers: int = 1, warm: bool = True, raw_predictions: bool = False
+) -> Executor:
+    """Make the executor of a model, with `workers` processes on this machine."""
+    # A worker imports this package too, and has no use for the parent's side.
+    from deepaas.executors.local import LocalExecutor
+
+    return LocalExecutor(
+        ref, workers=workers, warm=warm, raw_predictions=raw_predictions
+    )

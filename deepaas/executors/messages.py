@@ -1,0 +1,81 @@
+"""Everything that the server and a worker may say to each other, and the frames.
+
+A frame is a header (sizes of what follows, in bytes), a pickled message, and, for a
+reply, its body as it is: large answers are never copied by the pickler. What comes
+from a worker holds only strings and numbers, so that unpickling it cannot fail.
+"""
+
+import pickle
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deepaas.model.loading import ModelRef
+
+HEADER = struct.Struct("!QQ")
+
+
+@dataclass(frozen=True)
+class Start:
+    """To a worker, first of all: load this model."""
+
+    ref: ModelRef
+    argv: list[str]
+    """The server's command line: some models read it."""
+    warm: bool
+    raw_predictions: bool
+
+
+@dataclass(frozen=True)
+class Call:
+    """To a worker: call a method of the model. Answered by a Reply or a Raised."""
+
+    method: str
+    kwargs: Mapping[str, Any]
+    media_type: str | None = None
+    """What the caller accepts, as negotiated; None for the model's own choice."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """From a worker: the model is loaded and warm."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """From a worker: what the model returned, as the caller is to receive it.
+
+    Either `body` (bytes) or `path` (a file to send) is set.
+    """
+
+    media_type: str
+    body: bytes | memoryview | None = None
+    path: str | None = None
+    delete: bool = False
+    """The file is the server's to delete once it is sent."""
+    filename: str | None = None
+    """The name under which the caller receives it."""
+
+
+@dataclass(frozen=True)
+class Raised:
+    """From a worker: loading, warming or calling raised. Exceptions cross as text."""
+
+    kind: str
+    message: str
+    traceback: str
+    status: int = 500
+    """HTTP status for the caller."""
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}" if self.message else self.kind
+
+
+def pack(message: Any, body: bytes | memoryview = b"") -> bytes:
+    """Encode a message and the header of its frame; the body is sent after it.
+
+    Raises what pickle raises for arguments that cannot be pickled.
+    """
+    head = pickle.dumps(message, protocol=5)
+    return HEADER.pack(len(head), len(body)) + head

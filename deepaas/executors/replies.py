@@ -1,0 +1,203 @@
+"""From what a model returned to a Reply: CONTRACT section 3, in the worker."""
+
+import contextlib
+import io
+import mimetypes
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import PurePath
+from typing import Any
+
+import orjson
+
+from deepaas.encoding import encode_json
+from deepaas.executors.messages import Reply
+from deepaas.model.v2.wrapper import ReturnedFile
+
+JSON = "application/json"
+BINARY = "application/octet-stream"
+
+IN_MEMORY = 1024 * 1024
+"""Bytes up to which a file is read by the worker; a larger one is sent by its path."""
+
+CLOCK_SLACK = 0.05
+"""Seconds by which a file's time may lag behind the clock: the kernel's tick."""
+
+Validate = Callable[[Any], dict[str, Any]]
+
+
+def make_reply(
+    value: Any,
+    *,
+    media_type: str | None,
+    validate: Validate | None,
+    raw: bool,
+    started: float,
+) -> Reply:
+    """Turn a prediction into a reply.
+
+    `media_type` is the caller's choice, None for none; `validate` returns the errors
+    of a JSON value by field; `raw` sends a value without schema as it is, not as a
+    string; `started` is the time of the call's start, in seconds since the epoch.
+    Raises TypeError or ValueError for what cannot be sent.
+    """
+    if is_file(value):
+        return _file_reply(value, media_type, started)
+    if media_type is None or is_json(media_type):
+        return Reply(media_type or JSON, _json_body(value, validate, raw))
+    if value is None:
+        return Reply(_concrete(media_type, None), b"")
+    if isinstance(value, str):
+        return Reply(_concrete(media_type, None, text=True), value.encode())
+    raise TypeError(f"the model returned a {type(value).__name__} for {media_type}")
+
+
+def is_json(media_type: str) -> bool:
+    """Tell whether a media type is JSON or built on it (RFC 6839)."""
+    essence = media_type.partition(";")[0].strip().lower()
+    return essence == JSON or essence.endswith("+json")
+
+
+def is_file(value: Any) -> bool:
+    """Tell whether a value is sent as bytes rather than as JSON."""
+    return isinstance(
+        value, bytes | bytearray | memoryview | PurePath | ReturnedFile
+    ) or callable(getattr(value, "read", None))
+
+
+def _json_body(value: Any, validate: Validate | None, raw: bool) -> bytes:
+    body = encode_json(value)
+    if validate is not None:
+        if errors := validate(orjson.loads(body)):
+            raise ValueError(
+                "the model's answer does not fit its schema: "
+                + orjson.dumps(errors, option=orjson.OPT_NON_STR_KEYS).decode()
+            )
+        return body
+    if not raw:
+        body = value.encode() if isinstance(value, str) else body
+        body = orjson.dumps({"status": "OK", "predictions": body.decode()})
+    return body
+
+
+def _file_reply(value: Any, media_type: str | None, started: float) -> Reply:
+    filename = None
+    if isinstance(value, ReturnedFile):
+        media_type = value.content_type or media_type
+        filename = value.original_filename
+        value = PurePath(value.filename or "")
+    if isinstance(value, PurePath):
+        value = open(value, "rb")  # noqa: SIM115 - closed with those the model opened
+    name = _name(value)
+    filename = filename or (name and os.path.basename(name))
+    media_type = _concrete(media_type, filename)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return Reply(media_type, bytes(value), filename=filename)
+    with contextlib.closing(value):
+        return _open_file_reply(value, name, media_type, filename, started)
+
+
+def _open_file_reply(
+    file: Any, name: str | None, media_type: str, filename: str | None, started: float
+) -> Reply:
+    """Send an open file from where it stands.
+
+    A small one is read here. A large one is sent by its path if nothing can change it
+    meanwhile: a file that this call wrote may be written again by the next one.
+    """
+    if _writable(file):
+        file.flush()
+    path = _same_file(file, name)
+    fresh = path is not None and os.stat(path).st_ctime >= started - CLOCK_SLACK
+    ours = path is not None and fresh and _in_temporary_directory(path)
+    size = os.stat(path).st_size if path else 0
+    if path and size > IN_MEMORY and file.tell() == 0:
+        if not fresh:
+            return Reply(media_type, path=path, filename=filename)
+        if ours and isinstance(file, io.IOBase):
+            owned = _temporary_name()
+            os.rename(path, owned)
+            return Reply(media_type, path=owned, delete=True, filename=filename)
+    reply = _read(file, path, media_type, filename)
+    if ours and path:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    return reply
+
+
+def _read(file: Any, path: str | None, media_type: str, filename: str | None) -> Reply:
+    if path and not file.readable():  # opened for writing only
+        file = open(path, "rb")  # noqa: SIM115 - closed below
+    with contextlib.closing(file):
+        if isinstance(file, io.BytesIO):
+            return Reply(media_type, file.read(), filename=filename)
+        body = _bytes(file.read(IN_MEMORY + 1))
+        if len(body) <= IN_MEMORY:
+            # An unbuffered file may give less than it has.
+            while len(body) <= IN_MEMORY and (more := _bytes(file.read(IN_MEMORY))):
+                body += more
+        if len(body) <= IN_MEMORY:
+            return Reply(media_type, body, filename=filename)
+        owned = _temporary_name()
+        with open(owned, "wb") as copy:
+            copy.write(body)
+            if isinstance(file, io.TextIOBase):
+                while text := file.read(IN_MEMORY):
+                    copy.write(text.encode())
+            else:
+                shutil.copyfileobj(file, copy, IN_MEMORY)
+    return Reply(media_type, path=owned, delete=True, filename=filename)
+
+
+def _bytes(data: Any) -> bytes:
+    if data is None:
+        return b""
+    return data.encode() if isinstance(data, str) else bytes(data)
+
+
+def _name(value: Any) -> str | None:
+    name = getattr(value, "name", None)
+    return os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else None
+
+
+def _same_file(file: Any, name: str | None) -> str | None:
+    """Return the path whose bytes are those of the open file, if there is one."""
+    plain = getattr(file, "file", file)  # tempfile wraps the real one
+    while not isinstance(plain, io.FileIO):
+        inner = getattr(plain, "buffer", None) or getattr(plain, "raw", None)
+        if inner is None:
+            return None  # a pipe, an archive's member, a decompressing reader
+        plain = inner
+    try:
+        same = name and os.path.samestat(os.fstat(plain.fileno()), os.stat(name))
+    except OSError:
+        return None
+    return os.path.abspath(name) if name and same else None
+
+
+def _writable(file: Any) -> bool:
+    writable = getattr(file, "writable", None)
+    return bool(writable and writable())
+
+
+def _in_temporary_directory(path: str) -> bool:
+    folder = os.path.realpath(tempfile.gettempdir())
+    return os.path.realpath(path).startswith(folder + os.sep)
+
+
+def _temporary_name() -> str:
+    handle, path = tempfile.mkstemp(prefix="deepaas-")
+    os.close(handle)
+    return path
+
+
+def _concrete(media_type: str | None, filename: str | None, text: bool = False) -> str:
+    """Return a media type without `*`: the chosen one, or a guess from the name."""
+    if media_type is None or is_json(media_type) or "*" in media_type:
+        guess = mimetypes.guess_type(filename)[0] if filename else None
+        media_type = guess or ("text/plain" if text else BINARY)
+    if text and media_type.startswith("text/") and "charset" not in media_type:
+        media_type += "; charset=utf-8"
+    return media_type

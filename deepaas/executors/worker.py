@@ -1,0 +1,148 @@
+"""The child's side: a worker process, its loop over the socket."""
+
+import contextlib
+import fcntl
+import os
+import pickle
+import select
+import signal
+import socket
+import sys
+import threading
+from dataclasses import replace
+from typing import Any
+
+from deepaas.executors.host import ModelHost, describe
+from deepaas.executors.messages import HEADER, Call, Raised, Ready, Reply, Start, pack
+
+SMALL = 65536
+"""Bytes up to which a body is copied, to send it in one piece with its frame."""
+
+
+def main() -> None:
+    """Serve calls until the server closes the socket. Arguments: two descriptors."""
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    lifeline = int(sys.argv[2])
+    _die_with_server(lifeline)
+    _leave_signals_to_server()
+    _keep_from_children(connection, lifeline)
+    try:
+        _serve(connection)
+    except SystemExit as error:
+        _exit(error)
+
+
+def _serve(connection: socket.socket) -> None:
+    start: Start = _receive(connection)
+    sys.argv[:] = start.argv
+    try:
+        host = ModelHost(start.ref, raw_predictions=start.raw_predictions)
+        if start.warm:
+            host.warm()
+    except Exception as error:
+        _send(connection, describe(error))
+        return
+    _send(connection, Ready())
+    with contextlib.suppress(EOFError):
+        while True:
+            _send(connection, _answer(host, connection))
+
+
+def _answer(host: ModelHost, connection: socket.socket) -> Reply | Raised:
+    try:
+        call: Call = _receive(connection)
+    except EOFError:
+        raise
+    except Exception as error:  # an argument that does not unpickle here
+        return describe(error)
+    return host.call(call)
+
+
+def _exit(error: SystemExit) -> None:
+    """End at once: threads that the model left running must not keep the process."""
+    code = error.code
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
+
+
+def _receive(connection: socket.socket) -> Any:
+    head, _ = HEADER.unpack(_read(connection, HEADER.size))
+    return pickle.loads(_read(connection, head))
+
+
+def _read(connection: socket.socket, size: int) -> bytearray:
+    data = bytearray(size)
+    view = memoryview(data)
+    while view:
+        count = connection.recv_into(view)
+        if not count:
+            raise EOFError
+        view = view[count:]
+    return data
+
+
+def _send(connection: socket.socket, message: Ready | Reply | Raised) -> None:
+    body: bytes | memoryview = b""
+    if isinstance(message, Reply) and message.body is not None:
+        body, message = message.body, replace(message, body=None)
+    frame = pack(message, body)
+    if len(body) <= SMALL:
+        connection.sendall(frame + body)
+    else:
+        connection.sendall(frame)
+        connection.sendall(body)
+
+
+def _die_with_server(lifeline: int) -> None:
+    """End this process group when the server, which holds the pipe's end, is gone.
+
+    On Linux the kernel does it, in the middle of C code that holds the interpreter's
+    lock if need be (fcntl(2), F_SETSIG); elsewhere a thread waits for the end of file.
+    """
+    if hasattr(fcntl, "F_SETSIG"):
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+        flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
+        if select.select([lifeline], [], [], 0)[0]:  # it was gone before
+            os.killpg(0, signal.SIGKILL)
+    else:
+        threading.Thread(target=_wait_for_end, args=(lifeline,), daemon=True).start()
+
+
+def _wait_for_end(lifeline: int) -> None:
+    os.read(lifeline, 1)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _leave_signals_to_server() -> None:
+    """Let the server end its workers in order when a whole group is told to stop.
+
+    A handler, since ignored signals would be inherited by the programs that a model
+    starts; and a child that is forked has the defaults again.
+    """
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in signals}
+    for number in signals:
+        signal.signal(number, lambda *_: None)
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    os.register_at_fork(after_in_child=restore)
+
+
+def _keep_from_children(connection: socket.socket, lifeline: int) -> None:
+    """Close both descriptors in forked children: the worker's death is end of file."""
+
+    def close() -> None:
+        connection.close()
+        with contextlib.suppress(OSError):
+            os.close(lifeline)
+
+    os.register_at_fork(after_in_child=close)

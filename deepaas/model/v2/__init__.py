@@ -1,0 +1,1 @@
+"""The public API for model authors, version 2."""

@@ -1,0 +1,93 @@
+"""The argument `accept`: which media type a caller gets (RFC 9110, section 12.5.1)."""
+
+import functools
+from collections.abc import Iterator
+
+import marshmallow
+import mimeparse
+
+from deepaas.errors import InvalidArguments, NotAcceptable
+
+ANY = "*/*"
+JSON = "application/json"
+
+
+class Negotiation:
+    """The choices of one model, known at start."""
+
+    def __init__(self, field: marshmallow.fields.Field) -> None:
+        self._validated = _one_of(field)
+        listed = self._validated or [*field.metadata.get("enum", ())]
+        self.choices = [choice for choice in listed if choice != ANY]
+        """Media types, the author's order; empty where any type is allowed."""
+        self._default = field.load_default
+        self.choose = functools.lru_cache(maxsize=256)(self._choose)
+
+    @property
+    def _fallback(self) -> str | None:
+        """The choice of a caller who does not mind; None leaves it to the field."""
+        if self._default is marshmallow.missing or self._default == ANY:
+            return self.choices[0] if self.choices else JSON
+        return None
+
+    def check(self, explicit: object) -> None:
+        """Refuse a value in query or form that the field's validator lets pass.
+
+        Raises InvalidArguments.
+        """
+        if self.choices and not self._validated and explicit not in self.choices:
+            message = f"Must be one of: {', '.join(self.choices)}."
+            raise InvalidArguments({"accept": [message]})
+
+    def settle(self, value: object) -> object:
+        """Return what the model receives for a loaded value: never `*/*`."""
+        return (self.choices[0] if self.choices else JSON) if value == ANY else value
+
+    def _choose(self, header: str) -> str | None:
+        """Choose by an Accept header, an empty one if there is none.
+
+        None leaves the choice to the field's default. Raises NotAcceptable.
+        """
+        ranges = list(_parse(header))
+        if not header.strip():
+            return self._fallback
+        if not self.choices:
+            return self._choose_freely(ranges)
+        qualities = {
+            choice: mimeparse.quality_parsed(choice.lower(), ranges)
+            for choice in self.choices
+        }
+        best = max(qualities.values())
+        if best <= 0:
+            raise NotAcceptable(
+                f"None of {header!r} is among what the model returns: "
+                f"{', '.join(self.choices)}."
+            )
+        if isinstance(self._default, str) and qualities.get(self._default) == best:
+            return self._default
+        return next(choice for choice in self.choices if qualities[choice] == best)
+
+    def _choose_freely(
+        self, ranges: list[tuple[str, str, dict[str, str]]]
+    ) -> str | None:
+        concrete = [r for r in ranges if "*" not in (r[0], r[1]) and float(r[2]["q"])]
+        if not concrete:
+            return self._fallback
+        kind, subtype, _ = max(concrete, key=lambda r: float(r[2]["q"]))
+        return f"{kind}/{subtype}"
+
+
+def _one_of(field: marshmallow.fields.Field) -> list[str]:
+    for validator in field.validators:
+        if isinstance(validator, marshmallow.validate.OneOf):
+            return [str(choice) for choice in validator.choices]
+    return []
+
+
+def _parse(header: str) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Yield the media ranges of a header, without those that make no sense."""
+    for part in header.lower().split(","):
+        try:
+            yield mimeparse.parse_media_range(part)
+        except ValueError:
+            continue

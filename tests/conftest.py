@@ -1,0 +1,82 @@
+"""Fixtures of the whole suite: servers that are looked after, and Debian's programs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server import Exit, Server, run_to_exit
+
+Serve = Callable[..., Server]
+
+
+@contextmanager
+def _looked_after(make_directory: Callable[[], Path]) -> Iterator[Serve]:
+    """Starts servers; at the end stops them all and fails if one was untidy."""
+    servers: list[Server] = []
+
+    def start(*options: str | os.PathLike[str], **more: Any) -> Server:
+        server = Server(*options, directory=make_directory(), **more)
+        servers.append(server)
+        return server
+
+    yield start
+    problems = []
+    for server in reversed(servers):
+        problems += server.close()
+        # pytest shows this where the test failed
+        print(f"--- output of {server.url} ---\n{server.output}")
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
+
+
+@pytest.fixture
+def make_directory(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    # Short names: what a model puts under TMPDIR may be a socket, and the path of
+    # one has at most 107 characters.
+    return lambda: tmp_path_factory.mktemp("s")
+
+
+@pytest.fixture
+def serve(make_directory: Callable[[], Path]) -> Iterator[Serve]:
+    """serve("--model", "echo=tests/models/echo.py") gives a server that answers."""
+    with _looked_after(make_directory) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def serve_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """As `serve`, for servers that the tests of one module share."""
+    with _looked_after(lambda: tmp_path_factory.mktemp("s")) as start:
+        yield start
+
+
+@pytest.fixture
+def fail_to_start(make_directory: Callable[[], Path]) -> Callable[..., Exit]:
+    """fail_to_start(*options) gives exit code, stdout and stderr."""
+
+    def run(*options: str | os.PathLike[str], **more: Any) -> Exit:
+        return run_to_exit(*options, directory=make_directory(), **more)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    return _program_of_debian("/usr/bin/chromium", package="chromium")
+
+
+def _program_of_debian(path: str, *, package: str) -> str:
+    """A program that pip cannot install: skipped where missing, but not in CI."""
+    if shutil.which(path):
+        return path
+    missing = f"{path} is missing: apt-get install {package}"
+    if os.environ.get("DEEPAAS_TEST_NO_SKIP") == "1":
+        pytest.fail(missing, pytrace=False)
+    pytest.skip(missing)

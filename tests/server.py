@@ -1,0 +1,371 @@
+"""The real server, in a process of its own, as tests use it and look after it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import httpx
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+DEEPAAS_RUN = Path(sys.executable).parent / "deepaas-run"
+
+# Less than pytest's limit, so that a failure can still show the output.
+START_TIMEOUT = 45.0
+STOP_TIMEOUT = 40.0
+# Killed processes end at once, but not in no time at all.
+END_TIMEOUT = 2.0
+
+_URL = re.compile(r"(https?)://[^\s/]+:(\d+)/")
+
+
+class Exit(NamedTuple):
+    """How a command ended that was not to stay."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
+
+
+class _Output:
+    """What a process writes, line by line, for whoever waits for a line of it."""
+
+    def __init__(self) -> None:
+        self._lines: list[tuple[str, str]] = []
+        self._changed = threading.Condition()
+        self._open = 0
+
+    def follow(self, name: str, stream: IO[str]) -> threading.Thread:
+        with self._changed:
+            self._open += 1
+        thread = threading.Thread(target=self._read, args=(name, stream), daemon=True)
+        thread.start()
+        return thread
+
+    def _read(self, name: str, stream: IO[str]) -> None:
+        with stream:
+            for line in stream:
+                with self._changed:
+                    self._lines.append((name, line))
+                    self._changed.notify_all()
+        with self._changed:
+            self._open -= 1
+            self._changed.notify_all()
+
+    def text(self, name: str | None = None) -> str:
+        with self._changed:
+            return "".join(line for n, line in self._lines if name in (None, n))
+
+    def wait_for(
+        self, pattern: re.Pattern[str], name: str | None, timeout: float
+    ) -> re.Match[str] | None:
+        """The first line that matches; None when the output ends without one."""
+        deadline = time.monotonic() + timeout
+        seen = 0
+        with self._changed:
+            while True:
+                for n, line in self._lines[seen:]:
+                    if name in (None, n) and (match := pattern.search(line)):
+                        return match
+                seen = len(self._lines)
+                if self._open == 0:
+                    return None
+                if not self._changed.wait(deadline - time.monotonic()):
+                    raise TimeoutError(f"no line matched {pattern.pattern!r}")
+
+
+class Server:
+    """A `deepaas-run` on a free port, with a TMPDIR and a HOME of its own.
+
+    Once constructed it answers. Relative paths in `options` start at the top of the
+    repository, unless `cwd` says otherwise.
+    """
+
+    #: what the end has to look like; a test that wants another end changes these
+    expected_exit = 0
+    leftovers_expected = False
+
+    def __init__(
+        self,
+        *options: str | os.PathLike[str],
+        directory: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path = ROOT,
+        errors_expected: bool = False,
+        command: Path = DEEPAAS_RUN,
+        start_timeout: float = START_TIMEOUT,
+    ) -> None:
+        self.errors_expected = errors_expected
+        self.temporary = directory / "tmp"
+        self._mark = uuid.uuid4().hex
+        self._seen: set[psutil.Process] = set()
+        self._output = _Output()
+        self._client: httpx.Client | None = None
+        self._process = subprocess.Popen(
+            [command, "--listen-ip", "127.0.0.1", "--listen-port", "0", *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="backslashreplace",
+            env=_environment(
+                directory, {"TEST_SERVER_MARK": self._mark, **(env or {})}
+            ),
+            cwd=cwd,
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._readers = [
+            self._output.follow("stdout", self._process.stdout),
+            self._output.follow("stderr", self._process.stderr),
+        ]
+        try:
+            self.url = self._wait_until_ready(start_timeout)
+        except BaseException:
+            self._destroy()
+            raise
+
+    def _wait_until_ready(self, timeout: float) -> str:
+        try:
+            found = self._output.wait_for(_URL, "stdout", timeout)
+        except TimeoutError:
+            self._abort()
+            raise AssertionError(
+                f"the server was not ready after {timeout} s\n{self.output}"
+            ) from None
+        if found is None:
+            code = self._process.wait(END_TIMEOUT)
+            raise AssertionError(f"the server ended with {code}\n{self.output}")
+        return f"{found[1]}://127.0.0.1:{found[2]}"
+
+    # What a test asks of a server that runs
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    @property
+    def stdout(self) -> str:
+        return self._output.text("stdout")
+
+    @property
+    def stderr(self) -> str:
+        return self._output.text("stderr")
+
+    @property
+    def output(self) -> str:
+        """Both streams, in the order in which their lines came."""
+        return self._output.text()
+
+    def wait_for_output(self, pattern: str, timeout: float = 10.0) -> re.Match[str]:
+        """The first line of either stream that matches, waited for if need be."""
+        match = self._output.wait_for(re.compile(pattern), None, timeout)
+        assert match is not None, f"the output ended without {pattern!r}"
+        return match
+
+    def workers(self) -> list[int]:
+        """The pids of the worker processes, oldest first."""
+        with _gone_is_fine():
+            children = psutil.Process(self.pid).children()
+            self._seen.update(children)
+            return [p.pid for p in sorted(children, key=_age) if _is_worker(p)]
+        return []
+
+    def family(self) -> set[psutil.Process]:
+        """Every process alive that the server started, directly or not.
+
+        A process can leave its parent, its group and its session, but seldom its
+        environment as well.
+        """
+        found = {p for p in psutil.process_iter() if self._is_ours(p)}
+        self._seen |= found
+        return found
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        with _gone_is_fine():
+            if process.pid == self.pid or process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            if process in self._seen or os.getsid(process.pid) == self.pid:
+                return True
+            return process.environ().get("TEST_SERVER_MARK") == self._mark
+        return False
+
+    @property
+    def client(self) -> httpx.Client:
+        """Keeps its connections, follows no redirect, may be used by many threads."""
+        if self._client is None:
+            # trust_env: a proxy of the machine's is not for 127.0.0.1
+            self._client = httpx.Client(
+                base_url=self.url, timeout=30.0, trust_env=False
+            )
+        return self._client
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.client.get(path, **options)
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        return self.client.post(path, **options)
+
+    def delete(self, path: str, **options: Any) -> httpx.Response:
+        return self.client.delete(path, **options)
+
+    def head(self, path: str, **options: Any) -> httpx.Response:
+        return self.client.head(path, **options)
+
+    # The end
+
+    def stop(
+        self, with_signal: int = signal.SIGTERM, timeout: float = STOP_TIMEOUT
+    ) -> int:
+        """Ask the server to end, wait for it, and give its exit code."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+        if self._process.poll() is None:
+            self.family()
+            self._process.send_signal(with_signal)
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._abort()
+            raise AssertionError(
+                f"the server did not stop in {timeout} s\n{self.output}"
+            ) from None
+
+    def kill(self) -> None:
+        """SIGKILL to the server alone: nobody can tidy up after that."""
+        self.expected_exit = -signal.SIGKILL
+        self.leftovers_expected = True
+        self.stop(signal.SIGKILL)
+
+    def close(self) -> list[str]:
+        """Stop the server, and list what it should not have done or left."""
+        problems: list[str] = []
+        try:
+            code = self.stop()
+            if code != self.expected_exit:
+                problems.append(f"exit code {code} instead of {self.expected_exit}")
+            problems += [f"a process is left: {p}" for p in self._left_alive()]
+            if not self.leftovers_expected:
+                problems += [f"a file is left: {p}" for p in self._left_on_disk()]
+        except AssertionError as error:
+            problems.append(str(error))
+        finally:
+            self._destroy()
+        if not self.errors_expected and "ERROR" in self.output:
+            problems.append("the output has the word ERROR")
+        return problems
+
+    def _left_alive(self) -> list[psutil.Process]:
+        self.family()
+        _, alive = psutil.wait_procs(self._seen, timeout=END_TIMEOUT)
+        return [p for p in alive if self._is_ours(p)]
+
+    def _left_on_disk(self) -> list[Path]:
+        return sorted(p.relative_to(self.temporary) for p in self.temporary.rglob("*"))
+
+    def _abort(self) -> None:
+        """End a server that hangs; faulthandler writes down where it hung."""
+        self.family()
+        self._process.send_signal(signal.SIGABRT)
+        try:
+            self._process.wait(END_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._destroy()
+
+    def _destroy(self) -> None:
+        if self._client is not None:
+            self._client.close()
+        for process in self.family() - {psutil.Process()}:
+            with _gone_is_fine():
+                process.kill()
+        self._process.kill()
+        self._process.wait()
+        for reader in self._readers:
+            reader.join(END_TIMEOUT)
+
+
+def run_to_exit(
+    *options: str | os.PathLike[str],
+    directory: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path = ROOT,
+    timeout: float = 30.0,
+    command: Path = DEEPAAS_RUN,
+) -> Exit:
+    """Run `deepaas-run` with options that it should not start with."""
+    try:
+        done = subprocess.run(
+            [command, *options],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="backslashreplace",
+            env=_environment(directory, env or {}),
+            cwd=cwd,
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        output = b"".join(s for s in (error.stdout, error.stderr) if s)
+        raise AssertionError(
+            f"still running after {timeout} s\n{output.decode(errors='replace')}"
+        ) from None
+    return Exit(done.returncode, done.stdout, done.stderr)
+
+
+def _environment(directory: Path, more: Mapping[str, str]) -> dict[str, str]:
+    """Ours without what could configure a server, plus directories of its own."""
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith(("DEEPAAS_", "OS_"))
+    }
+    for variable, name in ("HOME", "home"), ("TMPDIR", "tmp"):
+        (directory / name).mkdir(parents=True, exist_ok=True)
+        kept[variable] = str(directory / name)
+    return {**kept, "PYTHONFAULTHANDLER": "1", **more}
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    """multiprocessing's resource tracker is a child too."""
+    with _gone_is_fine():
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return not any("resource_tracker" in word for word in process.cmdline())
+    return False
+
+
+def _age(process: psutil.Process) -> tuple[float, int]:
+    return process.create_time(), process.pid
+
+
+class _gone_is_fine:  # noqa: N801 - reads as a word
+    """A process may end while one looks at it."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> bool:
+        gone = (psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError)
+        return kind is not None and issubclass(kind, gone)
