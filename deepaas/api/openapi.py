@@ -40,28 +40,11 @@ PLACES = {
 }
 """Where Swagger says that an argument is, by the author's location."""
 
-PARAMETER_KEYS = frozenset(
-    [
-        "description",
-        "type",
-        "format",
-        "items",
-        "collectionFormat",
-        "default",
-        "maximum",
-        "exclusiveMaximum",
-        "minimum",
-        "exclusiveMinimum",
-        "maxLength",
-        "minLength",
-        "pattern",
-        "maxItems",
-        "minItems",
-        "uniqueItems",
-        "enum",
-        "multipleOf",
-    ]
-)
+PARAMETER_KEYS = {
+    *("description", "type", "format", "items", "collectionFormat", "default", "enum"),
+    *("maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum", "multipleOf"),
+    *("maxLength", "minLength", "pattern", "maxItems", "minItems", "uniqueItems"),
+}
 """What Swagger 2.0 allows in a parameter that is not the body."""
 
 SIMPLE_TYPES = ("string", "number", "integer", "boolean", "array")

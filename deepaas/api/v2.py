@@ -143,7 +143,7 @@ async def _send_file(
     request: web.Request, reply: Reply, headers: Mapping[str, str]
 ) -> web.StreamResponse:
     assert reply.path is not None
-    response = web.FileResponse(reply.path, headers=headers)
+    response = _FileResponse(reply.path, headers=headers)
     try:
         await response.prepare(request)
     finally:
@@ -151,6 +151,14 @@ async def _send_file(
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(reply.path)
     return response
+
+
+class _FileResponse(web.FileResponse):
+    """A file that the handler itself sends, while its call still holds the file."""
+
+    async def prepare(self, request: web.BaseRequest) -> Any:
+        # aiohttp prepares what a handler returns, and would look for the file again.
+        return None if self.prepared else await super().prepare(request)
 
 
 def _disposition(reply: Reply) -> str:

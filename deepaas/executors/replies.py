@@ -110,10 +110,9 @@ def _open_file_reply(
     if _writable(file):
         file.flush()
     path = _same_file(file, name)
-    fresh = path is not None and os.stat(path).st_ctime >= started - CLOCK_SLACK
-    ours = path is not None and fresh and _in_temporary_directory(path)
-    size = os.stat(path).st_size if path else 0
-    if path and size > IN_MEMORY and file.tell() == 0:
+    fresh = name is not None and _changed_since(name, started - CLOCK_SLACK)
+    ours = name is not None and fresh and _in_temporary_directory(name)
+    if path and os.stat(path).st_size > IN_MEMORY and file.tell() == 0:
         if not fresh:
             return Reply(media_type, path=path, filename=filename)
         if ours and isinstance(file, io.IOBase):
@@ -121,9 +120,9 @@ def _open_file_reply(
             os.rename(path, owned)
             return Reply(media_type, path=owned, delete=True, filename=filename)
     reply = _read(file, path, media_type, filename)
-    if ours and path:
+    if ours and name:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+            os.unlink(name)
     return reply
 
 
@@ -175,6 +174,13 @@ def _same_file(file: Any, name: str | None) -> str | None:
     except OSError:
         return None
     return os.path.abspath(name) if name and same else None
+
+
+def _changed_since(path: str, moment: float) -> bool:
+    try:
+        return os.stat(path).st_ctime >= moment
+    except OSError:
+        return False
 
 
 def _writable(file: Any) -> bool:

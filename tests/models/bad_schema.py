@@ -1,0 +1,7 @@
+"""Its schema is none."""
+
+schema = "a schema"
+
+
+def predict():
+    return "never"

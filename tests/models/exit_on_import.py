@@ -1,0 +1,5 @@
+"""Exit on import."""
+
+import sys
+
+sys.exit("not today")

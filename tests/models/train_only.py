@@ -1,0 +1,5 @@
+"""Train only."""
+
+
+def train():
+    return 1

@@ -1,0 +1,1 @@
+"""A package of models, installed as public ones are."""

@@ -1,0 +1,136 @@
+"""A server that cannot start says why, in one message, and ends with 1."""
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Serve
+from tests.server import DEEPAAS_RUN
+
+MODELS = Path(__file__).parent / "models"
+ECHO = f"echo={MODELS / 'echo.py'}"
+
+
+def model(name):
+    return ("--model", f"m={MODELS / name}.py")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            model("broken_import"),
+            ["'m'", "ModuleNotFoundError", "a_package_that_nobody_has"],
+        ),
+        (model("exit_on_import"), ["'m'", "SystemExit", "not today"]),
+        (model("bad_args"), ["'m'", "get_predict_args", "list"]),
+        (model("bad_schema"), ["'m'", "schema", "a schema"]),
+        (model("warm_raises"), ["'m'", "FileNotFoundError: weights.h5 is missing"]),
+        (model("warm_dies"), ["'m'", "exit code 7"]),
+        (model("no_such_file"), ["'m'", "no_such_file.py"]),
+        (("--model", "m=deepaas.errors:Nothing"), ["'m'", "Nothing"]),
+        (("--model", "m"), ["NAME=TARGET"]),
+        (("--model", ECHO, "--model-name", "other"), ["'other'", "echo"]),
+        (("--model", ECHO, "--listen-ip", "203.0.113.1"), ["203.0.113.1"]),
+        (("--config-file", "no/such/file"), ["no/such/file"]),
+    ],
+)
+def test_one_clear_message_and_exit_1(fail_to_start, options, words):
+    ended = fail_to_start("--listen-port", "0", *options)
+    assert ended.code == 1
+    assert all(word in ended.stderr for word in words), ended.output
+    assert "Traceback" not in ended.output
+    assert len(ended.stderr.strip().splitlines()) <= 2
+
+
+def test_no_model_at_all(fail_to_start):
+    # the environment of the tests has the example model installed, or not
+    env = {"PYTHONPATH": str(Path(__file__).parent / "no_entry_points")}
+    ended = fail_to_start("--listen-port", "0", env=env)
+    assert ended.code == 1
+    assert "There is no model to serve" in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 3
+
+
+def test_a_taken_port(serve: Serve, fail_to_start):
+    server = serve("--model", ECHO)
+    ended = fail_to_start("--model", ECHO, "--listen-port", str(server.port))
+    assert ended.code == 1
+    assert ended.stderr.strip().splitlines() == [
+        f"deepaas-run: cannot listen on 127.0.0.1:{server.port}: Address already in use"
+    ]
+
+
+def test_an_unknown_option_is_usage_and_exit_2(fail_to_start):
+    ended = fail_to_start("--no-such-option")
+    assert ended.code == 2
+    assert "usage: deepaas-run" in ended.stderr
+
+
+def test_a_configuration_file(serve: Serve, tmp_path):
+    file = tmp_path / "deepaas.conf"
+    file.write_text(
+        "[DEFAULT]\n"
+        f"model = echo={MODELS / 'echo.py'}\n"
+        "base-path = /50%\n"
+        "no-such-key = 100%d\n"
+    )
+    server = serve("--config-file", file)
+    assert server.post("/50%25/v2/models/echo/predict", params={"n": 1}).json()
+
+
+def test_openwhisk_detect_is_taken_with_a_warning(serve: Serve):
+    server = serve("--model", ECHO, "--openwhisk-detect")
+    server.wait_for_output("WARNING .*openwhisk-detect is ignored")
+
+
+def test_where_everything_is(serve: Serve):
+    server = serve("--model", ECHO)
+    for path in ("/v2/", "/api", "/v2/models/"):
+        assert f"{server.url}{path}" in server.stdout
+
+
+def test_nowarm(serve: Serve):
+    server = serve("--model", f"failing={MODELS / 'failing.py'}", "--nowarm")
+    answer = server.post("/v2/models/failing/predict", params={"how": "nothing"})
+    assert "before the warming" in answer.json()["message"]
+    server.errors_expected = True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopping_the_whole_process_group(serve: Serve, number):
+    server = serve("--model", ECHO, "--workers", "2")
+    os.killpg(server.pid, number)
+    assert server.stop() == 0
+
+
+def test_stopping_while_it_warms(tmp_path):
+    waiting = tmp_path / "waits.py"
+    waiting.write_text(
+        "import time\ndef warm():\n    print('warming', flush=True); time.sleep(60)\n"
+    )
+    command = [DEEPAAS_RUN, "--listen-port", "0", "--model", f"m={waiting}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "warming\n"
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+def test_the_port_opens_after_the_warming(serve: Serve, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    model = tmp_path / "knocks.py"
+    model.write_text(
+        "import socket\n"
+        "def warm():\n"
+        "    with socket.socket() as s:\n"
+        f"        print('knocked', s.connect_ex(('127.0.0.1', {port})), flush=True)\n"
+    )
+    server = serve("--model", f"m={model}", "--listen-port", str(port))
+    assert server.wait_for_output(r"knocked (\d+)")[1] == "111"  # refused
+    assert server.get("/v2/").status_code == 200
