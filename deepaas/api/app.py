@@ -21,7 +21,9 @@ logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-REQUEST_ID = "X-Request-ID"
+HEADER = "X-Request-ID"
+
+REQUEST_ID = web.RequestKey("request_id", str)
 
 SANE_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 """A caller's request id that may go into headers and logs."""
@@ -83,7 +85,7 @@ async def _no_documentation(request: web.Request) -> web.Response:
 @web.middleware
 async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give every request its id, and every error its JSON."""
-    given = request.headers.get(REQUEST_ID, "")
+    given = request.headers.get(HEADER, "")
     request_id = given if SANE_ID.fullmatch(given) else uuid.uuid4().hex
     request[REQUEST_ID] = request_id
     try:
@@ -104,7 +106,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
 
 async def _add_request_id(request: web.Request, response: web.StreamResponse) -> None:
     if REQUEST_ID in request:
-        response.headers[REQUEST_ID] = request[REQUEST_ID]
+        response.headers[HEADER] = request[REQUEST_ID]
 
 
 def _explain(error: web.HTTPException, request: web.Request) -> str:

@@ -224,7 +224,10 @@ class _Document:
 
     def _property(self, item: Argument) -> dict[str, Any]:
         try:
-            return dict(self._converter.field2property(item.field))
+            return {
+                **self._converter.field2property(item.field),
+                **_exclusive(item.field),
+            }
         except Exception:  # whatever an author's own field or default raises
             logger.warning("%r is documented as a string", item.name, exc_info=True)
             return {"type": "string"}
@@ -271,6 +274,21 @@ def _place(item: Argument) -> str | None:
     if item.is_file:
         return "formData"
     return "body" if item.structured else "query"
+
+
+def _exclusive(field: marshmallow.fields.Field) -> dict[str, bool]:
+    """Return what apispec leaves out: limits that are no values themselves."""
+    ranges = [
+        validator
+        for validator in field.validators
+        if isinstance(validator, marshmallow.validate.Range)
+    ]
+    lower = any(r.min is not None and not r.min_inclusive for r in ranges)
+    upper = any(r.max is not None and not r.max_inclusive for r in ranges)
+    return {
+        **({"exclusiveMinimum": True} if lower else {}),
+        **({"exclusiveMaximum": True} if upper else {}),
+    }
 
 
 def _consumes(parameters: list[dict[str, Any]]) -> list[str]:
@@ -324,6 +342,7 @@ def _clean_values(prop: dict[str, Any]) -> dict[str, Any]:
             prop.get("type") in ("number", "integer") and _is_finite(prop[key])
         ):
             del prop[key]
+            prop.pop(f"exclusive{key.capitalize()}", None)
         elif isinstance(prop.get(key), decimal.Decimal):
             prop[key] = float(prop[key])
     return prop

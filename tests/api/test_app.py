@@ -1,0 +1,47 @@
+"""create_app() reads no global: two applications live side by side."""
+
+import asyncio
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+
+from deepaas.api.app import create_app
+from deepaas.config import Settings
+from deepaas.executors import create_executor
+from deepaas.model.loading import ModelRef
+
+MODELS = Path(__file__).parent.parent / "models"
+
+
+async def start(ref, **settings):
+    app = create_app(Settings(**settings), {ref: create_executor(ref)})
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    return runner, f"http://{host}:{port}"
+
+
+def test_two_applications_with_different_models():
+    async def scenario():
+        one, one_url = await start(ModelRef("one", str(MODELS / "echo.py")))
+        two, two_url = await start(
+            ModelRef("two", str(MODELS / "accept.py")), base_path="/b"
+        )
+        try:
+            async with aiohttp.ClientSession() as session:
+                path = f"{one_url}/v2/models/one/predict?n=1"
+                async with session.post(path) as answer:
+                    assert await answer.json() == {"n": 1}
+                path = f"{two_url}/b/v2/models/two/predict?accept=image/png"
+                async with session.post(path) as answer:
+                    assert await answer.text() == "image/png"
+                async with session.get(f"{two_url}/b/v2/models/one/") as answer:
+                    assert answer.status == 404
+        finally:
+            await one.cleanup()
+            await two.cleanup()
+
+    asyncio.run(scenario())

@@ -1,0 +1,93 @@
+"""/swagger.json, judged by a validator that is not ours."""
+
+from pathlib import Path
+
+import pytest
+from openapi_spec_validator import OpenAPIV2SpecValidator
+
+from tests.conftest import Serve
+
+MODELS = Path(__file__).parent.parent / "models"
+NAMES = ("documented", "documented_json", "echo", "files", "every_field", "returns")
+
+
+@pytest.fixture(scope="module")
+def document(serve_module: Serve):
+    options = [("--model", f"{name}={MODELS / name}.py") for name in NAMES]
+    server = serve_module(*(word for option in options for word in option))
+    return server.get("/swagger.json").json()
+
+
+@pytest.fixture
+def parameters(document):
+    operation = document["paths"]["/v2/models/documented/predict/"]["post"]
+    return {parameter["name"]: parameter for parameter in operation["parameters"]}
+
+
+def test_it_is_valid_swagger(document):
+    assert document["swagger"] == "2.0"
+    assert list(OpenAPIV2SpecValidator(document).iter_errors()) == []
+
+
+def test_every_argument_is_there(parameters):
+    assert parameters.keys() == {
+        *("plain", "password", "range", "share", "since", "price", "nothing", "own"),
+        *("not a number", "list", "delimited", "nested", "dict", "raw", "many", "file"),
+        *("X-Header", "typed oddly"),  # Swagger 2.0 has no cookies
+    }
+    assert parameters["plain"] == {
+        "name": "plain",
+        "in": "query",
+        "required": False,
+        "type": "string",
+        "default": "a",
+        "enum": ["a", "b"],
+        "description": "Plain",
+    }
+    assert parameters["password"]["format"] == "password"
+    assert parameters["range"]["minimum"] == 1
+    assert parameters["range"]["maximum"] == 9
+    assert parameters["share"]["exclusiveMaximum"] is True
+    assert parameters["since"]["default"] == "2026-01-01"
+    assert parameters["price"]["default"] == 1.5
+    assert parameters["list"]["collectionFormat"] == "multi"
+    assert parameters["delimited"]["collectionFormat"] == "csv"
+    assert parameters["X-Header"]["in"] == "header"
+    assert parameters["dict"]["default"] == '{"a": 1}'
+    assert parameters["file"] == {
+        "name": "file",
+        "in": "formData",
+        "required": False,
+        "type": "file",
+        "description": "A file",
+    }
+    assert parameters["many"]["items"] == {"type": "string", "format": "binary"}
+
+
+def test_arguments_in_json_are_one_body(document):
+    operation = document["paths"]["/v2/models/documented_json/predict/"]["post"]
+    body = next(p for p in operation["parameters"] if p["in"] == "body")
+    assert body["schema"]["properties"].keys() == {"n", "options"}
+    assert body["schema"]["required"] == ["n"]
+    assert operation["consumes"] == ["application/json"]
+    assert operation["produces"] == ["image/png", "application/json", "*/*"]
+
+
+def test_the_definitions_of_models_go_before_our_own(document):
+    definitions = document["definitions"]
+    answer = definitions["ModelPredictionResponse"]["properties"]
+    assert answer.keys() == {"status", "meta", "boxes", "scores"}
+    assert definitions["ModelMeta"]["properties"].keys() == {"inner"}
+    assert definitions["Answer"]["properties"].keys() == {"label"}
+    assert definitions["ModelPredictionResponse-echo"]["properties"].keys() == {"n"}
+    listed = document["paths"]["/v2/models/echo/"]["get"]["responses"]["200"]
+    ours = definitions[listed["schema"]["$ref"].rpartition("/")[2]]["properties"]
+    assert ours.keys() >= {"id", "name", "license"}
+
+
+def test_an_operation_says_what_it_produces(document):
+    paths = document["paths"]
+    assert paths["/v2/models/echo/predict/"]["post"]["produces"] == ["application/json"]
+    assert paths["/v2/models/returns/predict/"]["post"]["produces"] == ["*/*"]
+    with_slash = [path for path in paths if "models" in path]
+    assert all(path.endswith("/") for path in with_slash)
