@@ -36,7 +36,7 @@ def positioned():
 
 
 def temporary(size, **options):
-    file = tempfile.NamedTemporaryFile(suffix=".bin", **options)
+    file = tempfile.NamedTemporaryFile(suffix=".bin", **options)  # noqa: SIM115
     file.write(b"x" * size)
     file.seek(0)
     return file

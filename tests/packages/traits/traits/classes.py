@@ -10,7 +10,7 @@ shared = fields.Int(load_default=1)
 
 
 class Model(BaseModel):
-    schema = {"answer": fields.Int(), "kind": fields.Str()}
+    schema = {"answer": fields.Int(), "kind": fields.Str()}  # noqa: RUF012
 
     def __init__(self, kind="class"):
         self.kind = kind

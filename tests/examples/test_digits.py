@@ -1,0 +1,134 @@
+"""The example model: as its author tests it, and over HTTP."""
+
+import io
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from aiohttp import web
+from PIL import Image, ImageOps
+
+from deepaas.model.v2.wrapper import UploadedFile
+from tests.conftest import Serve
+
+pytest.importorskip("deepaas_digits", reason="examples/digits is not installed")
+
+from deepaas_digits import api, model
+from deepaas_digits.images import UnreadableImage, normalise, read_image
+
+DATA = Path(api.__file__).parent / "data"
+SAMPLES = {"three.png": 3, "seven.jpg": 7, "five.png": 5}
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    trained = model.DigitClassifier(tmp_path_factory.mktemp("model"))
+    trained.load()
+    return trained
+
+
+@pytest.fixture(autouse=True)
+def _use(classifier, monkeypatch):
+    monkeypatch.setattr(api, "classifier", classifier)
+
+
+def predict(path, accept="application/json"):
+    return api.predict(UploadedFile("data", str(path)), accept)
+
+
+@pytest.mark.parametrize(("name", "label"), SAMPLES.items())
+def test_the_samples(name, label):
+    answer = predict(DATA / name)
+    assert answer["label"] == label
+    assert answer["probabilities"].sum() == pytest.approx(1)
+    picture = Image.open(predict(DATA / name, "image/png"))
+    assert picture.format == "PNG"
+    assert picture.width > picture.height > 100
+
+
+@pytest.mark.parametrize("dark_on_light", [True, False])
+@pytest.mark.parametrize(
+    ("form", "mode"), [("PNG", "RGB"), ("JPEG", "L"), ("PNG", "LA"), ("PNG", "P")]
+)
+def test_held_out_digits_through_files(classifier, tmp_path, form, mode, dark_on_light):
+    _, held_out, _, labels = model._data()
+    right = 0
+    for digit, label in zip(held_out[:100], labels[:100], strict=True):
+        image = model.enlarge(digit, 100)
+        image = ImageOps.invert(image) if dark_on_light else image
+        image.convert(mode).save(tmp_path / "digit", form)
+        right += predict(tmp_path / "digit")["label"] == label
+    assert right >= 95
+
+
+def test_ink_on_nothing(tmp_path):
+    ink = ImageOps.invert(Image.open(DATA / "three.png").convert("L"))
+    image = Image.new("RGBA", ink.size, "navy")
+    image.putalpha(ink)
+    image.save(tmp_path / "a.png")
+    assert predict(tmp_path / "a.png")["label"] == 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no picture",
+        (DATA / "three.png").read_bytes()[:500],
+        (DATA / "seven.jpg").read_bytes()[:300],
+    ],
+)
+def test_what_is_no_picture(tmp_path, content):
+    file = tmp_path / "a.png"
+    file.write_bytes(content)
+    with pytest.raises(web.HTTPBadRequest):
+        predict(file)
+
+
+def test_an_empty_and_a_huge_picture(tmp_path):
+    Image.new("L", (50, 50), 200).save(tmp_path / "a.png")
+    with pytest.raises(UnreadableImage, match="empty"):
+        normalise(read_image(tmp_path / "a.png"))
+    Image.new("1", (8_000, 8_000)).save(tmp_path / "b.png")
+    with pytest.raises(UnreadableImage, match="pixels"):
+        read_image(tmp_path / "b.png")
+
+
+def test_a_training_is_used_by_the_other_workers(tmp_path):
+    one, other = (model.DigitClassifier(tmp_path) for _ in range(2))
+    one.load()
+    other.load()
+    digit = normalise(read_image(DATA / "three.png"))
+    before = other.probabilities(digit)
+    *_, last = one.train(epochs=2, hidden_units=16, learning_rate=0.01)
+    assert last.number == 2
+    assert last.accuracy > 0.5
+    assert np.array_equal(other.probabilities(digit), one.probabilities(digit))
+    assert not np.array_equal(other.probabilities(digit), before)
+
+
+def test_a_damaged_model_is_fitted_anew(tmp_path, caplog):
+    (tmp_path / "digits.joblib").write_bytes(b"damaged")
+    with caplog.at_level(logging.WARNING):
+        anew = model.DigitClassifier(tmp_path)
+        anew.load()
+    assert "cannot be used" in caplog.text
+    assert anew.probabilities(normalise(read_image(DATA / "three.png"))).argmax() == 3
+
+
+def test_over_http(serve: Serve, tmp_path):
+    env = {"DIGITS_MODEL_DIR": str(tmp_path)}
+    server = serve("--model-name", "digits", env=env)
+    for path in ("/v2/models/digits/predict", "/v2/models/digits/predict/"):
+        files = {"data": ("three.png", (DATA / "three.png").read_bytes())}
+        answer = server.post(path, files=files)
+        assert answer.json()["label"] == 3
+        assert answer.json()["probabilities"][3] > 0.9
+    picture = server.post(path, files=files, headers={"Accept": "image/png"})
+    assert Image.open(io.BytesIO(picture.content)).format == "PNG"
+    broken = server.post(path, files={"data": ("a.png", b"broken")})
+    assert broken.status_code == 400
+    assert broken.json() == {"message": "this is no PNG or JPEG picture"}
+    described = server.get("/v2/models/digits/").json()
+    assert described["version"] == "1.0.0"
