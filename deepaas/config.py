@@ -47,6 +47,41 @@ _OPTIONS = [
         default=True,
         help="Warm the model in every worker before the first call.",
     ),
+    cfg.FloatOpt(
+        "warm-timeout",
+        default=0,
+        min=0,
+        metavar="SECONDS",
+        help="Time that a worker has to load and warm the model; 0 for any.",
+    ),
+    cfg.FloatOpt(
+        "predict-timeout",
+        default=0,
+        min=0,
+        metavar="SECONDS",
+        help="Time that a prediction may run; then its worker is killed and replaced, "
+        "and the caller gets a 504. 0 for any.",
+    ),
+    cfg.IntOpt(
+        "max-queued",
+        default=1000,
+        min=0,
+        help="Calls of a model that may wait for a worker; more get a 503.",
+    ),
+    cfg.IntOpt(
+        "max-calls-per-worker",
+        default=0,
+        min=0,
+        help="Calls after which a worker is replaced by a new one, for models that "
+        "leak memory; 0 for never.",
+    ),
+    cfg.FloatOpt(
+        "shutdown-grace",
+        default=30,
+        min=0,
+        metavar="SECONDS",
+        help="Time that running calls have to end when the server is told to stop.",
+    ),
     cfg.IntOpt(
         "client-max-size",
         default=1024**3,
@@ -70,6 +105,11 @@ _OPTIONS = [
         "doc-endpoint", default=True, help="Offer /swagger.json, /api and /ui."
     ),
     cfg.BoolOpt(
+        "debug-endpoint",
+        default=False,
+        help="Offer /v2/debug/: what models and server printed and logged lately.",
+    ),
+    cfg.BoolOpt(
         "openwhisk-detect",
         default=False,
         deprecated_for_removal=True,
@@ -91,12 +131,20 @@ class Settings:
     models: Sequence[str] = ()
     workers: int = 1
     warm: bool = True
+    warm_timeout: float = 0
+    """Seconds; 0 for no limit, as with the next one."""
+    predict_timeout: float = 0
+    max_queued: int = 1000
+    max_calls_per_worker: int = 0
+    shutdown_grace: float = 30
+    """Seconds."""
     client_max_size: int = 1024**3
     """Bytes; 0 for no limit."""
     raw_predictions: bool = False
     predict_endpoint: bool = True
     train_endpoint: bool = True
     doc_endpoint: bool = True
+    debug_endpoint: bool = False
     openwhisk_detect: bool = False
 
 
@@ -124,11 +172,17 @@ def read_settings(conf: cfg.ConfigOpts, argv: Sequence[str]) -> Settings:
         models=conf.model,
         workers=conf.workers,
         warm=conf.warm,
+        warm_timeout=conf.warm_timeout,
+        predict_timeout=conf.predict_timeout,
+        max_queued=conf.max_queued,
+        max_calls_per_worker=conf.max_calls_per_worker,
+        shutdown_grace=conf.shutdown_grace,
         client_max_size=conf.client_max_size,
         raw_predictions=conf.raw_predictions,
         predict_endpoint=conf.predict_endpoint,
         train_endpoint=conf.train_endpoint,
         doc_endpoint=conf.doc_endpoint,
+        debug_endpoint=conf.debug_endpoint,
         openwhisk_detect=conf.openwhisk_detect,
     )
 

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -116,7 +116,12 @@ class Server:
         self._output = _Output()
         self._client: httpx.Client | None = None
         self._process = subprocess.Popen(
-            [command, "--listen-ip", "127.0.0.1", "--listen-port", "0", *options],
+            [
+                command,
+                *("--listen-ip", "127.0.0.1", "--listen-port", "0"),
+                *_only_named(options),
+                *options,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -334,6 +339,15 @@ def run_to_exit(
             f"still running after {timeout} s\n{output.decode(errors='replace')}"
         ) from None
     return Exit(done.returncode, done.stdout, done.stderr)
+
+
+def _only_named(options: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """Options that leave out what happens to be installed, such as the example."""
+    words = [os.fspath(option).removeprefix("--model=") for option in options]
+    if any(word.startswith("--model-name") for word in words):
+        return []
+    named = [word for word in words if "=" in word and not word.startswith("-")]
+    return [f"--model-name={word.partition('=')[0]}" for word in named]
 
 
 def _environment(directory: Path, more: Mapping[str, str]) -> dict[str, str]:

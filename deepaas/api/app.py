@@ -9,7 +9,7 @@ from aiohttp import web
 
 from deepaas.api.openapi import Documentation
 from deepaas.api.operations import Operations
-from deepaas.api.v2 import V2, ServedModel
+from deepaas.api.v2 import REQUEST_ID, V2, ServedModel
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
 from deepaas.errors import DeepaasError, ModelRaised, NotFound
@@ -22,8 +22,6 @@ logger = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 HEADER = "X-Request-ID"
-
-REQUEST_ID = web.RequestKey("request_id", str)
 
 SANE_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 """A caller's request id that may go into headers and logs."""
@@ -49,7 +47,10 @@ def create_app(
     base = settings.base_path
     by_name = {name: model.executor for name, model in models.items()}
     app.add_routes(V2(models, settings).routes())
-    app.add_routes(Operations(by_name, base=base).routes())
+    operations = Operations(by_name, settings)
+    app.add_routes(operations.routes())
+    if settings.debug_endpoint:
+        app.cleanup_ctx.append(operations.recorder)
     if settings.doc_endpoint:
         documentation = Documentation(
             [model.adapter for model in models.values()], settings

@@ -1,28 +1,54 @@
-"""What operators ask: is the server alive, is it ready."""
+"""What operators ask: is the server alive, is it ready, what did it say lately."""
 
-from collections.abc import Mapping
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from aiohttp import web
 
 from deepaas.api import schemas
+from deepaas.config import Settings
 from deepaas.executors import Executor
+
+LATELY = 1000
+"""Lines that the debug endpoint shows."""
+
+LONGEST = 2000
+"""Characters of a line that it shows."""
 
 
 class Operations:
-    """Health, by the model's name."""
+    """Health by the model's name, and the latest lines of the log."""
 
-    def __init__(self, executors: Mapping[str, Executor], *, base: str) -> None:
+    def __init__(self, executors: Mapping[str, Executor], settings: Settings) -> None:
         self._executors = executors
-        self._base = base
+        self._settings = settings
         self._schema = schemas.Health()
+        self._lately = _Lately()
 
     def routes(self) -> list[web.AbstractRouteDef]:
+        paths = {
+            "/v2/health/live": self.live,
+            "/v2/health/ready": self.ready,
+            "/v2/debug": self.debug,
+        }
         return [
-            web.get(f"{self._base}/v2/health/{kind}{slash}", handler)
-            for kind, handler in (("live", self.live), ("ready", self.ready))
+            web.get(f"{self._settings.base_path}{path}{slash}", handler)
+            for path, handler in paths.items()
             for slash in ("", "/")
         ]
+
+    async def recorder(self, app: web.Application) -> AsyncIterator[None]:
+        """Record what is logged while the application runs."""
+        logging.getLogger().addHandler(self._lately)
+        yield
+        logging.getLogger().removeHandler(self._lately)
+
+    async def debug(self, request: web.Request) -> web.Response:
+        if not self._settings.debug_endpoint:
+            return web.Response(status=204)
+        return web.Response(text="\n".join(self._lately.lines))
 
     async def live(self, request: web.Request) -> web.Response:
         return web.json_response(self._schema.dump({"status": "live"}))
@@ -34,6 +60,18 @@ class Operations:
         return web.json_response(
             self._schema.dump(health), status=200 if ready else 503
         )
+
+
+class _Lately(logging.Handler):
+    """Keeps the latest lines of the log, the models' output among them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: deque[str] = deque(maxlen=LATELY)
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.extend(line[:LONGEST] for line in self.format(record).split("\n"))
 
 
 def _health(executor: Executor) -> dict[str, Any]:

@@ -17,6 +17,9 @@ from deepaas.errors import DeepaasError, NotFound
 from deepaas.executors import Executor, Reply
 from deepaas.model.adapter import ModelAdapter
 
+REQUEST_ID = web.RequestKey("request_id", str)
+"""What a caller and the logs know a request by."""
+
 CHUNK = 256 * 1024
 """Bytes of a large answer that are handed to the socket at once."""
 
@@ -107,7 +110,9 @@ class V2:
                 "predict",
                 kwargs,
                 media_type=accept if isinstance(accept, str) else None,
+                timeout=self._settings.predict_timeout or None,
                 finish=True,
+                label=request[REQUEST_ID],
             )
             return await _send(request, reply)
 

@@ -13,13 +13,10 @@ from oslo_log import log
 from deepaas.api.app import create_app
 from deepaas.config import Settings, new_config, read_settings
 from deepaas.errors import StartError
-from deepaas.executors import create_executor
+from deepaas.executors import Executor, Limits, create_executor
 from deepaas.model.loading import find_models
 
 logger = logging.getLogger(__name__)
-
-GRACE = 30.0
-"""Seconds that running calls have when the server is told to stop."""
 
 
 def main() -> None:
@@ -40,18 +37,25 @@ def run(settings: Settings) -> None:
         logger.warning("--openwhisk-detect is ignored.")
     refs = find_models(settings.model_names, settings.models)
     with _bind(settings) as listener:
+        limits = Limits(
+            max_queued=settings.max_queued,
+            max_calls=settings.max_calls_per_worker,
+            warm_timeout=settings.warm_timeout,
+        )
         executors = {
             ref: create_executor(
                 ref,
                 workers=settings.workers,
                 warm=settings.warm,
                 raw_predictions=settings.raw_predictions,
+                limits=limits,
             )
             for ref in refs
         }
         for executor in executors.values():
             executor.launch()  # they load while we do
-        asyncio.run(_serve(create_app(settings, executors), listener, settings))
+        app = create_app(settings, executors)
+        asyncio.run(_serve(app, list(executors.values()), listener, settings))
 
 
 def _bind(settings: Settings) -> socket.socket:
@@ -71,33 +75,59 @@ def _bind(settings: Settings) -> socket.socket:
 
 
 async def _serve(
-    app: web.Application, listener: socket.socket, settings: Settings
+    app: web.Application,
+    executors: list[Executor],
+    listener: socket.socket,
+    settings: Settings,
 ) -> None:
-    runner = web.AppRunner(app, shutdown_timeout=GRACE, handler_cancellation=True)
-    stopping = asyncio.create_task(_told_to_stop())
+    signals = _Signals()
+    runner = web.AppRunner(
+        app, shutdown_timeout=settings.shutdown_grace, handler_cancellation=True
+    )
     starting = asyncio.create_task(runner.setup())
     try:
-        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        await signals.before(starting, count=1)
         if starting.done():
             await starting
             await web.SockSite(runner, listener).start()
             _announce(listener, settings)
-            await stopping
+            await signals.wait(1)
         else:
             starting.cancel()
             await asyncio.wait([starting])
     finally:
-        stopping.cancel()
-        await runner.cleanup()
+        stopping = asyncio.create_task(runner.cleanup())
+        await signals.before(stopping, count=2)
+        if not stopping.done():
+            # The rest is cancelled with the event loop.
+            await asyncio.gather(*(executor.close(0) for executor in executors))
 
 
-async def _told_to_stop() -> None:
-    """Wait for SIGINT or SIGTERM."""
-    loop = asyncio.get_running_loop()
-    told = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, told.set)
-    await told.wait()
+class _Signals:
+    """SIGINT and SIGTERM: the first one stops the server, the second one at once."""
+
+    def __init__(self) -> None:
+        self._received = 0
+        self._more = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._receive)
+
+    def _receive(self) -> None:
+        self._received += 1
+        self._more.set()
+
+    async def wait(self, count: int) -> None:
+        """Wait until so many signals have come."""
+        while self._received < count:
+            self._more.clear()
+            await self._more.wait()
+
+    async def before(self, task: asyncio.Task[None], *, count: int) -> None:
+        """Wait until the task is done, or so many signals have come."""
+        told = asyncio.create_task(self.wait(count))
+        await asyncio.wait([task, told], return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
 
 
 def _announce(listener: socket.socket, settings: Settings) -> None:

@@ -8,7 +8,14 @@ from typing import Any, Protocol
 from deepaas.executors.messages import Reply
 from deepaas.model.loading import ModelRef
 
-__all__ = ["Executor", "Reply", "WorkerState", "WorkerStatus", "create_executor"]
+__all__ = [
+    "Executor",
+    "Limits",
+    "Reply",
+    "WorkerState",
+    "WorkerStatus",
+    "create_executor",
+]
 
 
 class WorkerState(enum.Enum):
@@ -37,6 +44,18 @@ class WorkerStatus:
         return self.state in (WorkerState.IDLE, WorkerState.BUSY)
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What an executor allows."""
+
+    max_queued: int = 1000
+    """Calls that may wait."""
+    max_calls: int = 0
+    """Calls after which a worker is replaced; 0 for any number."""
+    warm_timeout: float = 0
+    """Seconds that loading and warming may take; 0 for any time."""
+
+
 class Executor(Protocol):
     """Runs the calls of one model, each in a worker, in the order of their coming."""
 
@@ -57,8 +76,11 @@ class Executor(Protocol):
         media_type: str | None = None,
         timeout: float | None = None,
         finish: bool = False,
+        label: str = "",
     ) -> Reply:
         """Call a method of the model; `timeout` is in seconds of its running.
+
+        What the model prints meanwhile is logged under `label`.
 
         Cancelling drops a call that waits. One that runs loses its worker; with
         `finish` the model may finish first, and the cancellation takes effect then.
@@ -73,12 +95,21 @@ class Executor(Protocol):
 
 
 def create_executor(
-    ref: ModelRef, *, workers: int = 1, warm: bool = True, raw_predictions: bool = False
+    ref: ModelRef,
+    *,
+    workers: int = 1,
+    warm: bool = True,
+    raw_predictions: bool = False,
+    limits: Limits | None = None,
 ) -> Executor:
     """Make the executor of a model, with `workers` processes on this machine."""
     # A worker imports this package too, and has no use for the parent's side.
     from deepaas.executors.local import LocalExecutor
 
     return LocalExecutor(
-        ref, workers=workers, warm=warm, raw_predictions=raw_predictions
+        ref,
+        workers=workers,
+        warm=warm,
+        raw_predictions=raw_predictions,
+        limits=limits or Limits(),
     )

@@ -1,7 +1,9 @@
 """The child's side: a worker process, its loop over the socket."""
 
 import contextlib
+import ctypes
 import fcntl
+import logging
 import os
 import pickle
 import select
@@ -35,6 +37,7 @@ def main() -> None:
 def _serve(connection: socket.socket) -> None:
     start: Start = _receive(connection)
     sys.argv[:] = start.argv
+    _print_by_line()
     try:
         host = ModelHost(start.ref, raw_predictions=start.raw_predictions)
         if start.warm:
@@ -45,7 +48,10 @@ def _serve(connection: socket.socket) -> None:
     _send(connection, Ready())
     with contextlib.suppress(EOFError):
         while True:
-            _send(connection, _answer(host, connection))
+            answer = _answer(host, connection)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            _send(connection, answer)
 
 
 def _answer(host: ModelHost, connection: socket.socket) -> Reply | Raised:
@@ -56,6 +62,18 @@ def _answer(host: ModelHost, connection: socket.socket) -> Reply | Raised:
     except Exception as error:  # an argument that does not unpickle here
         return describe(error)
     return host.call(call)
+
+
+def _print_by_line() -> None:
+    """Let the server have each line of output as it ends, C's and logging's too."""
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    libc = ctypes.CDLL(None)
+    with contextlib.suppress(ValueError):  # a libc whose stdout has another name
+        stdout = ctypes.c_void_p.in_dll(libc, "stdout")
+        libc.setvbuf(stdout, None, 1, 0)  # 1 is _IOLBF
+    logging.basicConfig(
+        level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
+    )
 
 
 def _exit(error: SystemExit) -> None:

@@ -1,0 +1,309 @@
+"""One worker process as the parent sees it: its socket, its output, its state."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import pickle
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from deepaas.errors import DeepaasError, ModelRaised
+from deepaas.executors import Reply, WorkerState, WorkerStatus
+from deepaas.executors.messages import HEADER, Raised, Ready, Start, pack
+
+logger = logging.getLogger(__name__)
+
+RECEIVE = 65536
+"""Bytes read at once; a larger body is read into its own buffer."""
+
+LONGEST_LINE = 8192
+"""Bytes after which a line of a model's output is cut in two."""
+
+LINE_END = re.compile(rb"\r\n|\n|\r")
+"""The end of a line; a progress bar's carriage return is one too."""
+
+
+class PendingCall:
+    """A call on its way: waiting, or running in `worker`."""
+
+    __slots__ = ("frame", "label", "method", "outcome", "timeout", "timer", "worker")
+
+    def __init__(
+        self, frame: bytes, *, method: str, timeout: float | None, label: str
+    ) -> None:
+        self.frame = frame
+        self.method = method
+        self.timeout = timeout
+        self.label = label
+        """What the model prints meanwhile is logged under it."""
+        self.outcome: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.worker: Worker | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    @property
+    def trains(self) -> bool:
+        return self.method == "train"
+
+    def resolve(self, result: Reply | DeepaasError) -> None:
+        """Give the caller its answer, once."""
+        if self.timer is not None:
+            self.timer.cancel()
+        if self.outcome.done():
+            return
+        if isinstance(result, DeepaasError):
+            self.outcome.set_exception(result)
+        else:
+            self.outcome.set_result(result)
+
+
+class Worker(asyncio.BufferedProtocol):
+    """One worker process: its socket, its state, and the call that it runs."""
+
+    def __init__(self, start: Start, on_change: Callable[["Worker"], None]) -> None:
+        self.name = start.ref.name
+        self.state = WorkerState.STARTING
+        self.since = time.monotonic()
+        """When it came into this state."""
+        self.call: PendingCall | None = None
+        self.calls = 0
+        self.ready = False
+        self.failure: str | None = None
+        """Why it did not start, or why it was killed."""
+        self.gone = asyncio.Event()
+        self.unread = False
+        """It died without having read its call."""
+        self._on_change = on_change
+        self._transport: asyncio.Transport | None = None
+        self._received = bytearray(RECEIVE)
+        self._filled = 0
+        self._target: bytearray | None = None
+        self._line = bytearray()
+        self._launch(start)
+
+    # -- the process
+
+    def _launch(self, start: Start) -> None:
+        """Start the process: a leader of its own group, with one end of everything."""
+        ours, theirs = socket.socketpair()
+        lifeline, self._lifeline = os.pipe()
+        self._output, output = os.pipe()
+        # The worker imports what the server would, whatever folder it starts in.
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}; "
+            "from deepaas.executors.worker import main; main()"
+        )
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code, str(theirs.fileno()), str(lifeline)],
+                pass_fds=(theirs.fileno(), lifeline),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        finally:
+            theirs.close()
+            os.close(lifeline)
+            os.close(output)
+        os.set_blocking(self._output, False)
+        ours.sendall(pack(start))
+        self._socket = ours
+
+    @property
+    def alive(self) -> bool:
+        """It is warm, and can be called or is."""
+        return self.ready and self.state is not WorkerState.DEAD
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    async def connect(self) -> None:
+        """Hand the socket to the event loop."""
+        loop = asyncio.get_running_loop()
+        self._socket.setblocking(False)
+        loop.add_reader(self._output, self._read_output)
+        await loop.create_unix_connection(lambda: self, sock=self._socket)
+
+    def kill(self, reason: str) -> None:
+        """End the process and all that it started; the end of file follows."""
+        if self.process.returncode is None:
+            self.failure = self.failure or reason
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    async def end(self, grace: float) -> None:
+        """Let the process exit by itself, within `grace` seconds."""
+        if self._transport is None:
+            await self.connect()
+        loop = asyncio.get_running_loop()
+        killer = loop.call_later(grace, self.kill, "it did not exit")
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write_eof()
+        await self.gone.wait()
+        killer.cancel()
+
+    async def reap(self) -> None:
+        """Collect the dead process, and end what is left of its group.
+
+        Its number stays taken until it is collected, so the group is the right one.
+        """
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        await asyncio.to_thread(self.process.wait)
+        os.close(self._lifeline)
+        asyncio.get_running_loop().remove_reader(self._output)
+        self._drain_output()
+        os.close(self._output)
+        self.gone.set()
+
+    # -- what it is told
+
+    def _become(self, state: WorkerState) -> None:
+        self.state = state
+        self.since = time.monotonic()
+
+    def send(self, call: PendingCall) -> None:
+        """Give it a call."""
+        assert self._transport is not None
+        self._become(WorkerState.BUSY)
+        self.call, call.worker = call, self
+        self._transport.write(call.frame)
+
+    # -- what it says
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        buffer = self._received if self._target is None else self._target
+        return memoryview(buffer)[self._filled :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._filled += nbytes
+        while (frame := self._next_frame()) is not None:
+            self._hear(*frame)
+
+    def _next_frame(self) -> tuple[Any, bytes | memoryview] | None:
+        """Take one whole frame from what was received, if there is one."""
+        if self._filled < HEADER.size:
+            return None
+        buffer = self._received if self._target is None else self._target
+        head, body = HEADER.unpack_from(buffer)
+        middle, end = HEADER.size + head, HEADER.size + head + body
+        if self._filled < end:
+            if end > len(buffer):
+                self._target = bytearray(end)
+                self._target[: self._filled] = memoryview(buffer)[: self._filled]
+            return None
+        message = pickle.loads(memoryview(buffer)[HEADER.size : middle])
+        data: bytes | memoryview
+        if self._target is not None:
+            data = memoryview(self._target)[middle:]
+            self._target = None
+            self._filled = 0
+        else:
+            data = bytes(memoryview(buffer)[middle:end])
+            rest = self._filled - end
+            if rest:
+                buffer[:rest] = buffer[end : self._filled]
+            self._filled = rest
+        return message, data
+
+    def _hear(self, message: Ready | Reply | Raised, body: bytes | memoryview) -> None:
+        if isinstance(message, Ready):
+            self._drain_output()
+            self._become(WorkerState.IDLE)
+            self.ready = True
+        elif self.call is not None:
+            self._answer(message, body)
+        elif isinstance(message, Raised):
+            self.failure = str(message)
+            logger.debug("%s", message.traceback)
+        self._on_change(self)
+
+    def _answer(self, message: Reply | Raised, body: bytes | memoryview) -> None:
+        self._drain_output()  # while it is known whose it is
+        call, self.call = self.call, None
+        assert call is not None
+        self._become(WorkerState.IDLE)
+        self.calls += 1
+        if isinstance(message, Raised):
+            text = message.message if message.status != 500 else str(message)
+            call.resolve(
+                ModelRaised(text, status=message.status, traceback=message.traceback)
+            )
+        elif message.path is None:
+            call.resolve(replace(message, body=body))
+        else:
+            call.resolve(message)
+
+    def eof_received(self) -> bool:
+        self._lose()
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        # Linux: a reset says that the process died with something left to read.
+        self.unread = isinstance(error, ConnectionResetError | BrokenPipeError)
+        self._lose()
+
+    def _lose(self) -> None:
+        if self.state is not WorkerState.DEAD:
+            self._become(WorkerState.DEAD)
+            self._on_change(self)
+
+    def obituary(self) -> str:
+        """Say what the process died of; it has been reaped."""
+        code = self.process.returncode
+        if code is None or code >= 0:
+            return f"exit code {code}"
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:  # a real-time signal has no name
+            name = f"signal {-code}"
+        return f"{name} (out of memory?)" if name == "SIGKILL" else name
+
+    def status(self, cause: str | None) -> WorkerStatus:
+        return WorkerStatus(self.state, self.pid, self.calls, cause)
+
+    # -- what the model prints
+
+    def _read_output(self) -> None:
+        """Log what there is of the output, line by line."""
+        try:
+            data = os.read(self._output, RECEIVE)
+        except BlockingIOError:
+            return
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._output)
+            return
+        self._line += data
+        *lines, rest = LINE_END.split(self._line)
+        while len(rest) > LONGEST_LINE:
+            lines.append(rest[:LONGEST_LINE])
+            rest = rest[LONGEST_LINE:]
+        self._line = bytearray(rest)
+        for line in lines:
+            self._log(line)
+
+    def _drain_output(self) -> None:
+        """Log all that it has printed so far, and the line that it began."""
+        self._read_output()  # takes at once all that a pipe can hold
+        if self._line:
+            self._log(self._line)
+            self._line.clear()
+
+    def _log(self, line: bytes | bytearray) -> None:
+        if line and logger.isEnabledFor(logging.INFO):
+            label = f" {self.call.label}" if self.call and self.call.label else ""
+            text = line.decode(errors="backslashreplace")
+            logger.info("[%s %d%s] %s", self.name, self.pid, label, text)
