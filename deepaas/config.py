@@ -7,6 +7,8 @@ from importlib.metadata import version
 
 from oslo_config import cfg
 
+from deepaas.errors import StartError
+
 _OPTIONS = [
     cfg.HostAddressOpt(
         "listen-ip",
@@ -158,9 +160,16 @@ def new_config() -> cfg.ConfigOpts:
 def read_settings(conf: cfg.ConfigOpts, argv: Sequence[str]) -> Settings:
     """Read command line, configuration files and environment, in this order.
 
-    Raises cfg.Error for a configuration file that cannot be read or a bad value in
+    Raises StartError for a configuration file that cannot be read or a bad value in
     it; a bad command line is usage and exit 2.
     """
+    try:
+        return _read_settings(conf, argv)
+    except cfg.Error as error:
+        raise StartError(str(error)) from error
+
+
+def _read_settings(conf: cfg.ConfigOpts, argv: Sequence[str]) -> Settings:
     conf(list(argv), project="deepaas", prog="deepaas-run", version=version("deepaas"))
     from_environment = os.environ.get("DEEPAAS_V2_MODEL", "")
     return Settings(

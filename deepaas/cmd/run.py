@@ -7,7 +7,6 @@ import socket
 import sys
 
 from aiohttp import web
-from oslo_config import cfg
 from oslo_log import log
 
 from deepaas.api.app import create_app
@@ -27,7 +26,7 @@ def main() -> None:
         settings = read_settings(conf, sys.argv[1:])
         log.setup(conf, "deepaas")
         run(settings)
-    except (StartError, cfg.Error) as error:
+    except StartError as error:
         sys.exit(f"deepaas-run: {error}")
 
 
