@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import marshmallow
-from aiohttp import web
+from aiohttp import StreamReader, web
 from marshmallow.fields import Field
 from multidict import MultiDict
 from multipart import (
@@ -26,11 +26,13 @@ from multipart import (
 from webargs.core import is_multiple
 
 from deepaas.errors import (
+    AUTHORS_ERRORS,
     BadBody,
     BodyTooLarge,
     InvalidArguments,
     NoSpace,
     UnsupportedMediaType,
+    text_of,
 )
 from deepaas.model.loading import is_field
 from deepaas.model.v2.wrapper import UploadedFile
@@ -57,6 +59,9 @@ MAX_PARTS = 1000
 
 MAX_TEXT = 16 * 1024 * 1024
 """Bytes of all the text in a form, which is held in memory, at the most."""
+
+PATIENCE = 60.0
+"""Seconds that a body may pause."""
 
 WRITE = 256 * 1024
 """Bytes of an upload that are written at once, off the event loop."""
@@ -135,15 +140,16 @@ class Arguments:
             loaded = self.schema.load(values, unknown=marshmallow.EXCLUDE)
         except marshmallow.ValidationError as error:
             raise InvalidArguments(_by_argument(error)) from error
-        except Exception as error:  # from a field or a validator of the author's
+        except (*AUTHORS_ERRORS, SystemExit) as error:  # from the author's own fields
             self._blame(values, error)
-        if self.negotiation and "accept" in loaded:
+        if self.negotiation is not None and "accept" in loaded:
             loaded["accept"] = self.negotiation.settle(loaded["accept"])
         return loaded  # type: ignore[no-any-return]
 
-    def _blame(self, values: Mapping[str, Any], error: Exception) -> NoReturn:
+    def _blame(self, values: Mapping[str, Any], error: BaseException) -> NoReturn:
         """Find the argument whose value its field cannot cope with."""
-        logger.warning("A field or validator failed: %r", error, exc_info=error)
+        kind = type(error).__name__
+        logger.warning("A field or validator failed: %s: %s", kind, text_of(error))
         messages = {}
         for argument in self.items:
             try:
@@ -152,9 +158,10 @@ class Arguments:
                     argument.name,
                     values,
                 )
-            except Exception as broken:
-                messages[argument.name] = [f"{type(broken).__name__}: {broken}"]
-        raise InvalidArguments(messages or {"_schema": [str(error)]}) from error
+            except (*AUTHORS_ERRORS, SystemExit) as broken:
+                text = f"{type(broken).__name__}: {text_of(broken)}"
+                messages[argument.name] = [text]
+        raise InvalidArguments(messages or {"_schema": [text_of(error)]}) from error
 
     # -- where the values come from
 
@@ -175,7 +182,7 @@ class Arguments:
             value = _find(argument, sources, request)
             if value is not marshmallow.missing:
                 values[argument.name] = value
-            elif unread and argument.in_body and argument.name != "accept":
+            elif unread and argument.in_body and argument.attribute != "accept":
                 raise UnsupportedMediaType(
                     f"{argument.name!r} was not found, and a body of type "
                     f"{request.content_type} cannot be read: send multipart/form-data, "
@@ -196,9 +203,12 @@ class Arguments:
         if max_size and (request.content_length or 0) > max_size:
             raise _too_large(max_size)
         kind = request.content_type
+        watch = _Watch(request.content)
         try:
             if kind == "multipart/form-data":
-                sources["form"] = await self._read_multipart(request, uploads, max_size)
+                sources["form"] = await self._read_multipart(
+                    request, uploads, max_size, watch
+                )
             elif kind == "application/x-www-form-urlencoded":
                 sources["form"] = await request.post()
             elif kind == "application/json" or kind.endswith("+json"):
@@ -211,10 +221,16 @@ class Arguments:
             raise BadBody("The body ended before its time.") from error
         except (UnicodeDecodeError, LookupError) as error:
             raise BadBody(f"The body cannot be decoded: {error}.") from error
+        finally:
+            watch.end()
         return True
 
     async def _read_multipart(
-        self, request: web.Request, uploads: "_Uploads", max_size: int
+        self,
+        request: web.Request,
+        uploads: "_Uploads",
+        max_size: int,
+        watch: "_Watch",
     ) -> MultiDict[Any]:
         _, options = parse_options_header(request.headers["Content-Type"])
         form = _Form(self._by_name, uploads)
@@ -224,6 +240,7 @@ class Arguments:
                 options.get("boundary", ""), max_segment_count=MAX_PARTS
             ) as parser:
                 async for chunk in request.content.iter_any():
+                    watch.again()
                     size += len(chunk)
                     if max_size and size > max_size:
                         raise _too_large(max_size)
@@ -237,12 +254,14 @@ class Arguments:
 
     def _negotiate(self, request: web.Request, values: dict[str, Any]) -> None:
         assert self.negotiation is not None
-        if "accept" in values:
-            self.negotiation.check(values["accept"])
+        name = self.negotiation.name
+        if values.get(name):
+            self.negotiation.check(values[name])
             return
+        values.pop(name, None)
         header = ",".join(request.headers.getall("Accept", ()))
         if (choice := self.negotiation.choose(header)) is not None:
-            values["accept"] = choice
+            values[name] = choice
 
 
 def _by_argument(error: marshmallow.ValidationError) -> dict[str, Any]:
@@ -261,6 +280,8 @@ def _schema(definition: Any) -> marshmallow.Schema:
             f"not a {type(definition).__name__}"
         )
     for name, value in definition.items():
+        if name == "Meta":
+            raise ValueError("no argument can be named 'Meta': marshmallow takes it")
         if not (isinstance(name, str) and is_field(value)):
             raise TypeError(f"argument {name!r} is no marshmallow field: {value!r}")
     fields = {
@@ -362,6 +383,29 @@ def _too_large(max_size: int) -> BodyTooLarge:
     return BodyTooLarge(f"The body is larger than {max_size} bytes (client-max-size).")
 
 
+class _Watch:
+    """Ends the reading of a body that stops coming."""
+
+    def __init__(self, content: StreamReader) -> None:
+        self._content = content
+        self.again()
+
+    def again(self) -> None:
+        """Begin to wait anew."""
+        self.end()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(PATIENCE, self._give_up)
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def _give_up(self) -> None:
+        self._content.set_exception(BadBody("The body stopped coming.", status=408))
+
+
 # -- forms and files
 
 
@@ -395,10 +439,15 @@ class _Form:
         self._part = part if part.name in self._known else None
         if self._part is None:
             return
-        if _is_file_part(part):
-            argument = self._known[part.name]
-            if part.name in self.values and not argument.multiple:
-                raise InvalidArguments({part.name: ["Takes one file, not several."]})
+        argument = self._known[part.name]
+        is_file = _is_file_part(part, argument)
+        if (
+            (is_file or argument.is_file)
+            and not argument.multiple
+            and part.name in self.values
+        ):
+            raise InvalidArguments({part.name: ["Takes one file, not several."]})
+        if is_file:
             self._file = self._uploads.open(part)
 
     async def _end(self) -> None:
@@ -415,10 +464,10 @@ class _Form:
             self.values.add(part.name, text)
 
 
-def _is_file_part(part: MultipartSegment) -> bool:
+def _is_file_part(part: MultipartSegment, argument: Argument) -> bool:
     if part.filename is not None:
         return True
-    return (part.content_type or "text/plain") != "text/plain"
+    return argument.is_file and (part.content_type or "text/plain") != "text/plain"
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """Every option with its help, and the settings that come of them."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -198,6 +199,8 @@ def _read_settings(conf: cfg.ConfigOpts, argv: Sequence[str]) -> Settings:
 
 def _base_path(path: str) -> str:
     path = path.strip("/")
+    if not re.fullmatch(r"[A-Za-z0-9._~%/-]*", path):
+        raise StartError(f"--base-path {path!r} has characters that a path cannot have")
     return f"/{path}" if path else ""
 
 

@@ -1,7 +1,19 @@
 """Everything that can go wrong on purpose, each with its HTTP status."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
+
+AUTHORS_ERRORS = (Exception, asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)
+"""What an author's code may raise and the process go on: all but SystemExit."""
+
+
+def text_of(error: object) -> str:
+    """Return the text of an exception, even of one whose own text raises."""
+    try:
+        return str(error)
+    except AUTHORS_ERRORS as broken:
+        return f"(its text cannot be shown: {type(broken).__name__})"
 
 
 class DeepaasError(Exception):

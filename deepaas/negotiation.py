@@ -16,6 +16,8 @@ class Negotiation:
     """The choices of one model, known at start."""
 
     def __init__(self, field: marshmallow.fields.Field) -> None:
+        self.name = field.data_key or "accept"
+        """What callers call the argument."""
         self._validated = _one_of(field)
         listed = self._validated or [*field.metadata.get("enum", ())]
         self.choices = [choice for choice in listed if choice != ANY]
@@ -37,7 +39,7 @@ class Negotiation:
         """
         if self.choices and not self._validated and explicit not in self.choices:
             message = f"Must be one of: {', '.join(self.choices)}."
-            raise InvalidArguments({"accept": [message]})
+            raise InvalidArguments({self.name: [message]})
 
     def settle(self, value: object) -> object:
         """Return what the model receives for a loaded value: never `*/*`."""

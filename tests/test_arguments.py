@@ -18,7 +18,15 @@ UPLOAD = "/v2/models/upload_or_fail/predict"
 
 @pytest.fixture(scope="module")
 def server(serve_module: Serve):
-    models = ("every_field", "files", "upload_or_fail", "accept", "accept_any", "echo")
+    models = (
+        "every_field",
+        "files",
+        "upload_or_fail",
+        "unkind",
+        "accept",
+        "accept_any",
+        "echo",
+    )
     options = [("--model", f"{name}={MODELS / name}.py") for name in models]
     return serve_module(
         *(word for option in options for word in option),
@@ -234,6 +242,33 @@ def test_a_client_that_leaves_in_the_middle_of_an_upload(server):
         connection.sendall(head.encode() + b"x" * 400_000)
     good = server.post(UPLOAD, files={"data": ("a", b"abc")})
     assert good.json() == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_an_author_whose_code_ends_the_process(server):
+    path = "/v2/models/unkind"
+    assert server.get(path).json()["description"] == "The model unkind."
+    for name in ("exits", "unkind"):
+        answer = server.post(f"{path}/predict", params={name: "x"})
+        assert answer.status_code == 422
+        assert answer.json().keys() == {name}
+    assert server.get("/v2/").status_code == 200
+
+
+def test_accept_under_another_name(server):
+    path = "/v2/models/unkind/predict"
+    answer = server.post(path, headers={"Accept": "text/*"})
+    assert answer.text == "text/csv"
+    assert server.post(path, params={"Accept": "zz"}).status_code == 422
+
+
+def test_parts_that_are_no_files(server):
+    path = "/v2/models/unkind/predict"
+    part = (None, '{"x": 1}', "application/json")
+    assert server.post(path, files={"nested": part}).status_code == 200
+    both = [("data", ("a", b"a")), ("data", (None, "text"))]
+    answer = server.post(path, files=both)
+    assert answer.status_code == 422
+    assert answer.json() == {"data": ["Takes one file, not several."]}
 
 
 ACCEPT = "/v2/models/accept/predict"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
+from tests.server import wait_until
 
 MODELS = Path(__file__).parent / "models"
 SOURCE = (MODELS / "returns.py").read_bytes()
@@ -104,7 +105,8 @@ def test_files(server, what):
     assert chosen.content == content
     # files elsewhere are left alone
     assert (MODELS / "returns.py").read_bytes() == SOURCE
-    assert list(server.temporary.iterdir()) == []
+    # a file is deleted after its last byte, which is when the caller goes on
+    wait_until(lambda: list(server.temporary.iterdir()) == [])
 
 
 def test_a_file_with_a_name_and_a_type_of_its_own(server):
@@ -152,6 +154,12 @@ def test_an_answer_that_does_not_fit_the_schema(serve: Serve):
     assert '"probability":["Not a valid number."]' in message
 
 
+def test_a_coroutine(serve: Serve):
+    server = serve("--model", f"m={MODELS / 'coroutine.py'}", "--raw-predictions")
+    answers = [server.post("/v2/models/m/predict").json() for _ in range(3)]
+    assert answers == [1, 2, 3]
+
+
 @pytest.fixture(scope="module")
 def failing(serve_module: Serve):
     return serve_module(
@@ -174,6 +182,9 @@ def failing(serve_module: Serve):
             500,
             "UnprintableError: (its text cannot be shown: RuntimeError)",
         ),
+        ("cancelled", 500, "CancelledError"),
+        ("interrupt", 500, "KeyboardInterrupt"),
+        ("own status", 499, "mine"),
         ("no such way", 500, "KeyError: 'no such way'"),
     ],
 )
@@ -196,6 +207,7 @@ def test_the_traceback_is_in_the_log_only(failing):
     [
         ("sys.exit", "exit code 3"),
         ("os._exit", "exit code 1"),
+        ("leaves a child", "exit code 3"),
         ("SIGSEGV", "SIGSEGV"),
         ("SIGKILL", "SIGKILL"),
     ],

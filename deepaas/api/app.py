@@ -57,8 +57,9 @@ def create_app(
         )
         app.add_routes(documentation.routes())
     else:
-        for path in ("/swagger.json", "/api", "/api/", "/ui", "/ui/"):
+        for path in ("/swagger.json", "/api", "/ui"):
             app.router.add_get(base + path, _no_documentation)
+            app.router.add_get(f"{base}{path}/", _no_documentation)
     return app
 
 

@@ -21,6 +21,7 @@ from deepaas.api import schemas
 from deepaas.arguments import Argument, Arguments
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
+from deepaas.errors import AUTHORS_ERRORS
 from deepaas.model.adapter import ModelAdapter
 
 logger = logging.getLogger(__name__)
@@ -89,11 +90,14 @@ class Documentation:
 
     def routes(self) -> list[web.AbstractRouteDef]:
         return [
-            web.get(f"{self._base}/swagger.json", self.document),
             web.static(f"{self._base}/api/static", STATIC),
             *(
                 web.get(f"{self._base}{path}{slash}", handler)
-                for path, handler in (("/api", self.page), ("/ui", self.redirect))
+                for path, handler in (
+                    ("/swagger.json", self.document),
+                    ("/api", self.page),
+                    ("/ui", self.redirect),
+                )
                 for slash in ("", "/")
             ),
         ]
@@ -228,8 +232,8 @@ class _Document:
                 **self._converter.field2property(item.field),
                 **_exclusive(item.field),
             }
-        except Exception:  # whatever an author's own field or default raises
-            logger.warning("%r is documented as a string", item.name, exc_info=True)
+        except AUTHORS_ERRORS as error:  # from the author's own field or default
+            logger.warning("%r is documented as a string: %r", item.name, error)
             return {"type": "string"}
 
     # -- definitions

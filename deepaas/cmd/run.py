@@ -28,6 +28,8 @@ def main() -> None:
         run(settings)
     except StartError as error:
         sys.exit(f"deepaas-run: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def run(settings: Settings) -> None:
@@ -88,7 +90,7 @@ async def _serve(
         await signals.before(starting, count=1)
         if starting.done():
             await starting
-            await web.SockSite(runner, listener).start()
+            await _listen(runner, listener)
             _announce(listener, settings)
             await signals.wait(1)
         else:
@@ -100,6 +102,13 @@ async def _serve(
         if not stopping.done():
             # The rest is cancelled with the event loop.
             await asyncio.gather(*(executor.close(0) for executor in executors))
+
+
+async def _listen(runner: web.AppRunner, listener: socket.socket) -> None:
+    try:
+        await web.SockSite(runner, listener).start()
+    except OSError as error:  # another server has taken the port meanwhile
+        raise StartError(f"cannot listen: {error.strerror}") from error
 
 
 class _Signals:

@@ -1,16 +1,17 @@
 """ModelHost: one loaded model; calls it and turns what comes back into a message."""
 
 import asyncio
-import http
+import http.client
 import inspect
 import sys
 import time
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 from deepaas.encoding import encode_json
+from deepaas.errors import AUTHORS_ERRORS, text_of
 from deepaas.executors.messages import Call, Raised, Reply
 from deepaas.executors.replies import JSON, Validate, make_reply
 from deepaas.model.loading import ModelRef, response_fields
@@ -20,6 +21,7 @@ class ModelHost:
     """A model in the process that computes. Used by every kind of worker."""
 
     def __init__(self, ref: ModelRef, *, raw_predictions: bool) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._model: Any = ref.load()
         self._validate = _validator(self._model)
         self._raw_predictions = raw_predictions
@@ -29,18 +31,18 @@ class ModelHost:
         warm = getattr(self._model, "warm", None)
         if warm is not None:
             try:
-                _run(warm)
+                self._run(warm)
             except NotImplementedError:
                 return
 
     def call(self, call: Call) -> Reply | Raised:
         """Call a method of the model; what it raises is data, not an exception.
 
-        SystemExit and KeyboardInterrupt pass: they are meant to end the process.
+        SystemExit passes: it is meant to end the process.
         """
         started = time.time()
         try:
-            value = _run(getattr(self._model, call.method), **call.kwargs)
+            value = self._run(getattr(self._model, call.method), **call.kwargs)
             if call.method != "predict":
                 return Reply(JSON, encode_json(value))
             return make_reply(
@@ -50,20 +52,28 @@ class ModelHost:
                 raw=self._raw_predictions,
                 started=started,
             )
-        except Exception as error:
+        except AUTHORS_ERRORS as error:
             return describe(error)
 
+    def close(self) -> None:
+        """Cancel what the model's coroutines left running."""
+        if self._loop is not None:
+            tasks = asyncio.all_tasks(self._loop)
+            for task in tasks:
+                task.cancel()
+            gathered = asyncio.gather(*tasks, return_exceptions=True)
+            self._loop.run_until_complete(gathered)
+            self._loop.close()
 
-def _run(method: Callable[..., Any], /, **kwargs: Any) -> Any:
-    value = method(**kwargs)
-    return asyncio.run(_await(value)) if inspect.isawaitable(value) else value
-
-
-def _await(value: Any) -> Coroutine[Any, Any, Any]:
-    async def wait() -> Any:
-        return await value
-
-    return wait()
+    def _run(self, method: Callable[..., Any], /, **kwargs: Any) -> Any:
+        """Call a method; a coroutine runs in a loop that lives as long as the model."""
+        value = method(**kwargs)
+        if not inspect.isawaitable(value):
+            return value
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self._loop)
+        return self._loop.run_until_complete(value)
 
 
 def _validator(model: Any) -> Validate | None:
@@ -82,19 +92,12 @@ def describe(error: BaseException) -> Raised:
     kind = type(error).__name__
     log = "".join(traceback.format_exception(error))
     if isinstance(error, NotImplementedError):
-        message = _text(error) or "The model does not implement this."
+        message = text_of(error) or "The model does not implement this."
         return Raised(kind, message, log, status=501)
     if (known := _http_exception(error)) is not None:
         status, message = known
         return Raised(kind, message, log, status)
-    return Raised(kind, _text(error), log)
-
-
-def _text(error: object) -> str:
-    try:
-        return str(error)
-    except Exception as broken:
-        return f"(its text cannot be shown: {type(broken).__name__})"
+    return Raised(kind, text_of(error), log)
 
 
 def _http_exception(error: BaseException) -> tuple[int, str] | None:
@@ -110,7 +113,7 @@ def _http_exception(error: BaseException) -> tuple[int, str] | None:
         return None
     base = module.HTTPException
     if isinstance(error, base):
-        standard = http.HTTPStatus(error.status).phrase
+        standard = http.client.responses.get(error.status, "")
         return error.status, error.reason if error.reason != standard else error.text
     for frame, _ in traceback.walk_tb(error.__traceback__):
         if frame.f_code is base.__init__.__code__:
@@ -121,4 +124,4 @@ def _http_exception(error: BaseException) -> tuple[int, str] | None:
 def _refused(frame: FrameType) -> tuple[int, str]:
     made = frame.f_locals["self"]
     reason = frame.f_locals["reason"]
-    return made.status_code, _text(reason)
+    return made.status_code, text_of(reason)

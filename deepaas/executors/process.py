@@ -86,6 +86,7 @@ class Worker(asyncio.BufferedProtocol):
         self._filled = 0
         self._target: bytearray | None = None
         self._line = bytearray()
+        self._connecting: asyncio.Task[None] | None = None
         self._launch(start)
 
     # -- the process
@@ -127,7 +128,12 @@ class Worker(asyncio.BufferedProtocol):
         return self.process.pid
 
     async def connect(self) -> None:
-        """Hand the socket to the event loop."""
+        """Hand the socket to the event loop, once, even if a caller is cancelled."""
+        if self._connecting is None:
+            self._connecting = asyncio.create_task(self._connect())
+        await asyncio.shield(self._connecting)
+
+    async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
         self._socket.setblocking(False)
         loop.add_reader(self._output, self._read_output)
@@ -142,8 +148,7 @@ class Worker(asyncio.BufferedProtocol):
 
     async def end(self, grace: float) -> None:
         """Let the process exit by itself, within `grace` seconds."""
-        if self._transport is None:
-            await self.connect()
+        await self.connect()
         loop = asyncio.get_running_loop()
         killer = loop.call_later(grace, self.kill, "it did not exit")
         if self._transport is not None and not self._transport.is_closing():

@@ -25,7 +25,7 @@ IN_MEMORY = 1024 * 1024
 CLOCK_SLACK = 0.05
 """Seconds by which a file's time may lag behind the clock: the kernel's tick."""
 
-Validate = Callable[[Any], dict[str, Any]]
+Validate = Callable[..., dict[str, Any]]
 
 
 def make_reply(
@@ -70,15 +70,16 @@ def is_file(value: Any) -> bool:
 def _json_body(value: Any, validate: Validate | None, raw: bool) -> bytes:
     body = encode_json(value)
     if validate is not None:
-        if errors := validate(orjson.loads(body)):
+        checked = orjson.loads(body)
+        if errors := validate(checked, many=isinstance(checked, list)):
             raise ValueError(
                 "the model's answer does not fit its schema: "
                 + orjson.dumps(errors, option=orjson.OPT_NON_STR_KEYS).decode()
             )
         return body
     if not raw:
-        body = value.encode() if isinstance(value, str) else body
-        body = orjson.dumps({"status": "OK", "predictions": body.decode()})
+        text = value if isinstance(value, str) else body.decode()
+        body = encode_json({"status": "OK", "predictions": text})
     return body
 
 
@@ -129,6 +130,8 @@ def _open_file_reply(
 def _read(file: Any, path: str | None, media_type: str, filename: str | None) -> Reply:
     if path and not file.readable():  # opened for writing only
         file = open(path, "rb")  # noqa: SIM115 - closed below
+    if isinstance(file, io.TextIOWrapper) and path and file.tell() == 0:
+        file = file.buffer  # a file is sent as it is, whatever its mode
     with contextlib.closing(file):
         if isinstance(file, io.BytesIO):
             return Reply(media_type, file.read(), filename=filename)

@@ -11,9 +11,11 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from dataclasses import replace
 from typing import Any
 
+from deepaas.errors import AUTHORS_ERRORS
 from deepaas.executors.host import ModelHost, describe
 from deepaas.executors.messages import HEADER, Call, Raised, Ready, Reply, Start, pack
 
@@ -25,6 +27,8 @@ def main() -> None:
     """Serve calls until the server closes the socket. Arguments: two descriptors."""
     connection = socket.socket(fileno=int(sys.argv[1]))
     lifeline = int(sys.argv[2])
+    for descriptor in (connection.fileno(), lifeline):
+        os.set_inheritable(descriptor, False)  # programs must not keep them open
     _die_with_server(lifeline)
     _leave_signals_to_server()
     _keep_from_children(connection, lifeline)
@@ -32,6 +36,10 @@ def main() -> None:
         _serve(connection)
     except SystemExit as error:
         _exit(error)
+    except BaseException:
+        # Said before the socket closes with the process: the server would kill it.
+        traceback.print_exc()
+        _exit(SystemExit(1))
 
 
 def _serve(connection: socket.socket) -> None:
@@ -42,9 +50,9 @@ def _serve(connection: socket.socket) -> None:
         host = ModelHost(start.ref, raw_predictions=start.raw_predictions)
         if start.warm:
             host.warm()
-    except Exception as error:
+    except AUTHORS_ERRORS as error:
         _send(connection, describe(error))
-        return
+        sys.exit(1)
     _send(connection, Ready())
     with contextlib.suppress(EOFError):
         while True:
@@ -52,6 +60,7 @@ def _serve(connection: socket.socket) -> None:
             sys.stdout.flush()
             sys.stderr.flush()
             _send(connection, answer)
+    host.close()
 
 
 def _answer(host: ModelHost, connection: socket.socket) -> Reply | Raised:
@@ -59,7 +68,7 @@ def _answer(host: ModelHost, connection: socket.socket) -> Reply | Raised:
         call: Call = _receive(connection)
     except EOFError:
         raise
-    except Exception as error:  # an argument that does not unpickle here
+    except AUTHORS_ERRORS as error:  # an argument that does not unpickle here
         return describe(error)
     return host.call(call)
 

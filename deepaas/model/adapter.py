@@ -1,16 +1,24 @@
 """ModelAdapter: a loaded model as the server sees it."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from deepaas.arguments import Arguments
 from deepaas.encoding import encode_json
-from deepaas.errors import StartError
+from deepaas.errors import AUTHORS_ERRORS, StartError, text_of
 from deepaas.model.loading import ModelRef, response_fields
 
 logger = logging.getLogger(__name__)
+
+METADATA_TIMEOUT = 10.0
+"""Seconds that a model has to describe itself."""
+
+FATAL_TOO = (*AUTHORS_ERRORS, SystemExit)
+"""In the server no error of an author's may end the process."""
 
 
 class ModelAdapter:
@@ -21,6 +29,7 @@ class ModelAdapter:
 
     def __init__(self, ref: ModelRef) -> None:
         self.name = ref.name
+        self._reading: asyncio.Future[Any] | None = None
         self._model = self._load(ref)
         self.predict_args = self._arguments("get_predict_args")
         self.train_args = self._arguments("get_train_args")
@@ -28,15 +37,17 @@ class ModelAdapter:
         self.has_train = self._method("train") is not None
         try:
             self.response = response_fields(self._model)
-        except TypeError as error:
-            raise self._error(str(error)) from error
+        except NotImplementedError:
+            self.response = None
+        except FATAL_TOO as error:
+            raise self._error(f"schema: {text_of(error)}") from error
 
     def _load(self, ref: ModelRef) -> Any:
         try:
             return ref.load()
-        except (Exception, SystemExit) as error:
+        except FATAL_TOO as error:
             raise self._error(
-                f"{ref.target} does not load: {type(error).__name__}: {error}"
+                f"{ref.target} does not load: {type(error).__name__}: {text_of(error)}"
             ) from error
 
     def _arguments(self, method: str) -> Arguments:
@@ -45,8 +56,9 @@ class ModelAdapter:
             return Arguments(get() if get is not None else {})
         except NotImplementedError:
             return Arguments({})
-        except Exception as error:
-            raise self._error(f"{method}: {type(error).__name__}: {error}") from error
+        except FATAL_TOO as error:
+            cause = f"{method}: {type(error).__name__}: {text_of(error)}"
+            raise self._error(cause) from error
 
     def _method(self, name: str) -> Any:
         method = getattr(self._model, name, None)
@@ -60,19 +72,46 @@ class ModelAdapter:
     async def metadata(self) -> Mapping[str, Any]:
         """Read the model's metadata afresh, off the event loop.
 
-        A model that fails at it is described by its name.
+        Requests that come while it is read share the answer. A model that fails at
+        it, or takes too long, is described by its name.
         """
+        if self._reading is None or self._reading.done():
+            self._reading = _in_thread(self._describe)
+        described: Mapping[str, Any] = {}
+        try:
+            reading = asyncio.shield(self._reading)
+            described = await asyncio.wait_for(reading, METADATA_TIMEOUT)
+        except asyncio.TimeoutError:
+            logger.warning("%s: get_metadata takes too long", self.name)
+        return {
+            "id": self.name,
+            "name": self.name,
+            **(described or {"description": f"The model {self.name}."}),
+        }
+
+    def _describe(self) -> Mapping[str, Any]:
         get = self._method("get_metadata")
-        described: Any = None
-        if get is not None:
-            try:
-                described = await asyncio.to_thread(get)
-                encode_json(described)
-            except NotImplementedError:
-                pass
-            except Exception:
-                logger.warning("%s: get_metadata failed", self.name, exc_info=True)
-                described = None
-        if not isinstance(described, Mapping):
-            described = {"description": f"The model {self.name}."}
-        return {"id": self.name, "name": self.name, **described}
+        try:
+            described = get() if get is not None else {}
+            encode_json(described)
+        except NotImplementedError:
+            return {}
+        except FATAL_TOO as error:
+            cause = f"{type(error).__name__}: {text_of(error)}"
+            logger.warning("%s: get_metadata failed: %s", self.name, cause)
+            return {}
+        return described if isinstance(described, Mapping) else {}
+
+
+def _in_thread(function: Callable[[], Any]) -> asyncio.Future[Any]:
+    """Call a function in a thread that may hang without keeping the server."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def run() -> None:
+        value = function()
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(future.set_result, value)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future

@@ -14,8 +14,8 @@ from tests.conftest import Serve
 
 pytest.importorskip("deepaas_digits", reason="examples/digits is not installed")
 
-from deepaas_digits import api, model
-from deepaas_digits.images import UnreadableImage, normalise, read_image
+from deepaas_digits import api, model, samples
+from deepaas_digits.images import UnreadableImage, normalise, read_ink
 
 DATA = Path(api.__file__).parent / "data"
 SAMPLES = {"three.png": 3, "seven.jpg": 7, "five.png": 5}
@@ -52,22 +52,50 @@ def test_the_samples(name, label):
     ("form", "mode"), [("PNG", "RGB"), ("JPEG", "L"), ("PNG", "LA"), ("PNG", "P")]
 )
 def test_held_out_digits_through_files(classifier, tmp_path, form, mode, dark_on_light):
-    _, held_out, _, labels = model._data()
+    held_out, labels = samples.held_out()
     right = 0
     for digit, label in zip(held_out[:100], labels[:100], strict=True):
-        image = model.enlarge(digit, 100)
+        image = samples.enlarge(digit, 100)
         image = ImageOps.invert(image) if dark_on_light else image
         image.convert(mode).save(tmp_path / "digit", form)
         right += predict(tmp_path / "digit")["label"] == label
     assert right >= 95
 
 
-def test_ink_on_nothing(tmp_path):
-    ink = ImageOps.invert(Image.open(DATA / "three.png").convert("L"))
-    image = Image.new("RGBA", ink.size, "navy")
+def on_transparent(ink, colour):
+    image = Image.new("RGBA", ink.size, colour)
     image.putalpha(ink)
-    image.save(tmp_path / "a.png")
-    assert predict(tmp_path / "a.png")["label"] == 3
+    return image
+
+
+def red_on_green(ink):
+    red, green = (Image.new("RGB", ink.size, c) for c in ("red", "#008200"))
+    return Image.composite(red, green, ink)
+
+
+def on_shaded_paper(ink):
+    shade = np.linspace(1, 0.85, ink.width)
+    return Image.fromarray((shade * (230 - 0.6 * np.asarray(ink))).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda ink: on_transparent(ink, "black"),
+        lambda ink: on_transparent(ink, "white"),
+        red_on_green,
+        on_shaded_paper,
+        lambda ink: Image.fromarray(np.asarray(ink).astype(np.uint16) * 257),
+    ],
+    ids=["black on nothing", "white on nothing", "colours", "photograph", "16 bits"],
+)
+def test_what_is_ink(tmp_path, draw):
+    pictures, labels = samples.held_out()
+    right = 0
+    for digit, label in zip(pictures[:50], labels[:50], strict=True):
+        draw(samples.enlarge(digit, 100)).save(tmp_path / "a.png")
+        right += predict(tmp_path / "a.png")["label"] == label
+    assert right >= 47
 
 
 @pytest.mark.parametrize(
@@ -89,17 +117,17 @@ def test_what_is_no_picture(tmp_path, content):
 def test_an_empty_and_a_huge_picture(tmp_path):
     Image.new("L", (50, 50), 200).save(tmp_path / "a.png")
     with pytest.raises(UnreadableImage, match="empty"):
-        normalise(read_image(tmp_path / "a.png"))
+        normalise(read_ink(tmp_path / "a.png"))
     Image.new("1", (8_000, 8_000)).save(tmp_path / "b.png")
-    with pytest.raises(UnreadableImage, match="pixels"):
-        read_image(tmp_path / "b.png")
+    with pytest.raises(UnreadableImage, match=r"^the picture has over"):
+        read_ink(tmp_path / "b.png")
 
 
 def test_a_training_is_used_by_the_other_workers(tmp_path):
     one, other = (model.DigitClassifier(tmp_path) for _ in range(2))
     one.load()
     other.load()
-    digit = normalise(read_image(DATA / "three.png"))
+    digit = normalise(read_ink(DATA / "three.png"))
     before = other.probabilities(digit)
     *_, last = one.train(epochs=2, hidden_units=16, learning_rate=0.01)
     assert last.number == 2
@@ -108,13 +136,28 @@ def test_a_training_is_used_by_the_other_workers(tmp_path):
     assert not np.array_equal(other.probabilities(digit), before)
 
 
+def test_without_warming(tmp_path):
+    classifier = model.DigitClassifier(tmp_path)
+    digit = normalise(read_ink(DATA / "three.png"))
+    assert classifier.probabilities(digit).argmax() == 3
+
+
+def test_where_nothing_can_be_written(tmp_path, caplog):
+    (tmp_path / "file").touch()
+    classifier = model.DigitClassifier(tmp_path / "file")
+    classifier.load()
+    assert "cannot be saved" in caplog.text
+    digit = normalise(read_ink(DATA / "three.png"))
+    assert classifier.probabilities(digit).argmax() == 3
+
+
 def test_a_damaged_model_is_fitted_anew(tmp_path, caplog):
     (tmp_path / "digits.joblib").write_bytes(b"damaged")
     with caplog.at_level(logging.WARNING):
         anew = model.DigitClassifier(tmp_path)
         anew.load()
     assert "cannot be used" in caplog.text
-    assert anew.probabilities(normalise(read_image(DATA / "three.png"))).argmax() == 3
+    assert anew.probabilities(normalise(read_ink(DATA / "three.png"))).argmax() == 3
 
 
 def test_over_http(serve: Serve, tmp_path):

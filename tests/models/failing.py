@@ -1,5 +1,6 @@
 """Fails in the way that it is told."""
 
+import asyncio
 import ctypes
 import os
 import signal
@@ -19,6 +20,10 @@ class TwoArgumentsError(Exception):
 class UnprintableError(Exception):
     def __str__(self):
         raise RuntimeError("no text")
+
+
+class OwnStatus(web.HTTPClientError):
+    status_code = 499
 
 
 def bad_request(reason):
@@ -42,6 +47,10 @@ WAYS = {
     "os._exit": lambda: os._exit(1),
     "SIGSEGV": lambda: ctypes.string_at(0),
     "SIGKILL": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "cancelled": lambda: fail(asyncio.CancelledError()),
+    "interrupt": lambda: fail(KeyboardInterrupt()),
+    "own status": lambda: fail(OwnStatus(reason="mine")),
+    "leaves a child": lambda: os.system("sleep 40 &") or os._exit(3),
     "nothing": lambda: "alive",
 }
 

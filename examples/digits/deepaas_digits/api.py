@@ -9,7 +9,7 @@ from aiohttp import web
 from webargs import fields, validate
 
 from deepaas_digits.figures import draw_prediction
-from deepaas_digits.images import UnreadableImage, normalise, read_image
+from deepaas_digits.images import UnreadableImage, normalise, read_ink
 from deepaas_digits.model import DigitClassifier
 
 FOLDER = os.environ.get("DIGITS_MODEL_DIR", "~/.local/share/deepaas-digits")
@@ -39,7 +39,8 @@ def get_metadata():
         "name": package["Name"],
         "version": package["Version"],
         "description": package["Summary"],
-        "author": "The deepaas authors",
+        "author": package["Author"],
+        "author-email": package["Author-email"],
         "license": package["License"],
     }
 
@@ -74,13 +75,13 @@ def get_predict_args():
 def predict(data, accept):
     """Recognise the digit in a picture."""
     try:
-        image = read_image(data.filename)
-        digit = normalise(image)
+        ink = read_ink(data.filename)
     except UnreadableImage as error:
         raise web.HTTPBadRequest(reason=str(error)) from error
+    digit = normalise(ink)
     probabilities = classifier.probabilities(digit)
     if accept == "image/png":
-        return draw_prediction(image, digit, probabilities)
+        return draw_prediction(ink, digit, probabilities)
     return {"label": probabilities.argmax(), "probabilities": probabilities}
 
 
@@ -88,7 +89,7 @@ def get_train_args():
     """Return the arguments of train."""
     return {
         "epochs": fields.Int(
-            load_default=40,
+            load_default=30,
             validate=validate.Range(1, 1000),
             metadata={"description": "How often all pictures are learned from"},
         ),
@@ -98,7 +99,7 @@ def get_train_args():
             metadata={"description": "Size of the hidden layer"},
         ),
         "learning_rate": fields.Float(
-            load_default=0.002,
+            load_default=0.005,
             validate=validate.Range(0, 1, min_inclusive=False),
             metadata={"description": "Size of a step of the optimiser"},
         ),

@@ -10,12 +10,12 @@ from deepaas_digits.images import FULL
 
 
 def draw_prediction(
-    image: Image.Image, digit: np.ndarray, probabilities: np.ndarray
+    ink: Image.Image, digit: np.ndarray, probabilities: np.ndarray
 ) -> io.BytesIO:
     """Return a PNG of the picture, of what the model saw in it, and of its answer."""
     figure = Figure(figsize=(8, 3), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=[2, 2, 4])
-    left.imshow(image, cmap="gray", vmin=0, vmax=255)
+    left.imshow(ink, cmap="gray_r", vmin=0, vmax=255)
     left.set_title("picture")
     middle.imshow(digit, cmap="gray_r", vmin=0, vmax=FULL)
     middle.set_title("as the model sees it")

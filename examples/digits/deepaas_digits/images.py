@@ -11,8 +11,8 @@ SIDE = 8
 FULL = 16.0
 """The strongest ink, as in the data set."""
 
-MAX_PIXELS = 50_000_000
-"""A larger picture is refused before it is decoded."""
+MAX_PIXELS = 25_000_000
+"""A larger picture is refused before it is decoded: this many take some 300 MB."""
 
 WORK_SIDE = 256
 """Longest side, in pixels, at which a picture is looked at."""
@@ -22,47 +22,55 @@ class UnreadableImage(ValueError):
     """The file is no picture, or there is nothing in it."""
 
 
-def read_image(path: str | Path) -> Image.Image:
-    """Read a PNG or JPEG as a grey picture; transparent parts are white.
+def read_ink(path: str | Path) -> Image.Image:
+    """Read a PNG or JPEG as a grey picture of its ink: 255 at the most, 0 for paper.
 
-    Raises UnreadableImage.
+    Ink is what differs from the paper, in colour or in opacity: dark on light and
+    light on dark are the same. Raises UnreadableImage.
     """
+    image = _read(path)
+    image.thumbnail((WORK_SIDE, WORK_SIDE))
+    pixels = np.asarray(image, dtype=float)
+    edges = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    paper = np.median(edges, axis=0)
+    ink = np.abs(pixels - paper).max(axis=2)
+    if ink.max() < 24:
+        raise UnreadableImage("the picture is empty")
+    return Image.fromarray((ink * 255 / ink.max()).astype(np.uint8))
+
+
+def _read(path: str | Path) -> Image.Image:
     try:
         with Image.open(path, formats=("PNG", "JPEG")) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise UnreadableImage(f"the picture has over {MAX_PIXELS} pixels")
-            upright = ImageOps.exif_transpose(image).convert("RGBA")
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+                raise Image.DecompressionBombError
+            image = ImageOps.exif_transpose(image)
+    except Image.DecompressionBombError as error:
+        message = f"the picture has over {MAX_PIXELS:,} pixels"
+        raise UnreadableImage(message) from error
+    except UnidentifiedImageError as error:
         raise UnreadableImage("this is no PNG or JPEG picture") from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise UnreadableImage(f"the picture is damaged: {error}") from error
-    upright.thumbnail((WORK_SIDE, WORK_SIDE))
-    paper = Image.new("RGBA", upright.size, "white")
-    return Image.alpha_composite(paper, upright).convert("L")
+        raise UnreadableImage("the picture is damaged") from error
+    if image.mode.startswith("I"):  # 16 bits: convert() would cut, not scale
+        image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
+    # "RGBa" is multiplied with the opacity: what is transparent has no colour.
+    return image.convert("RGBA").convert("RGBa")
 
 
-def normalise(image: Image.Image) -> np.ndarray:
-    """Return the digit of a grey picture, shape (8, 8), values 0 to 16.
+def normalise(ink: Image.Image, threshold: float = 0.5) -> np.ndarray:
+    """Return the digit in a picture of ink, shape (8, 8), values 0 to 16.
 
-    The ink is what differs from the paper, whichever of them is dark. It is cropped,
-    and scaled to fill the square. Raises UnreadableImage when there is no ink.
+    It is cropped, and scaled to fill the square. What is clearly fainter than the
+    threshold, 0 to 1, is a shadow on the paper; a low one makes thick lines.
     """
-    grey = np.asarray(image, dtype=float)
-    paper = np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]))
-    ink = np.abs(grey - paper)
-    if ink.max() < 24:
-        raise UnreadableImage("the picture is empty")
-    ink = np.clip(ink / ink.max() * 1.1 - 0.1, 0, 1)  # shadows and noise are paper
-    rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
-    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    digit = Image.fromarray((ink * 255).astype(np.uint8))
-    scale = 4 * SIDE / max(digit.size)
-    size = [max(1, round(side * scale)) for side in digit.size]
-    digit = digit.resize(
-        size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
-    )
-    square = Image.new("L", (4 * SIDE, 4 * SIDE))
-    square.paste(digit, [(4 * SIDE - side) // 2 for side in size])
-    # The mean of each block of 4 by 4 pixels, as the data set was made.
-    blocks = np.asarray(square, dtype=float).reshape(SIDE, 4, SIDE, 4).mean((1, 3))
-    return blocks / blocks.max() * FULL
+    strength = np.asarray(ink, dtype=float) / 255
+    strength = np.clip(2 * (strength - threshold) + 0.5, 0, 1)
+    digit = Image.fromarray((strength * 255).astype(np.uint8))
+    left, top, right, bottom = digit.getbbox()
+    side = max(right - left, bottom - top)
+    x, y = (left + right - side) // 2, (top + bottom - side) // 2
+    square = digit.crop((x, y, x + side, y + side))
+    # The mean of each cell, as the data set was made.
+    cells = square.resize((SIDE, SIDE), Image.Resampling.BOX)
+    return np.asarray(cells, dtype=float) / 255 * FULL

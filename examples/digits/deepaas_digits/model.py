@@ -10,20 +10,18 @@ from pathlib import Path
 import joblib
 import numpy as np
 import sklearn
-from PIL import Image
-from sklearn.datasets import load_digits
-from sklearn.metrics import log_loss
-from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits
 
-from deepaas_digits.images import FULL, normalise
+from deepaas_digits import samples
+from deepaas_digits.images import FULL
 
 logger = logging.getLogger(__name__)
 
-CLASSES = np.arange(10)
+_Version = tuple[int, int, int]
+"""What tells one saved file from the next."""
 
-COPIES = 6
-"""How often each picture is learned from, a little turned and sheared each time."""
+CLASSES = np.arange(10)
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Epoch:
 
     number: int
     loss: float
-    """Mean log loss on the part that is learned from."""
+    """Mean log loss on the part that is learned from, with regularisation."""
     accuracy: float
     """Share of the held-out part that is recognised, 0 to 1."""
 
@@ -43,7 +41,7 @@ class DigitClassifier:
     def __init__(self, folder: Path) -> None:
         self._file = folder / "digits.joblib"
         self._network: MLPClassifier | None = None
-        self._version: tuple[int, int] | None = None
+        self._version: _Version | None = None
 
     def load(self) -> None:
         """Load the saved network, or fit one where there is none that fits."""
@@ -54,26 +52,25 @@ class DigitClassifier:
     def probabilities(self, digit: np.ndarray) -> np.ndarray:
         """Return the probability of each of the ten digits for a (8, 8) picture."""
         self._refresh()
-        assert self._network is not None, "load() comes first"
+        if self._network is None:  # the server was told not to warm
+            self.load()
+        assert self._network is not None
         return self._network.predict_proba(digit.reshape(1, -1) / FULL)[0]
 
     def train(
-        self, epochs: int = 40, hidden_units: int = 128, learning_rate: float = 0.002
+        self, epochs: int = 30, hidden_units: int = 128, learning_rate: float = 0.005
     ) -> Iterator[Epoch]:
         """Fit a new network, an epoch at a time; at the end it replaces the old one."""
-        learn, held_out, labels, held_out_labels = _data()
-        rng = np.random.default_rng(0)
-        x = np.array([_prepare(d, rng, i > 0) for i in range(COPIES) for d in learn])
-        y = np.tile(labels, COPIES)
-        x_held_out = np.array([_prepare(d) for d in held_out])
+        x, y = samples.to_learn()
         network = MLPClassifier(
             (hidden_units,), learning_rate_init=learning_rate, random_state=0
         )
         for number in range(1, epochs + 1):
-            network.partial_fit(x, y, classes=CLASSES)
-            loss = log_loss(y, network.predict_proba(x), labels=CLASSES)
-            accuracy = network.score(x_held_out, held_out_labels)
-            yield Epoch(number, float(loss), float(accuracy))
+            # One thread: for so small a network more of them only wait.
+            with threadpool_limits(1):
+                network.partial_fit(x, y, classes=CLASSES)
+                accuracy = network.score(*samples.to_judge())
+            yield Epoch(number, float(network.loss_), float(accuracy))
         self._network = network
         self._save()
 
@@ -84,12 +81,11 @@ class DigitClassifier:
         if self._version != self._saved_version():
             self._load_saved()
 
-    def _saved_version(self) -> tuple[int, int] | None:
+    def _saved_version(self) -> _Version | None:
         try:
-            status = self._file.stat()
+            return _version(self._file)
         except OSError:
             return None
-        return status.st_mtime_ns, status.st_ino
 
     def _load_saved(self) -> bool:
         version = self._saved_version()
@@ -110,45 +106,18 @@ class DigitClassifier:
         saved = {"sklearn": sklearn.__version__, "network": self._network}
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                dir=self._file.parent, prefix=".digits-", delete=False
-            ) as file:
+            with tempfile.TemporaryDirectory(
+                dir=self._file.parent, prefix=".digits-"
+            ) as folder:
+                file = Path(folder, self._file.name)
                 joblib.dump(saved, file)
-            os.replace(file.name, self._file)
-            self._version = self._saved_version()
+                # Now: later the name may already stand for another worker's.
+                self._version = _version(file)
+                os.replace(file, self._file)
         except OSError as error:
             logger.warning("The model cannot be saved: %s", error)
 
 
-def _data() -> list[np.ndarray]:
-    """Return pictures and labels: those to learn from, and a quarter held out."""
-    digits = load_digits()
-    return train_test_split(
-        digits.images, digits.target, test_size=0.25, random_state=0
-    )
-
-
-def _prepare(
-    digit: np.ndarray, rng: np.random.Generator | None = None, vary: bool = False
-) -> np.ndarray:
-    """Return a picture of the data set as the model reads a caller's: 64 numbers."""
-    image = enlarge(digit)
-    if vary and rng is not None:
-        image = image.rotate(rng.uniform(-15, 15), Image.Resampling.BILINEAR)
-        shear = rng.uniform(-0.3, 0.3)
-        middle = -shear * image.height / 2
-        image = image.transform(
-            image.size,
-            Image.Transform.AFFINE,
-            (1, shear, middle, 0, 1, 0),
-            Image.Resampling.BILINEAR,
-        )
-    return normalise(image).ravel() / FULL
-
-
-def enlarge(digit: np.ndarray, side: int = 48) -> Image.Image:
-    """Return an (8, 8) picture as a smooth one, light on dark, with a margin."""
-    small = Image.fromarray((digit / FULL * 255).astype(np.uint8))
-    image = Image.new("L", (side * 3 // 2, side * 3 // 2))
-    image.paste(small.resize((side, side), Image.Resampling.BICUBIC), (side // 4,) * 2)
-    return image
+def _version(file: Path) -> _Version:
+    status = file.stat()
+    return status.st_mtime_ns, status.st_ino, status.st_size
