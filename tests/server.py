@@ -115,6 +115,7 @@ class Server:
         self._seen: set[psutil.Process] = set()
         self._output = _Output()
         self._client: httpx.Client | None = None
+        self._lock = threading.Lock()
         self._process = subprocess.Popen(
             [
                 command,
@@ -218,12 +219,13 @@ class Server:
     @property
     def client(self) -> httpx.Client:
         """Keeps its connections, follows no redirect, may be used by many threads."""
-        if self._client is None:
-            # trust_env: a proxy of the machine's is not for 127.0.0.1
-            self._client = httpx.Client(
-                base_url=self.url, timeout=30.0, trust_env=False
-            )
-        return self._client
+        with self._lock:
+            if self._client is None:
+                # trust_env: a proxy of the machine's is not for 127.0.0.1
+                self._client = httpx.Client(
+                    base_url=self.url, timeout=60.0, trust_env=False
+                )
+            return self._client
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         return self.client.get(path, **options)

@@ -23,6 +23,7 @@ def server(serve_module: Serve):
         "files",
         "upload_or_fail",
         "unkind",
+        "headers",
         "accept",
         "accept_any",
         "echo",
@@ -104,6 +105,35 @@ def test_the_first_place_wins_and_a_location_is_the_only_one(server):
     headers = {"x-number": "5", "Cookie": "cookie=c"}
     answer = server.post(FIELDS, headers=headers)
     assert answer.json() == {**DEFAULTS, "header": "int 5", "cookie": "str c"}
+
+
+def test_fields_of_every_kind_in_headers(server):
+    sent = [
+        ("x-integer", "7"),
+        ("X-FLOAT", "1.5"),
+        ("X-Bool", "yes"),
+        ("X-When", "2026-01-02T03:04:05"),
+        ("X-Uuid", "0" * 31 + "1"),
+        ("X-List", "1"),
+        ("X-List", "2"),
+        ("X-Delimited", "3,4"),
+        ("X-Object", '{"a": 1}'),
+        ("X-Text", "text"),
+    ]
+    answer = server.post("/v2/models/headers/predict", headers=sent)
+    assert answer.json() == {
+        "integer": "int 7",
+        "float": "float 1.5",
+        "bool": "bool True",
+        "when": "datetime 2026-01-02 03:04:05",
+        "uuid": "UUID 00000000-0000-0000-0000-000000000001",
+        "list": "list [1, 2]",
+        "delimited": "list [3, 4]",
+        "object": "dict {'a': 1}",
+        "text": "str text",
+    }
+    bad = server.post("/v2/models/headers/predict", headers={"X-Integer": "x"})
+    assert bad.json() == {"X-Integer": ["Not a valid integer."]}
 
 
 def test_bad_values_say_what_is_wrong_with_each(server):

@@ -126,8 +126,8 @@ def test_stopping_while_it_warms(tmp_path):
         "import time\ndef warm():\n    print('warming', flush=True); time.sleep(60)\n"
     )
     command = [DEEPAAS_RUN, "--listen-port=0", f"--model=m={waiting}", "--model-name=m"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert "warming" in process.stdout.readline()
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert "warming" in process.stderr.readline()
         process.terminate()
         assert process.wait(10) == 0
 

@@ -22,6 +22,7 @@ def main() -> None:
     """Run the server until it is told to stop."""
     conf = new_config()
     log.register_options(conf)
+    conf.set_default("use_stderr", True)  # standard output is for the addresses
     try:
         settings = read_settings(conf, sys.argv[1:])
         log.setup(conf, "deepaas")
