@@ -45,6 +45,13 @@ _OPTIONS = [
         min=1,
         help="Worker processes of each model.",
     ),
+    cfg.IntOpt(
+        "train-workers",
+        default=0,
+        min=0,
+        help="Worker processes of each model for trainings, started when needed; with "
+        "0, trainings share the workers, and never take the last of several.",
+    ),
     cfg.BoolOpt(
         "warm",
         default=True,
@@ -133,6 +140,7 @@ class Settings:
     model_names: Sequence[str] = ()
     models: Sequence[str] = ()
     workers: int = 1
+    train_workers: int = 0
     warm: bool = True
     warm_timeout: float = 0
     """Seconds; 0 for no limit, as with the next one."""
@@ -181,6 +189,7 @@ def _read_settings(conf: cfg.ConfigOpts, argv: Sequence[str]) -> Settings:
         or [name.strip() for name in from_environment.split(",") if name.strip()],
         models=conf.model,
         workers=conf.workers,
+        train_workers=conf.train_workers,
         warm=conf.warm,
         warm_timeout=conf.warm_timeout,
         predict_timeout=conf.predict_timeout,

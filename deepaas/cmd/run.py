@@ -51,6 +51,7 @@ def run(settings: Settings) -> None:
                 warm=settings.warm,
                 raw_predictions=settings.raw_predictions,
                 limits=limits,
+                train_workers=settings.train_workers,
             )
             for ref in refs
         }

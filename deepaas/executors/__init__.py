@@ -101,15 +101,30 @@ def create_executor(
     warm: bool = True,
     raw_predictions: bool = False,
     limits: Limits | None = None,
+    train_workers: int = 0,
 ) -> Executor:
-    """Make the executor of a model, with `workers` processes on this machine."""
-    # A worker imports this package too, and has no use for the parent's side.
-    from deepaas.executors.local import LocalExecutor
+    """Make the executor of a model, with `workers` processes on this machine.
 
+    Up to `train_workers` more are started for trainings; with 0 they share the workers.
+    """
+    # A worker imports this package too, and has no use for the parent's side.
+    from deepaas.executors.local import LocalExecutor, TrainingExecutor
+
+    limits = limits or Limits()
+    trainings = None
+    if train_workers:
+        trainings = TrainingExecutor(
+            ref,
+            workers=train_workers,
+            warm=warm,
+            raw_predictions=raw_predictions,
+            limits=limits,
+        )
     return LocalExecutor(
         ref,
         workers=workers,
         warm=warm,
         raw_predictions=raw_predictions,
-        limits=limits or Limits(),
+        limits=limits,
+        trainings=trainings,
     )

@@ -48,8 +48,11 @@ class LocalExecutor:
         warm: bool,
         raw_predictions: bool,
         limits: Limits,
+        trainings: "TrainingExecutor | None" = None,
     ) -> None:
         self.ref = ref
+        self._trainings = trainings
+        """Runs trainings in workers of their own; None to share these."""
         self._count = workers
         self._start = Start(ref, list(sys.argv), warm, raw_predictions)
         self._limits = limits
@@ -85,6 +88,8 @@ class LocalExecutor:
             raise
 
     async def close(self, grace: float) -> None:
+        if self._trainings is not None:
+            await self._trainings.close(grace)
         self._closing.set()
         stopping = Unavailable("The server is stopping.")
         self._drop_waiting(stopping)
@@ -117,6 +122,12 @@ class LocalExecutor:
     ) -> Reply:
         frame = _pack(Call(method, kwargs, media_type))
         call = PendingCall(frame, method=method, timeout=timeout, label=label)
+        if call.trains and self._trainings is not None:
+            return await self._trainings.run(call, finish)
+        return await self.run(call, finish)
+
+    async def run(self, call: PendingCall, finish: bool) -> Reply:
+        """Run a call, and do what is due when its caller is cancelled."""
         self._queue(call)
         try:
             return await asyncio.shield(call.outcome)
@@ -295,6 +306,55 @@ class LocalExecutor:
         for call in self._waiting:
             call.resolve(reason)
         self._waiting.clear()
+
+
+class TrainingExecutor(LocalExecutor):
+    """Workers for trainings: each is started for one of them, and ends after it."""
+
+    def launch(self) -> None:
+        pass
+
+    async def start(self) -> None:
+        pass
+
+    def _queue(self, call: PendingCall) -> None:
+        if self._closing.is_set():
+            raise Unavailable("The server is stopping.")
+        self._waiting[call] = None
+        self._man()
+
+    def _man(self) -> None:
+        """Start as many workers as there are trainings, and as are allowed."""
+        starting = sum(worker.call is None for worker in self._workers)
+        while starting < len(self._waiting) and len(self._workers) < self._count:
+            worker = Worker(self._start, self._changed)
+            self._workers.append(worker)
+            self._spawn(self._connect(worker))
+            starting += 1
+
+    def _changed(self, worker: Worker) -> None:
+        if worker.state is WorkerState.IDLE:
+            if worker.calls == 0 and self._waiting:
+                worker.send(self._waiting.popitem(last=False)[0])
+            else:
+                self._spawn(worker.end(EXIT_GRACE))
+        elif worker.state is WorkerState.DEAD:
+            self._spawn(self._bury(worker))
+
+    async def _bury(self, worker: Worker) -> None:
+        call, worker.call = worker.call, None
+        await worker.reap()
+        self._workers.remove(worker)
+        if call is not None:
+            call.resolve(
+                WorkerDied(f"The worker died in the call: {worker.obituary()}.")
+            )
+        elif not worker.ready and self._waiting:
+            cause = worker.failure or f"its worker died: {worker.obituary()}"
+            first, _ = self._waiting.popitem(last=False)
+            first.resolve(WorkerDied(f"The training could not start: {cause}."))
+        if not self._closing.is_set():
+            self._man()
 
 
 def _pack(call: Call) -> bytes:

@@ -1,0 +1,228 @@
+"""The executor by its public methods, with real processes."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from deepaas.errors import CallTimeout, ModelRaised, Unavailable, WorkerDied
+from deepaas.executors import Limits, WorkerState, create_executor
+from deepaas.model.loading import ModelRef
+
+REF = ModelRef("m", str(Path(__file__).parent.parent / "models" / "trainable.py"))
+LONG = 60.0
+BOUND = 20.0
+"""Seconds within which everything must have happened."""
+
+
+@contextlib.asynccontextmanager
+async def executor(**options):
+    made = create_executor(REF, raw_predictions=True, **options)
+    await made.start()
+    try:
+        yield made
+    finally:
+        await asyncio.wait_for(made.close(0), BOUND)
+
+
+async def until(condition):
+    async def poll():
+        while not condition():  # noqa: ASYNC110 - a worker's state sets no event
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(poll(), BOUND)
+
+
+def busy(made):
+    return [w for w in made.workers() if w.state is WorkerState.BUSY]
+
+
+def test_trainings_never_take_the_last_of_several_workers():
+    async def scenario():
+        async with executor(workers=2) as made:
+            trainings = [
+                asyncio.create_task(made.call("train", {"seconds": 0.5}))
+                for _ in range(3)
+            ]
+            await until(lambda: len(busy(made)) == 1)
+            trainer = busy(made)[0].pid
+            for n in range(10):
+                reply = await asyncio.wait_for(made.call("predict", {"n": n}), BOUND)
+                assert json.loads(reply.body)["n"] == n
+            done = await asyncio.wait_for(asyncio.gather(*trainings), BOUND)
+            assert {int(reply.body) for reply in done} >= {trainer}
+
+    asyncio.run(scenario())
+
+
+def test_trainings_in_workers_of_their_own():
+    async def scenario():
+        async with executor(workers=1, train_workers=2) as made:
+            [shared] = made.workers()
+            trainings = [
+                asyncio.create_task(made.call("train", {"seconds": 0.3}))
+                for _ in range(5)
+            ]
+            for n in range(5):
+                reply = await asyncio.wait_for(made.call("predict", {"n": n}), BOUND)
+                assert json.loads(reply.body) == {"n": n, "pid": shared.pid}
+            done = await asyncio.wait_for(asyncio.gather(*trainings), BOUND)
+            pids = {int(reply.body) for reply in done}
+            assert len(pids) == 5  # each in a process of its own
+            assert shared.pid not in pids
+
+    asyncio.run(scenario())
+
+
+def test_a_training_of_its_own_is_cancelled(tmp_path):
+    async def scenario():
+        async with executor(train_workers=1) as made:
+            mark = tmp_path / "mark"
+            arguments = {"seconds": LONG, "mark": str(mark)}
+            first = asyncio.create_task(made.call("train", arguments))
+            waiting = asyncio.create_task(made.call("train", {}))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            last = asyncio.create_task(made.call("train", {}))
+            await until(mark.exists)
+            first.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await first
+            assert (await asyncio.wait_for(last, BOUND)).body
+
+    asyncio.run(scenario())
+
+
+def test_a_single_worker_trains_too():
+    async def scenario():
+        async with executor(workers=1) as made:
+            reply = await asyncio.wait_for(made.call("train", {}), BOUND)
+            assert int(reply.body) == made.workers()[0].pid
+
+    asyncio.run(scenario())
+
+
+def test_a_call_that_is_cancelled_but_may_finish():
+    async def scenario():
+        async with executor() as made:
+            pid = made.workers()[0].pid
+            call = asyncio.create_task(
+                made.call("predict", {"seconds": 0.3}, finish=True)
+            )
+            await until(lambda: busy(made))
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            assert made.workers()[0].pid == pid
+            assert not busy(made)
+
+    asyncio.run(scenario())
+
+
+def test_an_argument_that_cannot_be_sent():
+    async def scenario():
+        async with executor() as made:
+            with pytest.raises(ModelRaised, match="cannot be sent"):
+                await made.call("predict", {"n": lambda: 1})
+            assert await made.call("predict", {"n": 1})
+
+    asyncio.run(scenario())
+
+
+class Executors(RuleBasedStateMachine):
+    """Whatever happens in whatever order: each call ends, and ends as it should."""
+
+    @initialize(workers=st.integers(1, 2))
+    def start(self, workers):
+        self.loop = asyncio.new_event_loop()
+        self.made = create_executor(
+            REF, workers=workers, raw_predictions=True, limits=Limits(max_queued=8)
+        )
+        self.run(self.made.start())
+        self.calls = []
+        self.number = 0
+
+    def run(self, coroutine):
+        return self.loop.run_until_complete(asyncio.wait_for(coroutine, BOUND))
+
+    def begin(self, **options):
+        self.number += 1
+        n, timeout = self.number, options.pop("timeout", None)
+        call = self.made.call("predict", {"n": n, **options}, timeout=timeout)
+        self.calls.append((n, self.loop.create_task(call)))
+        self.run(asyncio.sleep(0))
+
+    @rule(seconds=st.sampled_from([0.0, 0.01, 0.05]), fail=st.booleans())
+    def call(self, seconds, fail):
+        self.begin(seconds=seconds, fail=fail)
+
+    @rule()
+    def call_that_times_out(self):
+        self.begin(seconds=LONG, timeout=0.05)
+
+    @precondition(lambda self: self.calls)
+    @rule(data=st.data())
+    def cancel(self, data):
+        _, task = data.draw(st.sampled_from(self.calls))
+        task.cancel()
+        self.run(asyncio.wait([task]))
+
+    @rule(data=st.data())
+    def kill_a_worker(self, data):
+        worker = data.draw(st.sampled_from(self.made.workers()))
+        if worker.state is not WorkerState.DEAD:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGKILL)
+
+    @rule()
+    def wait_for_all(self):
+        for n, task in self.calls:
+            self.run(asyncio.wait([task]))
+            check(n, task)
+        self.calls.clear()
+
+    def teardown(self):
+        if not hasattr(self, "loop"):
+            return
+        self.wait_for_all()
+        self.begin()
+        self.run(asyncio.wait([self.calls[0][1]]))
+        pids = [worker.pid for worker in self.made.workers()]
+        self.run(self.made.close(0))
+        for pid in pids:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+        with pytest.raises(Unavailable):
+            self.run(self.made.call("predict", {}))
+        self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        self.loop.close()
+
+
+def check(n, task):
+    if task.cancelled():
+        return
+    error = task.exception()
+    if error is None:
+        assert json.loads(task.result().body)["n"] == n
+    elif isinstance(error, ModelRaised):
+        assert str(error) == f"ValueError: {n}"
+    else:
+        assert isinstance(error, WorkerDied | CallTimeout | Unavailable)
+
+
+TestExecutors = Executors.TestCase
+TestExecutors.settings = settings(
+    max_examples=15,
+    stateful_step_count=15,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
