@@ -9,6 +9,7 @@ reason, or something was left over.
 
 import argparse
 import asyncio
+import bisect
 import hashlib
 import itertools
 import os
@@ -29,6 +30,9 @@ CLIENTS = 16
 TIMEOUT = 2.0
 """Seconds that the server lets a prediction run."""
 
+MARGIN = 0.1
+"""Seconds by which one call must have been sent before another, to go before it."""
+
 REASONS = re.compile(r"The worker died|took longer than|calls wait|No worker")
 """What a 5xx may say that the model did not cause."""
 
@@ -46,6 +50,8 @@ class Soak:
         self.wrong: list[str] = []
         self.unanswered: list[str] = []
         self.kills = 0
+        self.started: list[tuple[float, float]] = []
+        """Of each call without a body: when it was sent, and when it ran."""
 
     async def client(self, session: aiohttp.ClientSession, until: float) -> None:
         kinds = [self.echo, self.upload, self.slow, self.fail, self.leave, self.overrun]
@@ -91,6 +97,7 @@ class Soak:
         self.sent += 1
         params = {"n": str(n), "fail": fail, "seconds": str(seconds)}
         form = {"data": content} if content else None
+        sent = time.time()
         try:
             async with session.post(self.url, params=params, data=form) as answer:
                 text = await answer.text()
@@ -99,12 +106,28 @@ class Soak:
             return
         self.statuses[answer.status] += 1
         digest = hashlib.sha256(content).hexdigest()
-        right = f'{{\\"n\\":{n},\\"sha256\\":\\"{digest}\\"}}' in text and not fail
+        right = f'{{\\"n\\":{n},\\"sha256\\":\\"{digest}\\",' in text and not fail
         told = (fail and f"told to fail {n}" in text) or f"{n}: told to fail" in text
         if answer.status == 200 and not right:
             self.wrong.append(text)
+        elif answer.status == 200 and not content:
+            started = re.search(r"started\W+([0-9.e+]+)", text)
+            assert started is not None
+            self.started.append((sent, float(started[1])))
         if answer.status != 200 and not told and not REASONS.search(text):
             self.wrong.append(text)
+
+    def order_violations(self) -> int:
+        """Count the calls that ran after one that was clearly sent later."""
+        calls = sorted(self.started)
+        earliest = list(itertools.accumulate((s for _, s in reversed(calls)), min))
+        earliest.reverse()  # the first to run of this call and of all sent after it
+        moments = [sent for sent, _ in calls]
+        late = 0
+        for sent, started in calls:
+            later = bisect.bisect(moments, sent + MARGIN)
+            late += later < len(calls) and started > earliest[later] + MARGIN
+        return late
 
     async def kill(self, every: float, until: float) -> None:
         """Kill a worker now and then."""
@@ -186,6 +209,7 @@ def report(soak, before, after, code, left, files) -> int:  # type: ignore[no-un
         "workers killed": soak.kills,
         "calls never answered": len(soak.unanswered),
         "wrong answers": len(soak.wrong),
+        "order violations": soak.order_violations(),
         "exit code": code,
         "processes left": len(left),
         "files left": len(files),
@@ -196,7 +220,8 @@ def report(soak, before, after, code, left, files) -> int:  # type: ignore[no-un
         print(f"| {name} | {value} |")
     for text in (*soak.unanswered[:3], *soak.wrong[:3]):
         print(text, file=sys.stderr)
-    return int(bool(soak.unanswered or soak.wrong or code or left or files))
+    bad = soak.unanswered or soak.wrong or soak.order_violations()
+    return int(bool(bad or code or left or files))
 
 
 if __name__ == "__main__":

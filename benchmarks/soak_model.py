@@ -24,10 +24,12 @@ def get_predict_args():
 
 
 def predict(n, seconds, fail, data=None):
+    started = time.time()
     time.sleep(seconds)
     if fail == "value":
         raise ValueError(f"told to fail {n}")
     if fail == "unpicklable":
         raise TwoArgumentsError(n, "told to fail")
     content = Path(data.filename).read_bytes() if data else b""
-    return {"n": n, "sha256": hashlib.sha256(content).hexdigest()}
+    digest = hashlib.sha256(content).hexdigest()
+    return {"n": n, "sha256": digest, "started": started}
