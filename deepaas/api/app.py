@@ -113,7 +113,7 @@ async def _add_request_id(request: web.Request, response: web.StreamResponse) ->
 
 def _explain(error: web.HTTPException, request: web.Request) -> str:
     if error.status == 404:
-        return f"There is nothing at {request.path}; see /api."
+        return f"There is nothing at {request.path}."
     if error.status == 405:
         return f"{request.path} does not take {request.method}."
     return error.reason
