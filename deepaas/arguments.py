@@ -26,12 +26,13 @@ from multipart import (
 from webargs.core import is_multiple
 
 from deepaas.errors import (
-    AUTHORS_ERRORS,
+    AUTHORS_ERRORS_OR_EXIT,
     BadBody,
     BodyTooLarge,
     InvalidArguments,
     NoSpace,
     UnsupportedMediaType,
+    named,
     text_of,
 )
 from deepaas.model.loading import is_field
@@ -140,7 +141,7 @@ class Arguments:
             loaded = self.schema.load(values, unknown=marshmallow.EXCLUDE)
         except marshmallow.ValidationError as error:
             raise InvalidArguments(_by_argument(error)) from error
-        except (*AUTHORS_ERRORS, SystemExit) as error:  # from the author's own fields
+        except AUTHORS_ERRORS_OR_EXIT as error:  # from the author's own fields
             self._blame(values, error)
         if self.negotiation is not None and "accept" in loaded:
             loaded["accept"] = self.negotiation.settle(loaded["accept"])
@@ -148,8 +149,7 @@ class Arguments:
 
     def _blame(self, values: Mapping[str, Any], error: BaseException) -> NoReturn:
         """Find the argument whose value its field cannot cope with."""
-        kind = type(error).__name__
-        logger.warning("A field or validator failed: %s: %s", kind, text_of(error))
+        logger.warning("A field or validator failed: %s", named(error))
         messages = {}
         for argument in self.items:
             try:
@@ -158,9 +158,8 @@ class Arguments:
                     argument.name,
                     values,
                 )
-            except (*AUTHORS_ERRORS, SystemExit) as broken:
-                text = f"{type(broken).__name__}: {text_of(broken)}"
-                messages[argument.name] = [text]
+            except AUTHORS_ERRORS_OR_EXIT as broken:
+                messages[argument.name] = [named(broken)]
         raise InvalidArguments(messages or {"_schema": [text_of(error)]}) from error
 
     # -- where the values come from
@@ -388,19 +387,18 @@ class _Watch:
 
     def __init__(self, content: StreamReader) -> None:
         self._content = content
-        self.again()
+        self._timer = self._begin()
+
+    def _begin(self) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(PATIENCE, self._give_up)
 
     def again(self) -> None:
         """Begin to wait anew."""
-        self.end()
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(PATIENCE, self._give_up)
+        self._timer.cancel()
+        self._timer = self._begin()
 
     def end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    _timer: asyncio.TimerHandle | None = None
+        self._timer.cancel()
 
     def _give_up(self) -> None:
         self._content.set_exception(BadBody("The body stopped coming.", status=408))

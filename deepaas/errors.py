@@ -8,12 +8,21 @@ AUTHORS_ERRORS = (Exception, asyncio.CancelledError, KeyboardInterrupt, Generato
 """What an author's code may raise and the process go on: all but SystemExit."""
 
 
+AUTHORS_ERRORS_OR_EXIT = (*AUTHORS_ERRORS, SystemExit)
+"""What must not end the server, where an author's code runs in it."""
+
+
 def text_of(error: object) -> str:
     """Return the text of an exception, even of one whose own text raises."""
     try:
         return str(error)
     except AUTHORS_ERRORS as broken:
         return f"(its text cannot be shown: {type(broken).__name__})"
+
+
+def named(error: BaseException) -> str:
+    """Return an exception's kind and text."""
+    return f"{type(error).__name__}: {text_of(error)}"
 
 
 class DeepaasError(Exception):

@@ -29,8 +29,12 @@ class Negotiation:
     def _fallback(self) -> str | None:
         """The choice of a caller who does not mind; None leaves it to the field."""
         if self._default is marshmallow.missing or self._default == ANY:
-            return self.choices[0] if self.choices else JSON
+            return self._first
         return None
+
+    @property
+    def _first(self) -> str:
+        return self.choices[0] if self.choices else JSON
 
     def check(self, explicit: object) -> None:
         """Refuse a value in query or form that the field's validator lets pass.
@@ -43,7 +47,7 @@ class Negotiation:
 
     def settle(self, value: object) -> object:
         """Return what the model receives for a loaded value: never `*/*`."""
-        return (self.choices[0] if self.choices else JSON) if value == ANY else value
+        return self._first if value == ANY else value
 
     def _choose(self, header: str) -> str | None:
         """Choose by an Accept header, an empty one if there is none.

@@ -1,6 +1,7 @@
 """ModelHost: one loaded model; calls it and turns what comes back into a message."""
 
 import asyncio
+import contextlib
 import http.client
 import inspect
 import sys
@@ -30,10 +31,8 @@ class ModelHost:
         """Warm the model, if it can be warmed."""
         warm = getattr(self._model, "warm", None)
         if warm is not None:
-            try:
+            with contextlib.suppress(NotImplementedError):
                 self._run(warm)
-            except NotImplementedError:
-                return
 
     def call(self, call: Call) -> Reply | Raised:
         """Call a method of the model; what it raises is data, not an exception.

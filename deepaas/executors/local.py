@@ -156,10 +156,13 @@ class LocalExecutor:
             if call is None:
                 return
             del self._waiting[call]
-            self._idle.popleft().send(call)
-            if call.timeout:
-                loop = asyncio.get_running_loop()
-                call.timer = loop.call_later(call.timeout, self._time_out, call)
+            self._give(call, self._idle.popleft())
+
+    def _give(self, call: PendingCall, worker: Worker) -> None:
+        worker.send(call)
+        if call.timeout:
+            loop = asyncio.get_running_loop()
+            call.timer = loop.call_later(call.timeout, self._time_out, call)
 
     def _next_call(self) -> PendingCall | None:
         """Return the first call that may run: trainings leave a worker for others."""
@@ -241,21 +244,12 @@ class LocalExecutor:
         """Say what a dead worker died of to whom it concerns, and replace it."""
         if worker in self._idle:
             self._idle.remove(worker)
-        call, worker.call = worker.call, None
-        if call is not None and worker.unread and not call.outcome.done():
-            call.worker = None
-            self._waiting[call] = None
-            self._waiting.move_to_end(call, last=False)
+        if self._take_back(worker):
             self._dispatch()
-            call = None
-        await worker.reap()
-        if call is not None:
-            call.resolve(
-                WorkerDied(f"The worker died in the call: {worker.obituary()}.")
-            )
+        await self._reap(worker)
         if self._closing.is_set() or worker not in self._workers:
             return
-        self._cause = worker.failure or f"its worker died: {worker.obituary()}"
+        self._cause = worker.cause()
         if self._started is not None and not self._started.done():
             self._check_started(self._cause)
             return
@@ -267,6 +261,24 @@ class LocalExecutor:
             await asyncio.wait_for(self._closing.wait(), delay)
         if not self._closing.is_set():
             await self._replace(worker)
+
+    def _take_back(self, worker: Worker) -> bool:
+        """Let a call that the dead worker never read wait again, as the first."""
+        call = worker.call
+        if call is None or not worker.unread or call.outcome.done():
+            return False
+        worker.call = call.worker = None
+        self._waiting[call] = None
+        self._waiting.move_to_end(call, last=False)
+        return True
+
+    async def _reap(self, worker: Worker) -> None:
+        """Collect a dead worker, and tell the caller of what it ran."""
+        call, worker.call = worker.call, None
+        await worker.reap()
+        if call is not None:
+            obituary = worker.obituary()
+            call.resolve(WorkerDied(f"The worker died in the call: {obituary}."))
 
     async def _replace(self, worker: Worker) -> None:
         replacement = Worker(self._start, self._changed)
@@ -335,24 +347,21 @@ class TrainingExecutor(LocalExecutor):
     def _changed(self, worker: Worker) -> None:
         if worker.state is WorkerState.IDLE:
             if worker.calls == 0 and self._waiting:
-                worker.send(self._waiting.popitem(last=False)[0])
+                self._give(self._waiting.popitem(last=False)[0], worker)
             else:
                 self._spawn(worker.end(EXIT_GRACE))
         elif worker.state is WorkerState.DEAD:
             self._spawn(self._bury(worker))
 
     async def _bury(self, worker: Worker) -> None:
-        call, worker.call = worker.call, None
-        await worker.reap()
+        self._take_back(worker)
+        await self._reap(worker)
         self._workers.remove(worker)
-        if call is not None:
-            call.resolve(
-                WorkerDied(f"The worker died in the call: {worker.obituary()}.")
-            )
-        elif not worker.ready and self._waiting:
-            cause = worker.failure or f"its worker died: {worker.obituary()}"
+        if not worker.ready and self._waiting:
             first, _ = self._waiting.popitem(last=False)
-            first.resolve(WorkerDied(f"The training could not start: {cause}."))
+            first.resolve(
+                WorkerDied(f"The training could not start: {worker.cause()}.")
+            )
         if not self._closing.is_set():
             self._man()
 

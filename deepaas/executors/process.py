@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -70,8 +69,6 @@ class Worker(asyncio.BufferedProtocol):
     def __init__(self, start: Start, on_change: Callable[["Worker"], None]) -> None:
         self.name = start.ref.name
         self.state = WorkerState.STARTING
-        self.since = time.monotonic()
-        """When it came into this state."""
         self.call: PendingCall | None = None
         self.calls = 0
         self.ready = False
@@ -172,14 +169,10 @@ class Worker(asyncio.BufferedProtocol):
 
     # -- what it is told
 
-    def _become(self, state: WorkerState) -> None:
-        self.state = state
-        self.since = time.monotonic()
-
     def send(self, call: PendingCall) -> None:
         """Give it a call."""
         assert self._transport is not None
-        self._become(WorkerState.BUSY)
+        self.state = WorkerState.BUSY
         self.call, call.worker = call, self
         self._transport.write(call.frame)
 
@@ -227,7 +220,7 @@ class Worker(asyncio.BufferedProtocol):
     def _hear(self, message: Ready | Reply | Raised, body: bytes | memoryview) -> None:
         if isinstance(message, Ready):
             self._drain_output()
-            self._become(WorkerState.IDLE)
+            self.state = WorkerState.IDLE
             self.ready = True
         elif self.call is not None:
             self._answer(message, body)
@@ -240,7 +233,7 @@ class Worker(asyncio.BufferedProtocol):
         self._drain_output()  # while it is known whose it is
         call, self.call = self.call, None
         assert call is not None
-        self._become(WorkerState.IDLE)
+        self.state = WorkerState.IDLE
         self.calls += 1
         if isinstance(message, Raised):
             text = message.message if message.status != 500 else str(message)
@@ -263,8 +256,12 @@ class Worker(asyncio.BufferedProtocol):
 
     def _lose(self) -> None:
         if self.state is not WorkerState.DEAD:
-            self._become(WorkerState.DEAD)
+            self.state = WorkerState.DEAD
             self._on_change(self)
+
+    def cause(self) -> str:
+        """Say why it ended; it has been reaped."""
+        return self.failure or f"its worker died: {self.obituary()}"
 
     def obituary(self) -> str:
         """Say what the process died of; it has been reaped."""

@@ -9,16 +9,13 @@ from typing import Any
 
 from deepaas.arguments import Arguments
 from deepaas.encoding import encode_json
-from deepaas.errors import AUTHORS_ERRORS, StartError, text_of
+from deepaas.errors import AUTHORS_ERRORS_OR_EXIT, StartError, named, text_of
 from deepaas.model.loading import ModelRef, response_fields
 
 logger = logging.getLogger(__name__)
 
 METADATA_TIMEOUT = 10.0
 """Seconds that a model has to describe itself."""
-
-FATAL_TOO = (*AUTHORS_ERRORS, SystemExit)
-"""In the server no error of an author's may end the process."""
 
 
 class ModelAdapter:
@@ -39,16 +36,15 @@ class ModelAdapter:
             self.response = response_fields(self._model)
         except NotImplementedError:
             self.response = None
-        except FATAL_TOO as error:
+        except AUTHORS_ERRORS_OR_EXIT as error:
             raise self._error(f"schema: {text_of(error)}") from error
 
     def _load(self, ref: ModelRef) -> Any:
         try:
             return ref.load()
-        except FATAL_TOO as error:
-            raise self._error(
-                f"{ref.target} does not load: {type(error).__name__}: {text_of(error)}"
-            ) from error
+        except AUTHORS_ERRORS_OR_EXIT as error:
+            cause = f"{ref.target} does not load: {named(error)}"
+            raise self._error(cause) from error
 
     def _arguments(self, method: str) -> Arguments:
         get = self._method(method)
@@ -56,9 +52,8 @@ class ModelAdapter:
             return Arguments(get() if get is not None else {})
         except NotImplementedError:
             return Arguments({})
-        except FATAL_TOO as error:
-            cause = f"{method}: {type(error).__name__}: {text_of(error)}"
-            raise self._error(cause) from error
+        except AUTHORS_ERRORS_OR_EXIT as error:
+            raise self._error(f"{method}: {named(error)}") from error
 
     def _method(self, name: str) -> Any:
         method = getattr(self._model, name, None)
@@ -96,9 +91,8 @@ class ModelAdapter:
             encode_json(described)
         except NotImplementedError:
             return {}
-        except FATAL_TOO as error:
-            cause = f"{type(error).__name__}: {text_of(error)}"
-            logger.warning("%s: get_metadata failed: %s", self.name, cause)
+        except AUTHORS_ERRORS_OR_EXIT as error:
+            logger.warning("%s: get_metadata failed: %s", self.name, named(error))
             return {}
         return described if isinstance(described, Mapping) else {}
 
