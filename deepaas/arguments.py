@@ -2,13 +2,12 @@
 
 import asyncio
 import contextlib
-import errno
 import json
 import logging
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -25,13 +24,14 @@ from multipart import (
 )
 from webargs.core import is_multiple
 
+from deepaas.encoding import describe_json
 from deepaas.errors import (
     AUTHORS_ERRORS_OR_EXIT,
     BadBody,
     BodyTooLarge,
     InvalidArguments,
-    NoSpace,
     UnsupportedMediaType,
+    disk_errors,
     named,
     text_of,
 )
@@ -63,6 +63,11 @@ MAX_TEXT = 16 * 1024 * 1024
 
 PATIENCE = 60.0
 """Seconds that a body may pause."""
+
+HIDDEN = "***"
+"""What is shown of a secret."""
+
+SHOWN_OF_FILES = ("name", "content_type", "original_filename")
 
 WRITE = 256 * 1024
 """Bytes of an upload that are written at once, off the event loop."""
@@ -146,6 +151,18 @@ class Arguments:
         if self.negotiation is not None and "accept" in loaded:
             loaded["accept"] = self.negotiation.settle(loaded["accept"])
         return loaded  # type: ignore[no-any-return]
+
+    def show(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return loaded arguments as JSON values, by the callers' names.
+
+        A file is shown without its place on disk, a `load_only` argument as `***`.
+        """
+        names = {
+            argument.field.attribute or argument.attribute: argument.name
+            for argument in self.items
+        }
+        shown = _show_fields(self.schema, kwargs)
+        return {names.get(key, key): value for key, value in shown.items()}
 
     def _blame(self, values: Mapping[str, Any], error: BaseException) -> NoReturn:
         """Find the argument whose value its field cannot cope with."""
@@ -319,6 +336,34 @@ def _takes_file(field: Field) -> bool:
     return "file" in (field.metadata.get("type"), inner.metadata.get("type"))
 
 
+# -- what is shown of a job's arguments
+
+
+def _show_fields(schema: marshmallow.Schema, values: Mapping[str, Any]) -> Any:
+    fields = {
+        field.attribute or name: field for name, field in schema.load_fields.items()
+    }
+    return {str(key): _show(fields.get(key), value) for key, value in values.items()}
+
+
+def _show(field: Field | None, value: Any) -> Any:
+    if field is not None and field.load_only:
+        return HIDDEN
+    if isinstance(value, UploadedFile):
+        return {key: getattr(value, key) for key in SHOWN_OF_FILES}
+    if isinstance(value, list | tuple | set):
+        inner = getattr(field, "inner", field)
+        return [_show(inner, item) for item in value]
+    if isinstance(field, marshmallow.fields.Nested) and value is not None:
+        if isinstance(value, Mapping):
+            return _show_fields(field.schema, value)
+        return f"<{type(value).__name__}>"  # a post_load's; it may hold a secret
+    if isinstance(value, Mapping):
+        inner = getattr(field, "value_field", None)
+        return {str(key): _show(inner, item) for key, item in value.items()}
+    return json.loads(describe_json(value))
+
+
 # -- one value
 
 
@@ -475,7 +520,7 @@ class _Uploads:
     files: list["_Upload"] = field(default_factory=list)
 
     def open(self, part: MultipartSegment) -> "_Upload":
-        with _disk_errors():
+        with disk_errors():
             upload = _Upload(part)
         self.files.append(upload)
         return upload
@@ -518,11 +563,11 @@ class _Upload:
         self._pending += data
         if len(self._pending) >= WRITE:
             pending, self._pending = self._pending, bytearray()
-            with _disk_errors():
+            with disk_errors():
                 await asyncio.to_thread(_write_all, self.handle, pending)
 
     async def close(self) -> None:
-        with _disk_errors():
+        with disk_errors():
             _write_all(self.handle, self._pending)
             self.handle.close()
         self._pending = bytearray()
@@ -532,13 +577,3 @@ def _write_all(handle: Any, data: bytearray) -> None:
     view = memoryview(data)
     while view:
         view = view[handle.write(view) :]
-
-
-@contextlib.contextmanager
-def _disk_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoSpace("There is no space on the server's disk.") from error
-        raise

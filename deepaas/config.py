@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 from oslo_config import cfg
 
@@ -99,6 +100,36 @@ _OPTIONS = [
         metavar="BYTES",
         help="Size of a request's body at the most, in bytes; 0 for no limit.",
     ),
+    cfg.StrOpt(
+        "state-dir",
+        metavar="DIR",
+        help="Folder of the jobs: their records, logs and results. Without it, a "
+        "folder named for the port in deepaas/ under $XDG_STATE_HOME, which is "
+        "~/.local/state by default.",
+    ),
+    cfg.StrOpt(
+        "database-url",
+        default="",
+        secret=True,
+        metavar="URL",
+        help="Database of the jobs' records, as SQLAlchemy names it, for this server "
+        "alone. Without it, SQLite in the state directory.",
+    ),
+    cfg.IntOpt(
+        "keep-jobs",
+        default=10000,
+        min=0,
+        help="Jobs that have ended and are kept, with their logs and results, at the "
+        "most; 0 for any number.",
+    ),
+    cfg.FloatOpt(
+        "keep-days",
+        default=0,
+        min=0,
+        metavar="DAYS",
+        help="Age at which a job that has ended is removed, with its log and its "
+        "result; 0 for never.",
+    ),
     cfg.BoolOpt(
         "raw-predictions",
         default=False,
@@ -151,6 +182,12 @@ class Settings:
     """Seconds."""
     client_max_size: int = 1024**3
     """Bytes; 0 for no limit."""
+    state_dir: str = ""
+    """Empty for the default, which goes by the port."""
+    database_url: str = ""
+    keep_jobs: int = 10000
+    """0 for no limit, as with the next one."""
+    keep_days: float = 0
     raw_predictions: bool = False
     predict_endpoint: bool = True
     train_endpoint: bool = True
@@ -197,6 +234,10 @@ def _read_settings(conf: cfg.ConfigOpts, argv: Sequence[str]) -> Settings:
         max_calls_per_worker=conf.max_calls_per_worker,
         shutdown_grace=conf.shutdown_grace,
         client_max_size=conf.client_max_size,
+        state_dir=conf.state_dir or "",
+        database_url=conf.database_url,
+        keep_jobs=conf.keep_jobs,
+        keep_days=conf.keep_days,
         raw_predictions=conf.raw_predictions,
         predict_endpoint=conf.predict_endpoint,
         train_endpoint=conf.train_endpoint,
@@ -204,6 +245,16 @@ def _read_settings(conf: cfg.ConfigOpts, argv: Sequence[str]) -> Settings:
         debug_endpoint=conf.debug_endpoint,
         openwhisk_detect=conf.openwhisk_detect,
     )
+
+
+def state_dir(settings: Settings, port: int) -> Path:
+    """Return the folder of the jobs of a server on this port."""
+    if settings.state_dir:
+        return Path(settings.state_dir)
+    # https://specifications.freedesktop.org/basedir-spec/latest/
+    state = os.environ.get("XDG_STATE_HOME", "")
+    home = Path(state) if os.path.isabs(state) else Path("~/.local/state").expanduser()
+    return home / "deepaas" / str(port)
 
 
 def _base_path(path: str) -> str:

@@ -7,11 +7,16 @@ import enum
 import json
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any
 
 import orjson
+
+from deepaas.errors import AUTHORS_ERRORS
+
+LONGEST_TEXT = 1000
+"""Characters of a value's text that stand for it where it has no JSON form."""
 
 
 class NoJSONForm(TypeError):
@@ -33,6 +38,36 @@ def encode_json(value: Any) -> bytes:
         return json.dumps(_simplify(value, ""), separators=(",", ":")).encode()
 
 
+def iso_date(seconds: float) -> str:
+    """Return a time, in seconds since the epoch, as a date in UTC (ISO 8601)."""
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    return moment.isoformat(timespec="milliseconds")
+
+
+def describe_json(value: Any) -> bytes:
+    """Encode a value as JSON, with a text in place of what has no JSON form."""
+    try:
+        return encode_json(value)
+    except AUTHORS_ERRORS:  # an author's own class may raise anything
+        try:
+            simple = _simplify(value, "", otherwise=_describe)
+            return json.dumps(simple, separators=(",", ":")).encode()
+        except AUTHORS_ERRORS:
+            return json.dumps(_describe(value)).encode()
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, bytes | bytearray | memoryview):
+        try:
+            return bytes(value).decode()
+        except UnicodeDecodeError:
+            return f"<{type(value).__name__} of {memoryview(value).nbytes} bytes>"
+    try:
+        return repr(value)[:LONGEST_TEXT]
+    except AUTHORS_ERRORS:
+        return f"<{type(value).__name__}>"
+
+
 def _plain(value: Any) -> Any:
     """Return a form of the value that is nearer to JSON."""
     if isinstance(value, set | frozenset):
@@ -50,13 +85,24 @@ def _plain(value: Any) -> Any:
     raise NoJSONForm(f"{type(value).__name__} has no JSON form")
 
 
-def _simplify(value: Any, where: str, depth: int = 0) -> Any:
+def _simplify(
+    value: Any,
+    where: str,
+    depth: int = 0,
+    *,
+    otherwise: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Make a value of what JSON knows, with `otherwise` for what has no such form."""
+
+    def inside(item: Any, place: str) -> Any:
+        return _simplify(item, place, depth + 1, otherwise=otherwise)
+
     if depth > 200:
         raise NoJSONForm(f"nested too deeply for JSON, at {where[:60]}...")
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, enum.Enum):
-        return _simplify(value.value, where, depth + 1)
+        return inside(value.value, where)
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
@@ -67,26 +113,27 @@ def _simplify(value: Any, where: str, depth: int = 0) -> Any:
         return str(value)
     if isinstance(value, Mapping):
         return {
-            _key(key): _simplify(
-                item, f"{where}.{key}" if where else f"{key}", depth + 1
-            )
+            _key(key): inside(item, f"{where}.{key}" if where else f"{key}")
             for key, item in value.items()
         }
     if isinstance(value, list | tuple | set | frozenset):
-        return [
-            _simplify(item, f"{where}[{index}]", depth + 1)
-            for index, item in enumerate(value)
-        ]
+        return [inside(item, f"{where}[{index}]") for index, item in enumerate(value)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return _simplify(fields, where, depth + 1)
+        return inside(fields, where)
     try:
         plain = _plain(value)
-    except NoJSONForm as error:
+    except AUTHORS_ERRORS as error:
+        if otherwise is not None:
+            return otherwise(value)
+        if not isinstance(error, NoJSONForm):
+            raise
         raise NoJSONForm(f"{error}, at {where}" if where else str(error)) from None
     if type(plain) is type(value):
+        if otherwise is not None:
+            return otherwise(value)
         raise NoJSONForm(f"{type(value).__name__} has no JSON form, at {where}")
-    return _simplify(plain, where, depth + 1)
+    return inside(plain, where)
 
 
 def _key(key: Any) -> str:

@@ -1,7 +1,9 @@
 """Everything that can go wrong on purpose, each with its HTTP status."""
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+import errno
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 AUTHORS_ERRORS = (Exception, asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)
@@ -94,17 +96,45 @@ class NotFound(DeepaasError):
     status = 404
 
 
+class Gone(DeepaasError):
+    """There was something here, or could have been, and it will not come back."""
+
+    status = 410
+
+
 class NoSpace(DeepaasError):
     """The disk is full."""
 
     status = 507
 
+    def __init__(self) -> None:
+        super().__init__("There is no space on the server's disk.")
+
+
+@contextlib.contextmanager
+def disk_errors() -> Iterator[None]:
+    """Raise NoSpace for an OSError that says so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpace from error
+        raise
+
+
+class StoreFailed(DeepaasError):
+    """The database of the jobs cannot be read or written."""
+
 
 class ModelRaised(DeepaasError):
     """The model raised; the traceback is for the log only."""
 
-    def __init__(self, message: str, *, status: int = 500, traceback: str = "") -> None:
+    def __init__(
+        self, message: str, *, status: int = 500, kind: str = "", traceback: str = ""
+    ) -> None:
         super().__init__(message, status=status)
+        self.kind = kind
+        """The exception's class."""
         self.traceback = traceback
 
 

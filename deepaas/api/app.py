@@ -14,8 +14,10 @@ from deepaas.config import Settings
 from deepaas.encoding import encode_json
 from deepaas.errors import DeepaasError, ModelRaised, NotFound
 from deepaas.executors import Executor
+from deepaas.jobs import Jobs
 from deepaas.model.adapter import ModelAdapter
 from deepaas.model.loading import ModelRef
+from deepaas.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -28,12 +30,12 @@ SANE_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 
 
 def create_app(
-    settings: Settings, executors: Mapping[ModelRef, Executor]
+    settings: Settings, executors: Mapping[ModelRef, Executor], store: Store
 ) -> web.Application:
-    """Make the application that serves these models.
+    """Make the application that serves these models, and keeps jobs in this store.
 
     Loads each model, and raises StartError for one that cannot be served. The
-    executors are started with the application, and closed with it.
+    executors are started with the application; they and the store are closed with it.
     """
     models = {
         ref.name: ServedModel(ModelAdapter(ref), executor)
@@ -43,10 +45,12 @@ def create_app(
         middlewares=[answer_errors], client_max_size=settings.client_max_size
     )
     app.on_response_prepare.append(_add_request_id)
-    app.cleanup_ctx.append(_lifetime(list(executors.values())))
+    jobs = Jobs(store, keep=settings.keep_jobs, keep_days=settings.keep_days)
+    app.cleanup_ctx.append(_lifetime(list(executors.values()), jobs))
+    app.on_shutdown.append(_stop(jobs, settings.shutdown_grace))
     base = settings.base_path
     by_name = {name: model.executor for name, model in models.items()}
-    app.add_routes(V2(models, settings).routes())
+    app.add_routes(V2(models, jobs, settings).routes())
     operations = Operations(by_name, settings)
     app.add_routes(operations.routes())
     if settings.debug_endpoint:
@@ -64,20 +68,31 @@ def create_app(
 
 
 def _lifetime(
-    executors: list[Executor],
+    executors: list[Executor], jobs: Jobs
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     async def context(app: web.Application) -> AsyncIterator[None]:
         for executor in executors:
             executor.launch()
         try:
+            await jobs.open()
             for executor in executors:
                 await executor.start()
             yield
         finally:
+            await jobs.close()  # while their workers are there
             for executor in executors:
                 await executor.close(grace=0)
 
     return context
+
+
+def _stop(jobs: Jobs, grace: float) -> Callable[[web.Application], Awaitable[None]]:
+    """End the trainings before handlers are waited for: some of them follow one."""
+
+    async def stop(app: web.Application) -> None:
+        jobs.stop(grace)
+
+    return stop
 
 
 async def _no_documentation(request: web.Request) -> web.Response:

@@ -1,6 +1,8 @@
 """What our own answers look like. They are dumped through these, and documented."""
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
+
+from deepaas.store import Status
 
 
 class Link(Schema):
@@ -56,6 +58,46 @@ class Failure(Schema):
     """Any error but 422."""
 
     message = fields.Str(required=True)
+
+
+class Progress(Schema):
+    """How far a job is, by its own latest report."""
+
+    step = fields.Raw(required=True, metadata={"type": "number"})
+    total = fields.Raw(metadata={"type": "number"})
+    metrics = fields.Dict(keys=fields.Str(), values=fields.Raw())
+    date = fields.Str(required=True, metadata={"format": "date-time"})
+
+
+class JobResult(Schema):
+    """How a job ended."""
+
+    output = fields.Raw(metadata={"description": "What the training returned"})
+    finish_date = fields.Str(required=True, metadata={"format": "date-time"})
+    duration = fields.Float(metadata={"description": "Seconds that it ran"})
+
+
+class Job(Schema):
+    """A training, or a prediction that goes on by itself."""
+
+    uuid = fields.Str(required=True)
+    model = fields.Str(required=True)
+    date = fields.Str(required=True, metadata={"format": "date-time"})
+    args = fields.Dict(required=True)
+    status = fields.Str(
+        required=True, validate=validate.OneOf([status.value for status in Status])
+    )
+    message = fields.Str(metadata={"description": "Why it did not end well"})
+    progress = fields.Nested(Progress)
+    result = fields.Nested(JobResult)
+
+
+class JobQuery(Schema):
+    """Which jobs a list shows."""
+
+    status = fields.Enum(Status, by_value=True)
+    limit = fields.Int(validate=validate.Range(min=0))
+    offset = fields.Int(validate=validate.Range(min=0))
 
 
 class WorkerReport(Schema):

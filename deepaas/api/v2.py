@@ -1,27 +1,29 @@
-"""The routes of version 2: versions, models, predict."""
+"""The routes of version 2: versions, models, predict, train, and jobs."""
 
 import asyncio
 import contextlib
-import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
+from marshmallow import EXCLUDE, ValidationError
 
 from deepaas.api import schemas
+from deepaas.api.responses import both, json_response, send
+from deepaas.arguments import Arguments
 from deepaas.config import Settings
-from deepaas.encoding import encode_json
-from deepaas.errors import DeepaasError, NotFound
+from deepaas.encoding import encode_json, iso_date
+from deepaas.errors import DeepaasError, Gone, InvalidArguments, NotFound
 from deepaas.executors import Executor, Reply
+from deepaas.jobs import Jobs
 from deepaas.model.adapter import ModelAdapter
+from deepaas.store import Job, Kind, Status
 
 REQUEST_ID = web.RequestKey("request_id", str)
 """What a caller and the logs know a request by."""
-
-CHUNK = 256 * 1024
-"""Bytes of a large answer that are handed to the socket at once."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,11 @@ class ServedModel:
 class V2:
     """The handlers, for the models given."""
 
-    def __init__(self, models: Mapping[str, ServedModel], settings: Settings) -> None:
+    def __init__(
+        self, models: Mapping[str, ServedModel], jobs: Jobs, settings: Settings
+    ) -> None:
         self._models = models
+        self._jobs = jobs
         self._settings = settings
         self._base = settings.base_path
         self._metadata = schemas.ModelMeta()
@@ -46,10 +51,15 @@ class V2:
         root = [f"{base}/", base] if base else ["/"]
         return [
             *(web.get(path, self.versions) for path in root),
-            *_both(web.get, f"{base}/v2", self.version),
-            *_both(web.get, f"{base}/v2/models", self.models),
-            *_both(web.get, model, self.model),
-            *_both(web.post, f"{model}/predict", self.predict),
+            *both(web.get, f"{base}/v2", self.version),
+            *both(web.get, f"{base}/v2/models", self.models),
+            *both(web.get, model, self.model),
+            *both(web.post, f"{model}/predict", self.predict),
+            *both(web.get, f"{model}/predict/{{uuid}}/result", self.result),
+            *self._job_routes(f"{model}/predict", Kind.PREDICT),
+            *both(web.post, f"{model}/train", self.train),
+            *both(web.get, f"{model}/train", self.trainings),
+            *self._job_routes(f"{model}/train", Kind.TRAIN),
         ]
 
     # -- what there is
@@ -74,10 +84,10 @@ class V2:
 
     async def models(self, request: web.Request) -> web.Response:
         described = await asyncio.gather(*map(self._describe, self._models.values()))
-        return _json({"models": described})
+        return json_response({"models": described})
 
     async def model(self, request: web.Request) -> web.Response:
-        return _json(await self._describe(self._find(request)))
+        return json_response(await self._describe(self._find(request)))
 
     async def _describe(self, model: ServedModel) -> dict[str, Any]:
         metadata = await model.adapter.metadata()
@@ -85,8 +95,13 @@ class V2:
         value = {**metadata, "links": [{"rel": "self", "href": href}]}
         return {**value, **self._metadata.dump(value)}
 
-    def _find(self, request: web.Request) -> ServedModel:
+    def _find(self, request: web.Request, kind: Kind | None = None) -> ServedModel:
+        """Return the model of a request. Raises NotFound, also if it is turned off."""
         name = request.match_info["model"]
+        if kind is Kind.PREDICT and not self._settings.predict_endpoint:
+            raise NotFound("Predictions are turned off (--nopredict-endpoint).")
+        if kind is Kind.TRAIN and not self._settings.train_endpoint:
+            raise NotFound("Trainings are turned off (--notrain-endpoint).")
         try:
             return self._models[name]
         except KeyError:
@@ -98,84 +113,221 @@ class V2:
     # -- calls
 
     async def predict(self, request: web.Request) -> web.StreamResponse:
-        model = self._find(request)
-        if not self._settings.predict_endpoint:
-            raise NotFound("Predictions are turned off (--nopredict-endpoint).")
+        model = self._find(request, Kind.PREDICT)
         if not model.adapter.has_predict:
             raise DeepaasError("The model does not implement predict.", status=501)
+        if _prefers_async(request):
+            return await self._begin(request, model, Kind.PREDICT)
         arguments = model.adapter.predict_args
         async with arguments.parse(request, self._settings.client_max_size) as kwargs:
-            accept = kwargs.get("accept") if arguments.negotiation else None
             reply = await model.executor.call(
                 "predict",
                 kwargs,
-                media_type=accept if isinstance(accept, str) else None,
+                media_type=_accepted(arguments, kwargs),
                 timeout=self._settings.predict_timeout or None,
                 finish=True,
                 label=request[REQUEST_ID],
             )
-            return await _send(request, reply)
+            return await send(request, reply)
+
+    async def train(self, request: web.Request) -> web.StreamResponse:
+        model = self._find(request, Kind.TRAIN)
+        if not model.adapter.has_train:
+            raise DeepaasError("The model does not implement train.", status=501)
+        return await self._begin(request, model, Kind.TRAIN)
+
+    async def _begin(
+        self, request: web.Request, model: ServedModel, kind: Kind
+    ) -> web.Response:
+        """Start a job, which takes over the files of the request."""
+        predicts = kind is Kind.PREDICT
+        adapter = model.adapter
+        arguments = adapter.predict_args if predicts else adapter.train_args
+        async with contextlib.AsyncExitStack() as files:
+            parsing = arguments.parse(request, self._settings.client_max_size)
+            kwargs = await files.enter_async_context(parsing)
+            args = arguments.show(kwargs)
+            job = await self._jobs.start(
+                kind,
+                adapter.name,
+                model.executor,
+                kwargs,
+                args=args,
+                files=files.pop_all(),
+                media_type=_accepted(arguments, kwargs) if predicts else None,
+                timeout=self._settings.predict_timeout or None if predicts else None,
+            )
+        headers = {"Location": f"{self._place(job)}"}
+        if predicts:
+            headers["Preference-Applied"] = "respond-async"
+        return self._job(job, status=202 if predicts else 200, headers=headers)
+
+    # -- jobs
+
+    def _job_routes(self, path: str, kind: Kind) -> list[web.RouteDef]:
+        """Route what both kinds of jobs have; `path` is that of the method."""
+        handlers: dict[str, Callable[..., Awaitable[web.StreamResponse]]] = {
+            "": self.job,
+            "/log": self.log,
+            "/events": self.events,
+            "/metrics": self.metrics,
+        }
+        one = f"{path}/{{uuid}}"
+        return [
+            *both(web.delete, one, partial(self.end, kind)),
+            *(
+                route
+                for place, handler in handlers.items()
+                for route in both(web.get, one + place, partial(handler, kind))
+            ),
+        ]
+
+    async def trainings(self, request: web.Request) -> web.Response:
+        model = self._find(request, Kind.TRAIN)
+        try:
+            query = schemas.JobQuery().load(request.query, unknown=EXCLUDE)
+        except ValidationError as error:
+            messages = error.messages_dict
+            raise InvalidArguments(messages) from error
+        found = await self._jobs.find(Kind.TRAIN, model.adapter.name, **query)
+        return json_response(schemas.Job(many=True).dump(map(_shown, found)))
+
+    async def job(self, kind: Kind, request: web.Request) -> web.Response:
+        return self._job(await self._get(kind, request))
+
+    async def end(self, kind: Kind, request: web.Request) -> web.Response:
+        model = self._find(request, kind)
+        uuid = request.match_info["uuid"]
+        job = await self._jobs.end(kind, model.adapter.name, uuid)
+        return web.Response(status=204) if job is None else self._job(job)
+
+    async def result(self, request: web.Request) -> web.StreamResponse:
+        """Answer as the call without `Prefer` would have."""
+        job = await self._get(Kind.PREDICT, request)
+        if not job.status.ended:
+            return self._job(job, status=202)
+        if job.reply is None:
+            raise Gone(f"There is no result: {job.message or job.status.value}.")
+        if job.status is not Status.DONE:
+            raise DeepaasError(**job.reply)
+        path = str(self._jobs.result(job.uuid))
+        media_type, filename = job.reply["media_type"], job.reply["filename"]
+        return await send(request, Reply(media_type, path=path, filename=filename))
+
+    async def log(self, kind: Kind, request: web.Request) -> web.StreamResponse:
+        job = await self._get(kind, request)
+        headers = {"Content-Type": "text/plain; charset=utf-8"}
+        if request.query.get("follow", "0") not in ("1", "true"):
+            path = self._jobs.log(job.uuid)
+            return (
+                web.FileResponse(path, headers=headers)
+                if path.exists()
+                else (web.Response(headers=headers))
+            )
+        response = await _stream(request, headers)
+        if request.method != "HEAD":
+            async for piece in self._jobs.follow_log(job.uuid):
+                await response.write(piece)
+        return response
+
+    async def events(self, kind: Kind, request: web.Request) -> web.StreamResponse:
+        """Tell what happens to a job, in Server-Sent Events, until it has ended."""
+        job = await self._get(kind, request)
+        headers = {"Content-Type": "text/event-stream"}
+        response = await _stream(request, headers)
+        if request.method == "HEAD":
+            return response
+        before = None
+        async for now in self._jobs.follow(kind, job.model, job.uuid):
+            await response.write(_news(before, now))
+            before = now
+        return response
+
+    async def metrics(self, kind: Kind, request: web.Request) -> web.Response:
+        """Answer with the history of progress: an array for each metric, and dates."""
+        job = await self._get(kind, request)
+        reports = await self._jobs.history(job.uuid)
+        names = dict.fromkeys(name for report in reports for name in report.metrics)
+        return json_response(
+            {
+                "date": [iso_date(report.time) for report in reports],
+                "step": [report.step for report in reports],
+                "total": [report.total for report in reports],
+                **{name: [r.metrics.get(name) for r in reports] for name in names},
+            }
+        )
+
+    async def _get(self, kind: Kind, request: web.Request) -> Job:
+        model = self._find(request, kind)
+        uuid = request.match_info["uuid"]
+        return await self._jobs.get(kind, model.adapter.name, uuid)
+
+    def _job(
+        self, job: Job, *, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> web.Response:
+        headers = dict(headers or {})
+        if not job.status.ended:
+            headers["Retry-After"] = "1"
+        shown = schemas.Job().dump(_shown(job))
+        return json_response(shown, status=status, headers=headers)
+
+    def _place(self, job: Job) -> str:
+        model = quote(job.model, safe="")
+        return f"{self._base}/v2/models/{model}/{job.kind.value}/{job.uuid}"
 
 
-def _both(method: Any, path: str, handler: Any) -> list[web.RouteDef]:
-    """Route a path with and without its trailing slash: no client is redirected."""
-    return [method(path, handler), method(f"{path}/", handler)]
+def _accepted(arguments: Arguments, kwargs: Mapping[str, Any]) -> str | None:
+    """Return the media type that was negotiated, None where none was."""
+    accept = kwargs.get("accept") if arguments.negotiation else None
+    return accept if isinstance(accept, str) else None
 
 
-def _json(value: Any) -> web.Response:
-    return web.Response(body=encode_json(value), content_type="application/json")
+def _prefers_async(request: web.Request) -> bool:
+    """Tell whether the caller wants a job at once (RFC 7240)."""
+    preferences = ",".join(request.headers.getall("Prefer", ())).split(",")
+    names = [preference.partition(";")[0].strip() for preference in preferences]
+    return "respond-async" in map(str.lower, names)
 
 
-async def _send(request: web.Request, reply: Reply) -> web.StreamResponse:
-    headers = {"Content-Type": reply.media_type}
-    if reply.filename:
-        headers["Content-Disposition"] = _disposition(reply)
-    if reply.path is not None:
-        return await _send_file(request, reply, headers)
-    body = reply.body or b""
-    if len(body) <= CHUNK:
-        return web.Response(body=body, headers=headers)
-    response = web.StreamResponse(headers=headers)
-    response.content_length = len(body)
-    await response.prepare(request)
-    view = memoryview(body)
-    for start in range(0, len(view), CHUNK):
-        await response.write(view[start : start + CHUNK])
-    return response
-
-
-async def _send_file(
-    request: web.Request, reply: Reply, headers: Mapping[str, str]
+async def _stream(
+    request: web.Request, headers: Mapping[str, str]
 ) -> web.StreamResponse:
-    assert reply.path is not None
-    response = _FileResponse(reply.path, headers=headers)
-    try:
-        await response.prepare(request)
-    finally:
-        if reply.delete:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(reply.path)
+    # No proxy is to hold back what is sent bit by bit.
+    live = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    response = web.StreamResponse(headers={**headers, **live})
+    await response.prepare(request)
     return response
 
 
-class _FileResponse(web.FileResponse):
-    """A file that the handler itself sends, while its call still holds the file."""
+def _news(before: Job | None, now: Job) -> bytes:
+    """Return what has changed in a job as Server-Sent Events; a comment for nothing."""
+    events = b""
+    if before is None or before.status is not now.status:
+        events += _event("status", _shown(now))
+    if now.progress is not None and (before is None or before.progress != now.progress):
+        events += _event("progress", now.progress)
+    return events or b": nothing new\n\n"
 
-    async def prepare(self, request: web.BaseRequest) -> Any:
-        # aiohttp prepares what a handler returns, and would look for the file again.
-        return None if self.prepared else await super().prepare(request)
+
+def _event(name: str, data: Mapping[str, Any]) -> bytes:
+    return f"event: {name}\ndata: ".encode() + encode_json(data) + b"\n\n"
 
 
-def _disposition(reply: Reply) -> str:
-    """Name a file as RFC 6266 has it: shown where a browser can, else saved."""
-    assert reply.filename is not None
-    shown = ("image/", "text/", "audio/", "video/", "application/json")
-    kind = "inline" if reply.media_type.startswith(shown) else "attachment"
-    plain = reply.filename.encode("ascii", "replace").decode()
-    plain = plain.replace("\\", "_").replace('"', "_")
-    plain = "".join(c if c.isprintable() else "_" for c in plain)
-    value = f'{kind}; filename="{plain}"'
-    if plain != reply.filename:
-        name = reply.filename.encode("utf-8", "surrogateescape")
-        value += f"; filename*=UTF-8''{quote(name)}"
-    return value
+def _shown(job: Job) -> dict[str, Any]:
+    """Return a record as callers see it; what there is none of is left out."""
+    shown: dict[str, Any] = {
+        "uuid": job.uuid,
+        "model": job.model,
+        "date": job.date,
+        "args": job.args,
+        "status": job.status.value,
+    }
+    if job.message is not None:
+        shown["message"] = job.message
+    if job.progress is not None:
+        shown["progress"] = job.progress
+    if job.finish_date is not None:
+        shown["result"] = {"finish_date": job.finish_date, "duration": job.duration}
+        if job.kind is Kind.TRAIN and job.status is Status.DONE:
+            shown["result"]["output"] = job.output
+    return shown

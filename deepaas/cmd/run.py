@@ -10,12 +10,16 @@ from aiohttp import web
 from oslo_log import log
 
 from deepaas.api.app import create_app
-from deepaas.config import Settings, new_config, read_settings
+from deepaas.config import Settings, new_config, read_settings, state_dir
 from deepaas.errors import StartError
 from deepaas.executors import Executor, Limits, create_executor
 from deepaas.model.loading import find_models
+from deepaas.store import Store
 
 logger = logging.getLogger(__name__)
+
+LAST_WORDS = 1.0
+"""Seconds that jobs have to store their end when the server ends at once."""
 
 
 def main() -> None:
@@ -39,6 +43,8 @@ def run(settings: Settings) -> None:
         logger.warning("--openwhisk-detect is ignored.")
     refs = find_models(settings.model_names, settings.models)
     with _bind(settings) as listener:
+        port = listener.getsockname()[1]
+        store = Store(state_dir(settings, port), settings.database_url)
         limits = Limits(
             max_queued=settings.max_queued,
             max_calls=settings.max_calls_per_worker,
@@ -57,7 +63,7 @@ def run(settings: Settings) -> None:
         }
         for executor in executors.values():
             executor.launch()  # they load while we do
-        app = create_app(settings, executors)
+        app = create_app(settings, executors, store)
         asyncio.run(_serve(app, list(executors.values()), listener, settings))
 
 
@@ -104,6 +110,7 @@ async def _serve(
         if not stopping.done():
             # The rest is cancelled with the event loop.
             await asyncio.gather(*(executor.close(0) for executor in executors))
+            await asyncio.wait([stopping], timeout=LAST_WORDS)
 
 
 async def _listen(runner: web.AppRunner, listener: socket.socket) -> None:

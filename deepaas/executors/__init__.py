@@ -1,16 +1,20 @@
 """Executors: where a model computes. The server knows no more of it than this."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from deepaas.executors.messages import Reply
 from deepaas.model.loading import ModelRef
+from deepaas.progress import Batch
 
 __all__ = [
+    "Began",
+    "Event",
     "Executor",
     "Limits",
+    "Line",
     "Reply",
     "WorkerState",
     "WorkerStatus",
@@ -42,6 +46,22 @@ class WorkerStatus:
     def ready(self) -> bool:
         """Tell whether it is warm."""
         return self.state in (WorkerState.IDLE, WorkerState.BUSY)
+
+
+@dataclass(frozen=True)
+class Began:
+    """A call has left the queue: the model runs."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line that the model printed or logged, without its end."""
+
+    text: str
+
+
+Event: TypeAlias = Began | Line | Batch
+"""What happens in a call before its end."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +97,20 @@ class Executor(Protocol):
         timeout: float | None = None,
         finish: bool = False,
         label: str = "",
+        on_event: Callable[[Event], None] | None = None,
     ) -> Reply:
         """Call a method of the model; `timeout` is in seconds of its running.
 
-        What the model prints meanwhile is logged under `label`.
+        What the model prints meanwhile is logged under `label`. `on_event` is called
+        on the event loop, in order, and must not raise.
 
         Cancelling drops a call that waits. One that runs loses its worker; with
         `finish` the model may finish first, and the cancellation takes effect then.
         Raises ModelRaised, WorkerDied, CallTimeout or Unavailable.
         """
+
+    def admit(self, method: str) -> None:
+        """Raise Unavailable if a call could not even wait now."""
 
     def workers(self) -> list[WorkerStatus]:
         """Describe the workers as they are now."""

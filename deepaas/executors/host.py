@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from deepaas.encoding import encode_json
+from deepaas.encoding import describe_json
 from deepaas.errors import AUTHORS_ERRORS, text_of
 from deepaas.executors.messages import Call, Raised, Reply
 from deepaas.executors.replies import JSON, Validate, make_reply
@@ -43,7 +43,7 @@ class ModelHost:
         try:
             value = self._run(getattr(self._model, call.method), **call.kwargs)
             if call.method != "predict":
-                return Reply(JSON, encode_json(value))
+                return Reply(JSON, describe_json(value))
             return make_reply(
                 value,
                 media_type=call.media_type,

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections import OrderedDict, deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from deepaas.errors import (
@@ -17,7 +17,7 @@ from deepaas.errors import (
     Unavailable,
     WorkerDied,
 )
-from deepaas.executors import Limits, Reply, WorkerState, WorkerStatus
+from deepaas.executors import Event, Limits, Reply, WorkerState, WorkerStatus
 from deepaas.executors.messages import Call, Start, pack
 from deepaas.executors.process import PendingCall, Worker
 from deepaas.model.loading import ModelRef
@@ -119,9 +119,12 @@ class LocalExecutor:
         timeout: float | None = None,
         finish: bool = False,
         label: str = "",
+        on_event: Callable[[Event], None] | None = None,
     ) -> Reply:
-        frame = _pack(Call(method, kwargs, media_type))
-        call = PendingCall(frame, method=method, timeout=timeout, label=label)
+        frame = _pack(Call(method, kwargs, media_type, on_event is not None))
+        call = PendingCall(
+            frame, method=method, timeout=timeout, label=label, on_event=on_event
+        )
         if call.trains and self._trainings is not None:
             return await self._trainings.run(call, finish)
         return await self.run(call, finish)
@@ -135,10 +138,10 @@ class LocalExecutor:
             await self._abandon(call, finish)
             raise
 
-    def _queue(self, call: PendingCall) -> None:
-        """Give a call to a worker, or let it wait for one."""
-        if self._closing.is_set():
-            raise Unavailable("The server is stopping.")
+    def admit(self, method: str) -> None:
+        if method == "train" and self._trainings is not None:
+            return self._trainings.admit(method)
+        self._refuse_if_closing()
         if self._hopeless:
             raise self._no_worker()
         if len(self._waiting) >= self._limits.max_queued and not self._idle:
@@ -146,8 +149,16 @@ class LocalExecutor:
                 f"{len(self._waiting)} calls wait for this model; try again later.",
                 headers={"Retry-After": "1"},
             )
+
+    def _queue(self, call: PendingCall) -> None:
+        """Give a call to a worker, or let it wait for one."""
+        self.admit(call.method)
         self._waiting[call] = None
         self._dispatch()
+
+    def _refuse_if_closing(self) -> None:
+        if self._closing.is_set():
+            raise Unavailable("The server is stopping.")
 
     def _dispatch(self) -> None:
         """Give waiting calls to idle workers, in order."""
@@ -180,9 +191,9 @@ class LocalExecutor:
             self._waiting.pop(call, None)
             call.outcome.cancel()
             return
-        if not finish:
+        if not finish and not call.outcome.done():
             call.resolve(WorkerDied("The call was cancelled."))
-            call.worker.kill("its call was cancelled")
+            await call.worker.destroy("its call was cancelled")
         with contextlib.suppress(DeepaasError):
             reply = await call.outcome
             if reply.delete and reply.path:
@@ -274,8 +285,8 @@ class LocalExecutor:
 
     async def _reap(self, worker: Worker) -> None:
         """Collect a dead worker, and tell the caller of what it ran."""
+        await worker.reap()  # with its call's last words
         call, worker.call = worker.call, None
-        await worker.reap()
         if call is not None:
             obituary = worker.obituary()
             call.resolve(WorkerDied(f"The worker died in the call: {obituary}."))
@@ -329,9 +340,11 @@ class TrainingExecutor(LocalExecutor):
     async def start(self) -> None:
         pass
 
+    def admit(self, method: str) -> None:
+        self._refuse_if_closing()
+
     def _queue(self, call: PendingCall) -> None:
-        if self._closing.is_set():
-            raise Unavailable("The server is stopping.")
+        self.admit(call.method)
         self._waiting[call] = None
         self._man()
 

@@ -35,6 +35,8 @@ class Call:
     kwargs: Mapping[str, Any]
     media_type: str | None = None
     """What the caller accepts, as negotiated; None for the model's own choice."""
+    reports: bool = False
+    """What it reports is sent, in messages of type `progress.Batch`."""
 
 
 @dataclass(frozen=True)

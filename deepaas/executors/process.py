@@ -15,8 +15,9 @@ from dataclasses import replace
 from typing import Any
 
 from deepaas.errors import DeepaasError, ModelRaised
-from deepaas.executors import Reply, WorkerState, WorkerStatus
+from deepaas.executors import Began, Event, Line, Reply, WorkerState, WorkerStatus
 from deepaas.executors.messages import HEADER, Raised, Ready, Start, pack
+from deepaas.progress import Batch
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,9 @@ RECEIVE = 65536
 LONGEST_LINE = 8192
 """Bytes after which a line of a model's output is cut in two."""
 
+KILL_GRACE = 0.5
+"""Seconds that one waits for a killed process to be gone."""
+
 LINE_END = re.compile(rb"\r\n|\n|\r")
 """The end of a line; a progress bar's carriage return is one too."""
 
@@ -33,16 +37,26 @@ LINE_END = re.compile(rb"\r\n|\n|\r")
 class PendingCall:
     """A call on its way: waiting, or running in `worker`."""
 
-    __slots__ = ("frame", "label", "method", "outcome", "timeout", "timer", "worker")
+    __slots__ = (
+        *("frame", "label", "method", "on_event"),
+        *("outcome", "timeout", "timer", "worker"),
+    )
 
     def __init__(
-        self, frame: bytes, *, method: str, timeout: float | None, label: str
+        self,
+        frame: bytes,
+        *,
+        method: str,
+        timeout: float | None = None,
+        label: str = "",
+        on_event: Callable[[Event], None] | None = None,
     ) -> None:
         self.frame = frame
         self.method = method
         self.timeout = timeout
         self.label = label
         """What the model prints meanwhile is logged under it."""
+        self.on_event = on_event
         self.outcome: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.worker: Worker | None = None
         self.timer: asyncio.TimerHandle | None = None
@@ -143,6 +157,12 @@ class Worker(asyncio.BufferedProtocol):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
 
+    async def destroy(self, reason: str) -> None:
+        """End it, and wait until it is gone: a moment, if the kernel lets go of it."""
+        self.kill(reason)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.gone.wait(), KILL_GRACE)
+
     async def end(self, grace: float) -> None:
         """Let the process exit by itself, within `grace` seconds."""
         await self.connect()
@@ -175,6 +195,8 @@ class Worker(asyncio.BufferedProtocol):
         self.state = WorkerState.BUSY
         self.call, call.worker = call, self
         self._transport.write(call.frame)
+        if call.on_event is not None:
+            call.on_event(Began())
 
     # -- what it says
 
@@ -217,7 +239,13 @@ class Worker(asyncio.BufferedProtocol):
             self._filled = rest
         return message, data
 
-    def _hear(self, message: Ready | Reply | Raised, body: bytes | memoryview) -> None:
+    def _hear(
+        self, message: Ready | Reply | Raised | Batch, body: bytes | memoryview
+    ) -> None:
+        if isinstance(message, Batch):
+            if self.call is not None and self.call.on_event is not None:
+                self.call.on_event(message)
+            return
         if isinstance(message, Ready):
             self._drain_output()
             self.state = WorkerState.IDLE
@@ -238,7 +266,12 @@ class Worker(asyncio.BufferedProtocol):
         if isinstance(message, Raised):
             text = message.message if message.status != 500 else str(message)
             call.resolve(
-                ModelRaised(text, status=message.status, traceback=message.traceback)
+                ModelRaised(
+                    text,
+                    status=message.status,
+                    kind=message.kind,
+                    traceback=message.traceback,
+                )
             )
         elif message.path is None:
             call.resolve(replace(message, body=body))
@@ -305,7 +338,10 @@ class Worker(asyncio.BufferedProtocol):
             self._line.clear()
 
     def _log(self, line: bytes | bytearray) -> None:
-        if line and logger.isEnabledFor(logging.INFO):
-            label = f" {self.call.label}" if self.call and self.call.label else ""
-            text = line.decode(errors="backslashreplace")
-            logger.info("[%s %d%s] %s", self.name, self.pid, label, text)
+        if not line:
+            return
+        text = line.decode(errors="backslashreplace")
+        label = f" {self.call.label}" if self.call and self.call.label else ""
+        logger.info("[%s %d%s] %s", self.name, self.pid, label, text)
+        if self.call is not None and self.call.on_event is not None:
+            self.call.on_event(Line(text))

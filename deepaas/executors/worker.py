@@ -13,8 +13,10 @@ import sys
 import threading
 import traceback
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from deepaas import progress
 from deepaas.errors import AUTHORS_ERRORS
 from deepaas.executors.host import ModelHost, describe
 from deepaas.executors.messages import HEADER, Call, Raised, Ready, Reply, Start, pack
@@ -70,7 +72,10 @@ def _answer(host: ModelHost, connection: socket.socket) -> Reply | Raised:
         raise
     except AUTHORS_ERRORS as error:  # an argument that does not unpickle here
         return describe(error)
-    return host.call(call)
+    if not call.reports:
+        return host.call(call)
+    with progress.recorded(partial(_send, connection)):
+        return host.call(call)
 
 
 def _print_by_line() -> None:
@@ -112,7 +117,9 @@ def _read(connection: socket.socket, size: int) -> bytearray:
     return data
 
 
-def _send(connection: socket.socket, message: Ready | Reply | Raised) -> None:
+def _send(
+    connection: socket.socket, message: Ready | Reply | Raised | progress.Batch
+) -> None:
     body: bytes | memoryview = b""
     if isinstance(message, Reply) and message.body is not None:
         body, message = message.body, replace(message, body=None)
@@ -168,6 +175,7 @@ def _keep_from_children(connection: socket.socket, lifeline: int) -> None:
     """Close both descriptors in forked children: the worker's death is end of file."""
 
     def close() -> None:
+        progress.forget()
         connection.close()
         with contextlib.suppress(OSError):
             os.close(lifeline)

@@ -10,12 +10,14 @@ from deepaas.api.app import create_app
 from deepaas.config import Settings
 from deepaas.executors import create_executor
 from deepaas.model.loading import ModelRef
+from deepaas.store import Store
 
 MODELS = Path(__file__).parent.parent / "models"
 
 
-async def start(ref, **settings):
-    app = create_app(Settings(**settings), {ref: create_executor(ref)})
+async def start(ref, folder, **settings):
+    executors = {ref: create_executor(ref)}
+    app = create_app(Settings(**settings), executors, Store(folder))
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -24,11 +26,13 @@ async def start(ref, **settings):
     return runner, f"http://{host}:{port}"
 
 
-def test_two_applications_with_different_models():
+def test_two_applications_with_different_models(tmp_path):
     async def scenario():
-        one, one_url = await start(ModelRef("one", str(MODELS / "echo.py")))
+        one, one_url = await start(
+            ModelRef("one", str(MODELS / "echo.py")), tmp_path / "one"
+        )
         two, two_url = await start(
-            ModelRef("two", str(MODELS / "accept.py")), base_path="/b"
+            ModelRef("two", str(MODELS / "accept.py")), tmp_path / "two", base_path="/b"
         )
         try:
             async with aiohttp.ClientSession() as session:

@@ -1,0 +1,88 @@
+"""Responses: JSON of our own, and what a model's reply looks like in HTTP."""
+
+import contextlib
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import web
+
+from deepaas.encoding import encode_json
+from deepaas.executors import Reply
+
+CHUNK = 256 * 1024
+"""Bytes of a large answer that are handed to the socket at once."""
+
+
+def both(method: Any, path: str, handler: Any) -> list[web.RouteDef]:
+    """Route a path with and without its trailing slash: no client is redirected."""
+    return [method(path, handler), method(f"{path}/", handler)]
+
+
+def json_response(
+    value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Answer with JSON, of whatever has a JSON form."""
+    return web.Response(
+        status=status,
+        headers=headers,
+        body=encode_json(value),
+        content_type="application/json",
+    )
+
+
+async def send(request: web.Request, reply: Reply) -> web.StreamResponse:
+    """Answer with what a model returned."""
+    headers = {"Content-Type": reply.media_type}
+    if reply.filename:
+        headers["Content-Disposition"] = _disposition(reply)
+    if reply.path is not None:
+        return await _send_file(request, reply, headers)
+    body = reply.body or b""
+    if len(body) <= CHUNK:
+        return web.Response(body=body, headers=headers)
+    response = web.StreamResponse(headers=headers)
+    response.content_length = len(body)
+    await response.prepare(request)
+    view = memoryview(body)
+    for start in range(0, len(view), CHUNK):
+        await response.write(view[start : start + CHUNK])
+    return response
+
+
+async def _send_file(
+    request: web.Request, reply: Reply, headers: Mapping[str, str]
+) -> web.StreamResponse:
+    assert reply.path is not None
+    response = _FileResponse(reply.path, headers=headers)
+    try:
+        await response.prepare(request)
+    finally:
+        if reply.delete:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(reply.path)
+    return response
+
+
+class _FileResponse(web.FileResponse):
+    """A file that the handler itself sends, while its call still holds the file."""
+
+    async def prepare(self, request: web.BaseRequest) -> Any:
+        # aiohttp prepares what a handler returns, and would look for the file again.
+        return None if self.prepared else await super().prepare(request)
+
+
+def _disposition(reply: Reply) -> str:
+    """Name a file as RFC 6266 has it: shown where a browser can, else saved."""
+    assert reply.filename is not None
+    shown = ("image/", "text/", "audio/", "video/", "application/json")
+    kind = "inline" if reply.media_type.startswith(shown) else "attachment"
+    plain = reply.filename.encode("ascii", "replace").decode()
+    plain = plain.replace("\\", "_").replace('"', "_")
+    plain = "".join(c if c.isprintable() else "_" for c in plain)
+    value = f'{kind}; filename="{plain}"'
+    if plain != reply.filename:
+        name = reply.filename.encode("utf-8", "surrogateescape")
+        value += f"; filename*=UTF-8''{quote(name)}"
+    return value

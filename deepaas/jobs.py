@@ -1,0 +1,482 @@
+"""Jobs: trainings and predictions that go on without the request that began them.
+
+A job that has not ended is alive: its state is held here, and stored at each step. It
+counts as ended when that is stored. Nothing here waits for the disk on the event loop.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import orjson
+
+from deepaas.encoding import iso_date
+from deepaas.errors import DeepaasError, ModelRaised, NotFound, Unavailable
+from deepaas.executors import Began, Event, Executor, Line, Reply
+from deepaas.progress import Report
+from deepaas.store import Job, Kind, Status, Store
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LONGEST_LOG = 100 * 1024 * 1024
+"""Bytes of a job's log at the most; the rest is only in the server's."""
+
+CHUNK = 65536
+"""Bytes of a log that are read at once."""
+
+HEARTBEAT = 15.0
+"""Seconds without news after which a follower is told so."""
+
+PRUNE_INTERVAL = 3600.0
+"""Seconds between two looks for jobs that are too old."""
+
+RETRY = (1.0, 5.0, 30.0)
+"""Seconds to wait before an outcome that could not be stored is stored again."""
+
+STOPPED = "the server was stopped"
+
+
+class Jobs:
+    """The jobs of a server: those that are alive, and those that its store keeps."""
+
+    def __init__(self, store: Store, *, keep: int = 0, keep_days: float = 0) -> None:
+        self._store = store
+        self._keep = keep
+        self._keep_days = keep_days
+        self._live: dict[str, _Live] = {}
+        # One thread: what is written is written in the order of its happening.
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="jobs-writer")
+        self._reader = ThreadPoolExecutor(2, thread_name_prefix="jobs-reader")
+        self._pruning: asyncio.Task[None] | None = None
+        self._deadline: float | None = None
+        """When the grace ends that jobs have, by the loop's clock, once it stops."""
+
+    # -- start and stop
+
+    async def open(self) -> None:
+        """Close what a server that died has left open."""
+        if interrupted := await self._write(self._store.interrupt):
+            logger.warning("%d jobs were interrupted by the last end.", interrupted)
+        await self._write(self._store.sweep)
+        await _in(self._writer, self._prune)
+        if self._keep_days:
+            self._pruning = asyncio.create_task(self._prune_regularly())
+
+    def stop(self, grace: float) -> None:
+        """Begin no job, end trainings and what waits; the rest has `grace` seconds."""
+        self._deadline = asyncio.get_running_loop().time() + grace
+        for live in list(self._live.values()):
+            if live.job.kind is Kind.TRAIN or live.job.status is Status.QUEUED:
+                live.stop(Status.ERROR, STOPPED)
+
+    async def close(self) -> None:
+        """End all jobs, and the store."""
+        if self._deadline is None:
+            self.stop(0)
+        assert self._deadline is not None
+        rest = self._deadline - asyncio.get_running_loop().time()
+        running = [live.task for live in self._live.values()]
+        if running:
+            await asyncio.wait(running, timeout=max(rest, 0))
+        for live in list(self._live.values()):
+            live.stop(Status.ERROR, STOPPED)
+        if running:
+            await asyncio.wait(running)
+        if self._pruning is not None:
+            self._pruning.cancel()
+        for threads in (self._writer, self._reader):
+            await asyncio.to_thread(threads.shutdown)
+        await asyncio.to_thread(self._store.close)
+
+    # -- what callers do
+
+    async def start(
+        self,
+        kind: Kind,
+        model: str,
+        executor: Executor,
+        kwargs: Mapping[str, Any],
+        *,
+        args: Mapping[str, Any],
+        files: contextlib.AsyncExitStack,
+        media_type: str | None = None,
+        timeout: float | None = None,
+    ) -> Job:
+        """Begin a job: a call of the method that `kind` names.
+
+        `args` are the arguments as they are shown; `files` is left when the job has
+        ended, or could not begin. Raises Unavailable, NoSpace or StoreFailed.
+        """
+        job = Job(
+            uuid=uuid.uuid4().hex,
+            kind=kind,
+            model=model,
+            date=_now(),
+            args=dict(args),
+        )
+        append = self._store.append_log
+        live = _Live(job, lambda piece: self._write(append, job.uuid, piece))
+
+        async def call() -> Reply:
+            return await executor.call(
+                kind.value,
+                kwargs,
+                media_type=media_type,
+                timeout=timeout,
+                label=job.uuid,
+                on_event=lambda event: self._hear(live, event),
+            )
+
+        try:
+            if self._deadline is not None:
+                raise Unavailable("The server is stopping.")
+            executor.admit(kind.value)
+        except Unavailable:
+            await files.aclose()
+            raise
+        self._live[job.uuid] = live
+        live.task = asyncio.create_task(self._run(live, call, files))
+        # The job begins even if the one who asked for it has left.
+        await asyncio.shield(live.accepted)
+        return live.job
+
+    async def get(self, kind: Kind, model: str, uuid: str) -> Job:
+        """Return a job. Raises NotFound."""
+        live = self._live.get(uuid)
+        job = live.job if live else await self._read(self._store.get, uuid)
+        if job is None or job.kind is not kind or job.model != model:
+            noun = "training" if kind is Kind.TRAIN else "prediction"
+            raise NotFound(f"{model} has no {noun} {uuid}.")
+        return job
+
+    async def find(
+        self,
+        kind: Kind,
+        model: str,
+        *,
+        status: Status | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Job]:
+        """Return jobs, newest first."""
+        stored = await self._read(
+            self._store.find, kind, model, status=status, limit=limit, offset=offset
+        )
+        jobs = [self._live[j.uuid].job if j.uuid in self._live else j for j in stored]
+        return [job for job in jobs if status in (None, job.status)]
+
+    async def end(self, kind: Kind, model: str, uuid: str) -> Job | None:
+        """Cancel a job and return it; remove one that has ended. Raises NotFound.
+
+        A job that ends just now is returned as it ended.
+        """
+        live = self._live.get(uuid)
+        await self.get(kind, model, uuid)
+        if live is not None and not live.job.status.ended:
+            live.stop(Status.CANCELLED)
+            await live.ended.wait()
+            return live.job
+        self._live.pop(uuid, None)
+        if not await self._write(self._store.remove, [uuid]):
+            raise NotFound(f"{uuid} has just been removed.")
+        return None
+
+    async def follow(self, kind: Kind, model: str, uuid: str) -> AsyncIterator[Job]:
+        """Return the job now, after each change, and once in a while without one."""
+        live = self._live.get(uuid)
+        job = await self.get(kind, model, uuid)
+        if live is None:
+            yield job
+            return
+        while True:
+            changed = live.changed
+            yield live.job
+            if live.job.status.ended:
+                return
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(changed.wait(), HEARTBEAT)
+
+    async def follow_log(self, uuid: str) -> AsyncIterator[bytes]:
+        """Return a job's log piece by piece, until the job has ended."""
+        start = 0
+        while True:
+            live = self._live.get(uuid)
+            ended = live is None or live.job.status.ended
+            written = live.log.written if live is not None else None
+            while piece := await self._read(self._store.read_log, uuid, start, CHUNK):
+                yield piece
+                start += len(piece)
+            if ended or written is None:
+                return
+            await written.wait()
+
+    async def history(self, uuid: str) -> list[Report]:
+        """Return what is kept of a job's reports of progress, oldest first."""
+        return await self._read(self._store.history, uuid)
+
+    def log(self, uuid: str) -> Path:
+        """Return the file of a job's log; a job that says nothing has none."""
+        return self._store.log(uuid)
+
+    def result(self, uuid: str) -> Path:
+        """Return the file of a prediction's result."""
+        return self._store.result(uuid)
+
+    # -- the life of a job
+
+    async def _run(
+        self,
+        live: "_Live",
+        call: Callable[[], Coroutine[Any, Any, Reply]],
+        files: contextlib.AsyncExitStack,
+    ) -> None:
+        async with files:
+            try:
+                await self._write(self._store.insert, live.job)
+            except DeepaasError as error:
+                del self._live[live.job.uuid]
+                live.accepted.set_exception(error)
+                return
+            live.accepted.set_result(None)
+            live.begin(call())
+            assert live.call is not None
+            await asyncio.wait([live.call])
+            verdict = await self._judge(live, live.call)
+        await live.log.flush()
+        job = replace(
+            live.job, finish_date=_now(), duration=round(live.seconds(), 3), **verdict
+        )
+        await self._keep_outcome(live, job)
+
+    def _hear(self, live: "_Live", event: Event) -> None:
+        if isinstance(event, Line):
+            live.log.say(event.text)
+        elif isinstance(event, Began):
+            live.began = time.monotonic()
+            live.become(replace(live.job, status=Status.RUNNING))
+            self._write_soon(self._store.update, live.job)
+        else:
+            progress = _progress(event.latest)
+            live.become(replace(live.job, progress=progress))
+            self._write_soon(self._store.report, live.job.uuid, progress, event)
+
+    async def _judge(self, live: "_Live", call: asyncio.Task[Reply]) -> dict[str, Any]:
+        """Return how a job's record changes by the end of its call."""
+        if call.cancelled():
+            assert live.verdict is not None
+            return live.verdict
+        try:
+            reply = call.result()
+            if live.job.kind is Kind.TRAIN:
+                output = orjson.loads(reply.body or b"null")
+                return {"status": Status.DONE, "output": output}
+            return await self._keep_result(live.job, reply)
+        except DeepaasError as error:
+            if self._deadline is not None and isinstance(error, Unavailable):
+                return {"status": Status.ERROR, "message": STOPPED}
+            if isinstance(error, ModelRaised):
+                level = logging.ERROR if error.status >= 500 else logging.INFO
+                logger.log(level, "%s: %s\n%s", live.job.uuid, error, error.traceback)
+                live.log.say(error.traceback.rstrip())
+            return _failure(error)
+        except Exception:
+            logger.exception("The job %s failed", live.job.uuid)
+            return _failure(DeepaasError("The server failed; see its log."))
+
+    async def _keep_result(self, job: Job, reply: Reply) -> dict[str, Any]:
+        source = reply.body if reply.path is None else Path(reply.path)
+        await asyncio.to_thread(
+            self._store.keep_result, job.uuid, source or b"", move=reply.delete
+        )
+        sent_as = {"media_type": reply.media_type, "filename": reply.filename}
+        return {"status": Status.DONE, "reply": {"status": 200, **sent_as}}
+
+    async def _keep_outcome(self, live: "_Live", job: Job) -> None:
+        """Store how a job ended, however long that takes; tell who waits for it."""
+        for delay in itertools.chain(RETRY, itertools.repeat(RETRY[-1])):
+            try:
+                await self._write(self._store.update, job)
+                break
+            except DeepaasError as error:
+                logger.warning("The end of the job %s is not stored: %s", job, error)
+            live.finish(job)
+            if self._deadline is not None or job.uuid not in self._live:
+                break
+            await asyncio.sleep(delay)
+        self._live.pop(job.uuid, None)
+        live.finish(job)
+        self._write_soon(self._prune)
+
+    # -- what is no longer kept
+
+    def _prune(self) -> None:
+        since = ""
+        if self._keep_days:
+            since = iso_date(time.time() - self._keep_days * 24 * 3600)
+        self._store.remove(self._store.expired(self._keep, since))
+
+    async def _prune_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(PRUNE_INTERVAL)
+            self._write_soon(self._prune)
+
+    # -- off the event loop
+
+    async def _write(
+        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return await _in(self._writer, function, *args, **kwargs)
+
+    async def _read(
+        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return await _in(self._reader, function, *args, **kwargs)
+
+    def _write_soon(
+        self, function: Callable[P, Any], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Write what may be lost if the disk fails: the outcome writes it all anew."""
+        _in(self._writer, function, *args, **kwargs).add_done_callback(_warn)
+
+
+class _Live:
+    """A job that has not ended."""
+
+    def __init__(self, job: Job, append: Callable[[bytes], Awaitable[None]]) -> None:
+        self.job = job
+        self.log = _Log(append)
+        self.task: asyncio.Task[None]
+        """Sees to the job from its first record to its last."""
+        self.call: asyncio.Task[Reply] | None = None
+        self.verdict: dict[str, Any] | None = None
+        """How it ends because someone told it to."""
+        loop = asyncio.get_running_loop()
+        self.accepted: asyncio.Future[None] = loop.create_future()
+        """Its record is stored; or the reason why it is not."""
+        self.accepted.add_done_callback(lambda accepted: accepted.exception())
+        self.ended = asyncio.Event()
+        self.changed = asyncio.Event()
+        """Set, and replaced by a new one, at each change."""
+        self.began: float | None = None
+        """When the model began, by the monotonic clock."""
+
+    def begin(self, call: Coroutine[Any, Any, Reply]) -> None:
+        self.call = asyncio.create_task(call)
+        if self.verdict is not None:
+            self.call.cancel()
+
+    def stop(self, status: Status, message: str | None = None) -> None:
+        """End it, unless it has been told to, or ends by itself."""
+        if self.verdict is None:
+            self.verdict = {"status": status, "message": message}
+            if self.call is not None:
+                self.call.cancel()
+
+    def become(self, job: Job) -> None:
+        self.job = job
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def finish(self, job: Job) -> None:
+        """Show how it ended."""
+        self.become(job)
+        self.log.end()
+        self.ended.set()
+
+    def seconds(self) -> float:
+        """Return how long the model has run."""
+        return 0 if self.began is None else time.monotonic() - self.began
+
+
+class _Log:
+    """A job's log on its way to the disk: what comes during a write is the next one."""
+
+    def __init__(self, append: Callable[[bytes], Awaitable[None]]) -> None:
+        self._append = append
+        self._pending = bytearray()
+        self._left = LONGEST_LOG
+        self._writing: asyncio.Task[None] | None = None
+        self.written = asyncio.Event()
+        """Set, and replaced by a new one, when there is more of the log, or no more."""
+
+    def say(self, text: str) -> None:
+        if self._left <= 0:
+            return
+        line = text.encode(errors="backslashreplace") + b"\n"
+        self._left -= len(line)
+        self._pending += line
+        if self._left <= 0:
+            self._pending += b"(the log is too long; the rest is in the server's)\n"
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())
+
+    async def flush(self) -> None:
+        if self._writing is not None:
+            await self._writing
+
+    def end(self) -> None:
+        self.written.set()
+        self.written = asyncio.Event()
+
+    async def _write(self) -> None:
+        while self._pending:
+            piece, self._pending = bytes(self._pending), bytearray()
+            try:
+                await self._append(piece)
+            except OSError as error:
+                logger.warning("A job's log cannot be written: %s", error)
+            self.end()
+        self._writing = None
+
+
+def _in(
+    threads: ThreadPoolExecutor,
+    function: Callable[P, T],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> asyncio.Future[T]:
+    loop = asyncio.get_running_loop()
+    return loop.run_in_executor(threads, partial(function, *args, **kwargs))
+
+
+def _warn(written: asyncio.Future[Any]) -> None:
+    if not written.cancelled() and (error := written.exception()) is not None:
+        logger.warning("A step of a job is not stored: %s", error)
+
+
+def _failure(error: DeepaasError) -> dict[str, Any]:
+    message = _storable(str(error))
+    reply = {"status": error.status, "message": message, "headers": error.headers}
+    if isinstance(error, ModelRaised) and error.status != 500:
+        message = f"{error.kind}: {message}"
+    return {"status": Status.ERROR, "message": message, "reply": reply}
+
+
+def _storable(text: str) -> str:
+    """Return a text that every database takes, whatever a model has said."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
+
+
+def _progress(latest: Report) -> dict[str, Any]:
+    return {
+        "step": latest.step,
+        "total": latest.total,
+        "metrics": latest.metrics,
+        "date": iso_date(latest.time),
+    }
+
+
+def _now() -> str:
+    return iso_date(time.time())

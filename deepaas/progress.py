@@ -1,0 +1,173 @@
+"""PUBLIC: report() says how far a training or a prediction is, and how well it goes.
+
+A model that reports a million times must not feel it, and the server neither: reports
+are collected, and sent to the server a few times a second.
+"""
+
+import contextlib
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, SupportsFloat
+
+__all__ = ["report"]
+
+logger = logging.getLogger(__name__)
+
+KEPT = 1000
+"""Reports in the history of a job. Of more, every second one goes, again and again."""
+
+INTERVAL = 0.2
+"""Seconds between two batches."""
+
+
+class Report(NamedTuple):
+    """One report."""
+
+    number: int
+    """How many came before it in this job."""
+    time: float
+    """Seconds since the epoch."""
+    step: float | None
+    total: float | None
+    metrics: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a job has reported since the batch before."""
+
+    latest: Report
+    history: list[Report]
+    """Reports to add to the history, the latest among them or not."""
+    stride: int
+    """The history keeps the reports whose number is a multiple of it."""
+
+
+def report(
+    step: SupportsFloat,
+    total: SupportsFloat | None = None,
+    **metrics: SupportsFloat | None,
+) -> None:
+    """Report that `step` steps of `total` are done, and metrics by name.
+
+    Steps have the unit that you like: epochs, batches, files. Callable from any code
+    of a model; outside a job it does nothing. It never fails: what is no number is
+    shown as null, with a warning in the log.
+    """
+    if _recorder is not None:
+        _recorder.add(step, total, metrics)
+
+
+class Recorder:
+    """Collects the reports of one job, and hands them on in batches."""
+
+    def __init__(self, send: Callable[[Batch], None]) -> None:
+        self._send = send
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._stride = 1
+        self._latest: _Raw | None = None
+        self._history: list[Report] = []
+        self._sent = -INTERVAL
+        """When the last batch left, by the monotonic clock."""
+        self._timer: threading.Timer | None = None
+        """Runs while a report waits for its batch."""
+        self._closed = False
+
+    def add(self, step: Any, total: Any, metrics: dict[str, Any]) -> None:
+        # The path of nearly all of a million reports: no lock, no thread, no call.
+        for name, value in metrics.items():
+            if type(value) is not float:
+                metrics[name] = _number(value)
+        number = next(self._numbers)
+        self._latest = report = (number, time.time(), step, total, metrics)
+        if self._timer is None or number % self._stride == 0:
+            with self._lock:
+                if not self._closed:
+                    self._latest = report  # a batch may have left in between
+                    self._keep(report)
+
+    def close(self) -> None:
+        """Send what waits; later reports are ignored."""
+        with self._lock:
+            self._closed = True
+            if self._timer is not None:
+                self._timer.cancel()
+            self._flush()
+
+    def _keep(self, report: "_Raw") -> None:
+        """Add a report to the history, if it is one for it, and see to the batch."""
+        number = report[0]
+        if number % self._stride == 0:
+            self._history.append(_plain(report))
+            if number // self._stride >= KEPT - 1:
+                self._stride *= 2
+        if self._timer is None:
+            wait = self._sent + INTERVAL - time.monotonic()
+            if wait <= 0:
+                self._flush()
+            else:
+                self._timer = threading.Timer(wait, self._late)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _late(self) -> None:
+        with self._lock:
+            self._timer = None
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._latest is None:
+            return
+        history = [r for r in self._history if r.number % self._stride == 0]
+        batch = Batch(_plain(self._latest), history, self._stride)
+        self._latest, self._history = None, []
+        self._sent = time.monotonic()
+        with contextlib.suppress(OSError):  # the server is gone, and soon we are
+            self._send(batch)
+
+
+_recorder: Recorder | None = None
+"""That of the job that runs in this process."""
+
+
+@contextlib.contextmanager
+def recorded(send: Callable[[Batch], None]) -> Iterator[None]:
+    """Hand on what is reported meanwhile, the last report at the latest at the end."""
+    global _recorder
+    recorder = _recorder = Recorder(send)
+    try:
+        yield
+    finally:
+        _recorder = None
+        recorder.close()
+
+
+def forget() -> None:
+    """Report nothing from this process: it is a child that a job has forked."""
+    global _recorder
+    _recorder = None
+
+
+_Raw = tuple[int, float, Any, Any, dict[str, float | None]]
+"""A report as it came: a plain tuple is made faster than a named one."""
+
+
+def _plain(raw: _Raw) -> Report:
+    number, when, step, total, metrics = raw
+    return Report(number, when, _number(step), _number(total), metrics)
+
+
+def _number(value: Any) -> float | None:
+    """Return a plain number, whatever library it is of."""
+    if value is None or type(value) in (int, float):
+        return value  # type: ignore[no-any-return]
+    try:
+        return float(value)
+    except Exception:  # whatever an author's class raises
+        logger.warning("progress.report: %.100r is not a number", value)
+        return None

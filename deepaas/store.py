@@ -1,0 +1,398 @@
+"""The jobs on disk: a table of records, and for each job a log and a result.
+
+Everything here blocks: callers keep it off the event loop. It knows nothing of jobs
+that run.
+"""
+
+import contextlib
+import enum
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+import sqlalchemy as sa
+
+from deepaas.encoding import encode_json
+from deepaas.errors import NoSpace, StartError, StoreFailed, disk_errors
+from deepaas.progress import Batch, Report
+
+LARGE = 65536
+"""Characters of a result's JSON from which a list leaves it out."""
+
+
+class Kind(str, enum.Enum):
+    """What a job does."""
+
+    TRAIN = "train"
+    PREDICT = "predict"
+
+
+class Status(str, enum.Enum):
+    """Where a job is in its life."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self not in (Status.QUEUED, Status.RUNNING)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A record."""
+
+    uuid: str
+    """32 hexadecimal digits."""
+    kind: Kind
+    model: str
+    date: str
+    """When it was asked for; ISO 8601 with zone, as all dates here."""
+    args: dict[str, Any]
+    """JSON values, secrets left out."""
+    status: Status = Status.QUEUED
+    message: str | None = None
+    """Why it did not end well."""
+    progress: dict[str, Any] | None = None
+    """The latest report: step, total, metrics, date."""
+    output: Any = None
+    """What a training returned, as JSON values."""
+    finish_date: str | None = None
+    duration: float | None = None
+    """Seconds that it ran."""
+    reply: dict[str, Any] | None = None
+    """How the result of a prediction is sent: status, headers, media type, filename."""
+
+
+_metadata = sa.MetaData()
+
+_version = sa.Table("schema_version", _metadata, sa.Column("version", sa.Integer))
+
+_json = sa.JSON(none_as_null=True)
+
+_jobs = sa.Table(
+    "jobs",
+    _metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("uuid", sa.String(32), nullable=False, unique=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("model", sa.String(255), nullable=False),
+    sa.Column("date", sa.String(40), nullable=False),
+    sa.Column("args", _json, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("message", sa.Text),
+    sa.Column("progress", _json),
+    sa.Column("output", _json),
+    sa.Column("finish_date", sa.String(40)),
+    sa.Column("duration", sa.Float),
+    sa.Column("reply", _json),
+    sa.Index("jobs_listed", "model", "kind", "status", "number"),
+    sa.Index("jobs_by_status", "status", "number"),
+    # Numbers are never used twice: they are the order of the jobs.
+    sqlite_autoincrement=True,
+)
+
+_reports = sa.Table(
+    "reports",
+    _metadata,
+    sa.Column("uuid", sa.String(32), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("time", sa.Float, nullable=False),
+    sa.Column("step", _json),
+    sa.Column("total", _json),
+    sa.Column("metrics", _json, nullable=False),
+)
+
+
+MIGRATIONS: Sequence[Callable[[sa.Connection], None]] = ()
+"""The first leads from version 1 of the tables to version 2, and so on."""
+
+VERSION = len(MIGRATIONS) + 1
+
+
+class Store:
+    """The jobs in a folder, and their records in a database, in that folder by default.
+
+    Raises StartError when it cannot be used, for example while another server does.
+    """
+
+    def __init__(self, folder: Path, url: str = "") -> None:
+        self._logs = folder / "logs"
+        self._results = folder / "results"
+        try:
+            for part in (folder, self._logs, self._results):
+                part.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = _lock(folder / "lock")
+        except OSError as error:
+            raise StartError(
+                f"cannot keep jobs in {folder}: {error.strerror}; "
+                "choose another folder with --state-dir"
+            ) from error
+        try:
+            self._engine = _engine(url or f"sqlite:///{folder / 'jobs.sqlite'}")
+            self._migrate()
+        except (sa.exc.SQLAlchemyError, ImportError) as error:
+            raise StartError(
+                f"cannot use the database of jobs: {_explain(error)}"
+            ) from error
+
+    def _migrate(self) -> None:
+        with self._engine.begin() as connection:
+            _metadata.create_all(connection, [_version])
+            version = connection.scalar(sa.select(_version.c.version))
+            if version is None:
+                _metadata.create_all(connection)
+            elif version > VERSION:
+                raise StartError(
+                    "the database of jobs was written by a newer version of deepaas"
+                )
+            else:
+                for step in MIGRATIONS[version - 1 :]:
+                    step(connection)
+            connection.execute(_version.delete())
+            connection.execute(_version.insert().values(version=VERSION))
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except sa.exc.SQLAlchemyError as error:
+            if "disk is full" in str(error):
+                raise NoSpace from error
+            raise StoreFailed(
+                f"The database of jobs failed: {_explain(error)}."
+            ) from error
+
+    def close(self) -> None:
+        self._engine.dispose()
+        self._lock.close()
+
+    # -- records
+
+    def insert(self, job: Job) -> None:
+        """Add a record. Raises NoSpace or StoreFailed."""
+        with self._transaction() as connection:
+            connection.execute(_jobs.insert().values(_columns(job)))
+
+    def update(self, job: Job) -> None:
+        """Write a record anew. Raises NoSpace or StoreFailed."""
+        statement = _jobs.update().where(_jobs.c.uuid == job.uuid)
+        with self._transaction() as connection:
+            connection.execute(statement.values(_columns(job)))
+
+    def get(self, uuid: str) -> Job | None:
+        with self._transaction() as connection:
+            row = connection.execute(
+                sa.select(*_COLUMNS).where(_jobs.c.uuid == uuid)
+            ).one_or_none()
+        return None if row is None else _job(row)
+
+    def find(
+        self,
+        kind: Kind,
+        model: str,
+        *,
+        status: Status | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Job]:
+        """Return records, newest first; a large output is replaced by a sentence."""
+        columns = [c for c in _COLUMNS if c is not _jobs.c.output]
+        length = sa.func.length(sa.cast(_jobs.c.output, sa.Text))
+        small = sa.case((length <= LARGE, _jobs.c.output)).label("output")
+        query = sa.select(*columns, small, length.label("length")).where(
+            _jobs.c.model == model, _jobs.c.kind == kind.value
+        )
+        if status is not None:
+            query = query.where(_jobs.c.status == status.value)
+        query = query.order_by(_jobs.c.number.desc()).limit(limit).offset(offset)
+        with self._transaction() as connection:
+            return [_job(row) for row in connection.execute(query)]
+
+    def interrupt(self) -> int:
+        """Close what a server that died has left open; return how many there were."""
+        interrupted = 0
+        with self._transaction() as connection:
+            for status, message in INTERRUPTED.items():
+                statement = _jobs.update().where(_jobs.c.status == status.value)
+                values = {"status": Status.ERROR.value, "message": message}
+                interrupted += connection.execute(statement.values(values)).rowcount
+        return interrupted
+
+    # -- the history of progress
+
+    def report(self, uuid: str, progress: dict[str, Any], batch: Batch) -> None:
+        """Store the latest progress, and add to the history, whose end it always is."""
+        rows = {r.number: r for r in (*batch.history, batch.latest)}
+        ours = _reports.c.uuid == uuid
+        with self._transaction() as connection:
+            connection.execute(
+                _jobs.update().where(_jobs.c.uuid == uuid).values(progress=progress)
+            )
+            connection.execute(
+                _reports.delete().where(ours, _reports.c.number % batch.stride != 0)
+            )
+            connection.execute(
+                _reports.insert(),
+                [{"uuid": uuid, **row._asdict()} for row in rows.values()],
+            )
+
+    def history(self, uuid: str) -> list[Report]:
+        """Return what is kept of a job's reports, oldest first."""
+        columns = [_reports.c[name] for name in Report._fields]
+        query = sa.select(*columns).where(_reports.c.uuid == uuid)
+        with self._transaction() as connection:
+            rows = connection.execute(query.order_by(_reports.c.number))
+            return [Report(*row) for row in rows]
+
+    # -- files
+
+    def append_log(self, uuid: str, text: bytes) -> None:
+        with open(self.log(uuid), "ab") as file:
+            file.write(text)
+
+    def read_log(self, uuid: str, start: int, size: int) -> bytes:
+        """Return bytes of a log; nothing where there are none."""
+        try:
+            with open(self.log(uuid), "rb") as file:
+                file.seek(start)
+                return file.read(size)
+        except FileNotFoundError:
+            return b""
+
+    def log(self, uuid: str) -> Path:
+        return self._logs / f"{uuid}.log"
+
+    def result(self, uuid: str) -> Path:
+        return self._results / uuid
+
+    def keep_result(
+        self, uuid: str, source: bytes | memoryview | Path, *, move: bool = False
+    ) -> None:
+        """Write a result, whole or not at all; a file is copied or moved.
+
+        Raises NoSpace when the disk is full.
+        """
+        path = self.result(uuid)
+        part = path.with_suffix(".part")
+        try:
+            with disk_errors():
+                if not isinstance(source, Path):
+                    part.write_bytes(source)
+                elif move:
+                    shutil.move(source, part)
+                else:
+                    shutil.copyfile(source, part)
+                os.replace(part, path)
+        except (OSError, NoSpace):
+            part.unlink(missing_ok=True)
+            raise
+
+    # -- the end of a job
+
+    def remove(self, uuids: Iterable[str]) -> int:
+        """Remove records and all that belongs to them; return how many there were."""
+        removed = 0
+        for uuid in uuids:
+            with self._transaction() as connection:
+                connection.execute(_reports.delete().where(_reports.c.uuid == uuid))
+                statement = _jobs.delete().where(_jobs.c.uuid == uuid)
+                removed += connection.execute(statement).rowcount
+            for file in (self.log(uuid), self.result(uuid)):
+                file.unlink(missing_ok=True)
+        return removed
+
+    def expired(self, keep: int, since: str) -> Sequence[str]:
+        """Return ended jobs: all but the newest `keep`, and those from before `since`.
+
+        With 0 or an empty date there is no such limit.
+        """
+        ended = _jobs.c.status.in_([s.value for s in Status if s.ended])
+        query = sa.select(_jobs.c.uuid).where(ended)
+        newest_first = query.order_by(_jobs.c.number.desc())
+        found: list[str] = []
+        with self._transaction() as connection:
+            if keep:
+                # Not every database takes an offset without a limit.
+                beyond = newest_first.offset(keep).limit(2**31 - 1)
+                found += connection.scalars(beyond)
+            if since:
+                found += connection.scalars(query.where(_jobs.c.date < since))
+        return list(dict.fromkeys(found))
+
+    def sweep(self) -> None:
+        """Remove the files that have no record: a server died while it removed them."""
+        with self._transaction() as connection:
+            known = set(connection.scalars(sa.select(_jobs.c.uuid)))
+        for folder in (self._logs, self._results):
+            for file in folder.iterdir():
+                if file.stem not in known or file.suffix == ".part":
+                    file.unlink()
+
+
+INTERRUPTED = {
+    Status.QUEUED: "interrupted: the server ended before it had begun",
+    Status.RUNNING: "interrupted: the server ended while it ran",
+}
+"""What is said of a job that a server has left behind."""
+
+_COLUMNS = [_jobs.c[field.name] for field in fields(Job)]
+
+
+def _columns(job: Job) -> dict[str, Any]:
+    values = {field.name: getattr(job, field.name) for field in fields(Job)}
+    return {**values, "kind": job.kind.value, "status": job.status.value}
+
+
+def _job(row: Any) -> Job:
+    values = dict(row._mapping)
+    length = values.pop("length", None)
+    if length is not None and values["output"] is None and length > LARGE:
+        values["output"] = f"(large: {length} characters of JSON; see the job itself)"
+    values["kind"] = Kind(values["kind"])
+    values["status"] = Status(values["status"])
+    return Job(**values)
+
+
+def _engine(url: str) -> sa.Engine:
+    engine = sa.create_engine(
+        url,
+        json_serializer=lambda value: encode_json(value).decode(),
+        json_deserializer=orjson.loads,
+    )
+    if engine.dialect.name == "sqlite":
+
+        @sa.event.listens_for(engine, "connect")
+        def prepare(connection: Any, _: Any) -> None:
+            # FULL: what is stored is stored, even if the power fails.
+            for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+                connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+def _lock(path: Path) -> IO[str]:
+    """Take a lock that ends with this process, however it ends."""
+    file = open(path, "w")  # noqa: SIM115 - it is open as long as it is locked
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise StartError(
+            f"another server keeps its jobs in {path.parent}; "
+            "choose another folder with --state-dir"
+        ) from error
+    return file
+
+
+def _explain(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error)
