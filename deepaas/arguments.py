@@ -67,6 +67,9 @@ PATIENCE = 60.0
 HIDDEN = "***"
 """What is shown of a secret."""
 
+LONGEST_SHOWN = 10_000
+"""Bytes of a value's JSON from which its size is shown in its place."""
+
 SHOWN_OF_FILES = ("name", "content_type", "original_filename")
 
 WRITE = 256 * 1024
@@ -351,17 +354,33 @@ def _show(field: Field | None, value: Any) -> Any:
         return HIDDEN
     if isinstance(value, UploadedFile):
         return {key: getattr(value, key) for key in SHOWN_OF_FILES}
-    if isinstance(value, list | tuple | set):
-        inner = getattr(field, "inner", field)
+    if isinstance(field, marshmallow.fields.Nested) and isinstance(value, Mapping):
+        return _show_fields(field.schema, value)
+    inner = getattr(field, "inner", field)
+    if isinstance(value, list) and (_may_hide(inner) or _are_files(value)):
         return [_show(inner, item) for item in value]
-    if isinstance(field, marshmallow.fields.Nested) and value is not None:
-        if isinstance(value, Mapping):
-            return _show_fields(field.schema, value)
-        return f"<{type(value).__name__}>"  # a post_load's; it may hold a secret
-    if isinstance(value, Mapping):
-        inner = getattr(field, "value_field", None)
+    inner = getattr(field, "value_field", None)
+    if isinstance(value, Mapping) and _may_hide(inner):
         return {str(key): _show(inner, item) for key, item in value.items()}
-    return json.loads(describe_json(value))
+    if isinstance(field, marshmallow.fields.Nested) and value is not None:
+        return f"<{type(value).__name__}>"  # a post_load's; it may hold a secret
+    text = describe_json(value)
+    if len(text) > LONGEST_SHOWN:
+        return f"({len(text)} bytes of JSON)"
+    return json.loads(text)
+
+
+def _may_hide(field: Field | None) -> bool:
+    containers = (
+        marshmallow.fields.Nested,
+        marshmallow.fields.List,
+        marshmallow.fields.Mapping,
+    )
+    return field is not None and (field.load_only or isinstance(field, containers))
+
+
+def _are_files(values: list[Any]) -> bool:
+    return bool(values) and isinstance(values[0], UploadedFile)
 
 
 # -- one value

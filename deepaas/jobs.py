@@ -7,6 +7,7 @@ counts as ended when that is stored. Nothing here waits for the disk on the even
 import asyncio
 import contextlib
 import itertools
+import json
 import logging
 import time
 import uuid
@@ -16,8 +17,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
-
-import orjson
 
 from deepaas.encoding import iso_date
 from deepaas.errors import DeepaasError, ModelRaised, NotFound, Unavailable
@@ -242,23 +241,29 @@ class Jobs:
         call: Callable[[], Coroutine[Any, Any, Reply]],
         files: contextlib.AsyncExitStack,
     ) -> None:
-        async with files:
-            try:
-                await self._write(self._store.insert, live.job)
-            except DeepaasError as error:
-                del self._live[live.job.uuid]
-                live.accepted.set_exception(error)
-                return
-            live.accepted.set_result(None)
-            live.begin(call())
-            assert live.call is not None
-            await asyncio.wait([live.call])
-            verdict = await self._judge(live, live.call)
+        try:
+            async with files:
+                if not await self._accept(live):
+                    return
+                verdict = await self._judge(live, await live.run(call()))
+        except Exception:
+            logger.exception("The job %s failed", live.job.uuid)
+            verdict = _failure(DeepaasError("The server failed; see its log."))
         await live.log.flush()
         job = replace(
             live.job, finish_date=_now(), duration=round(live.seconds(), 3), **verdict
         )
         await self._keep_outcome(live, job)
+
+    async def _accept(self, live: "_Live") -> bool:
+        try:
+            await self._write(self._store.insert, live.job)
+        except Exception as error:  # for the one who asked
+            del self._live[live.job.uuid]
+            live.accepted.set_exception(error)
+            return False
+        live.accepted.set_result(None)
+        return True
 
     def _hear(self, live: "_Live", event: Event) -> None:
         if isinstance(event, Line):
@@ -280,7 +285,7 @@ class Jobs:
         try:
             reply = call.result()
             if live.job.kind is Kind.TRAIN:
-                output = orjson.loads(reply.body or b"null")
+                output = json.loads(bytes(reply.body or b"null"))
                 return {"status": Status.DONE, "output": output}
             return await self._keep_result(live.job, reply)
         except DeepaasError as error:
@@ -291,9 +296,6 @@ class Jobs:
                 logger.log(level, "%s: %s\n%s", live.job.uuid, error, error.traceback)
                 live.log.say(error.traceback.rstrip())
             return _failure(error)
-        except Exception:
-            logger.exception("The job %s failed", live.job.uuid)
-            return _failure(DeepaasError("The server failed; see its log."))
 
     async def _keep_result(self, job: Job, reply: Reply) -> dict[str, Any]:
         source = reply.body if reply.path is None else Path(reply.path)
@@ -372,10 +374,13 @@ class _Live:
         self.began: float | None = None
         """When the model began, by the monotonic clock."""
 
-    def begin(self, call: Coroutine[Any, Any, Reply]) -> None:
+    async def run(self, call: Coroutine[Any, Any, Reply]) -> asyncio.Task[Reply]:
+        """Run a call to its end, whatever that is."""
         self.call = asyncio.create_task(call)
         if self.verdict is not None:
             self.call.cancel()
+        await asyncio.wait([self.call])
+        return self.call
 
     def stop(self, status: Status, message: str | None = None) -> None:
         """End it, unless it has been told to, or ends by itself."""

@@ -7,6 +7,7 @@ that run.
 import contextlib
 import enum
 import fcntl
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +15,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO, Any
 
-import orjson
 import sqlalchemy as sa
 
 from deepaas.encoding import encode_json
@@ -76,7 +76,19 @@ _metadata = sa.MetaData()
 
 _version = sa.Table("schema_version", _metadata, sa.Column("version", sa.Integer))
 
-_json = sa.JSON(none_as_null=True)
+
+class _JSON(sa.types.TypeDecorator[Any]):
+    """JSON as text: databases' own types change numbers and refuse characters."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
+        return None if value is None else encode_json(value).decode()
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
+        return None if value is None else json.loads(value)
+
 
 _jobs = sa.Table(
     "jobs",
@@ -86,14 +98,14 @@ _jobs = sa.Table(
     sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("model", sa.String(255), nullable=False),
     sa.Column("date", sa.String(40), nullable=False),
-    sa.Column("args", _json, nullable=False),
+    sa.Column("args", _JSON, nullable=False),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("message", sa.Text),
-    sa.Column("progress", _json),
-    sa.Column("output", _json),
+    sa.Column("progress", _JSON),
+    sa.Column("output", _JSON),
     sa.Column("finish_date", sa.String(40)),
     sa.Column("duration", sa.Float),
-    sa.Column("reply", _json),
+    sa.Column("reply", _JSON),
     sa.Index("jobs_listed", "model", "kind", "status", "number"),
     sa.Index("jobs_by_status", "status", "number"),
     # Numbers are never used twice: they are the order of the jobs.
@@ -106,9 +118,9 @@ _reports = sa.Table(
     sa.Column("uuid", sa.String(32), primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("time", sa.Float, nullable=False),
-    sa.Column("step", _json),
-    sa.Column("total", _json),
-    sa.Column("metrics", _json, nullable=False),
+    sa.Column("step", _JSON),
+    sa.Column("total", _JSON),
+    sa.Column("metrics", _JSON, nullable=False),
 )
 
 
@@ -207,7 +219,7 @@ class Store:
     ) -> list[Job]:
         """Return records, newest first; a large output is replaced by a sentence."""
         columns = [c for c in _COLUMNS if c is not _jobs.c.output]
-        length = sa.func.length(sa.cast(_jobs.c.output, sa.Text))
+        length = sa.func.length(_jobs.c.output, type_=sa.Integer)
         small = sa.case((length <= LARGE, _jobs.c.output)).label("output")
         query = sa.select(*columns, small, length.label("length")).where(
             _jobs.c.model == model, _jobs.c.kind == kind.value
@@ -364,11 +376,7 @@ def _job(row: Any) -> Job:
 
 
 def _engine(url: str) -> sa.Engine:
-    engine = sa.create_engine(
-        url,
-        json_serializer=lambda value: encode_json(value).decode(),
-        json_deserializer=orjson.loads,
-    )
+    engine = sa.create_engine(url)
     if engine.dialect.name == "sqlite":
 
         @sa.event.listens_for(engine, "connect")

@@ -259,6 +259,10 @@ class Server:
                 f"the server did not stop in {timeout} s\n{self.output}"
             ) from None
 
+    def wait(self, timeout: float = STOP_TIMEOUT) -> int:
+        """Wait until it ends by itself, having been told to."""
+        return self._process.wait(timeout)
+
     def kill(self) -> None:
         """SIGKILL to the server alone: nobody can tidy up after that."""
         self.expected_exit = -signal.SIGKILL

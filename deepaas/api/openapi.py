@@ -23,6 +23,7 @@ from deepaas.config import Settings
 from deepaas.encoding import encode_json
 from deepaas.errors import AUTHORS_ERRORS
 from deepaas.model.adapter import ModelAdapter
+from deepaas.store import Kind
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,14 @@ SwaggerUIBundle({
 </body>
 </html>
 """)
+
+
+BYTES = {"type": "string", "format": "binary"}
+"""An answer that is a file. Swagger's own word, `file`, is not known to validators."""
+
+UUID = {"name": "uuid", "in": "path", "required": True, "type": "string"}
+
+_Parameters = list[dict[str, Any]]
 
 
 class Documentation:
@@ -133,17 +142,32 @@ class _Document:
             model.name: self._prediction(model)
             for model in sorted(models, key=lambda model: model.response is None)
         }
+        parameters = {
+            (model.name, kind): self._parameters(arguments)
+            for model in models
+            for kind, arguments in (
+                (Kind.PREDICT, model.predict_args),
+                (Kind.TRAIN, model.train_args),
+            )
+        }
         for model in models:
             place = f"/v2/models/{model.name}/"
             self._get(place, "models", f"Describe {model.name}", schemas.ModelMeta)
             if self._settings.predict_endpoint and model.has_predict:
-                self._post_predict(model, f"{place}predict/", responses[model.name])
+                path = f"{place}predict/"
+                taken = parameters[model.name, Kind.PREDICT]
+                self._post_predict(model, path, taken, responses[model.name])
+                self._jobs(model, path, Kind.PREDICT)
+            if self._settings.train_endpoint and model.has_train:
+                path = f"{place}train/"
+                self._post_train(model, path, parameters[model.name, Kind.TRAIN])
+                self._jobs(model, path, Kind.TRAIN)
         self._get("/", "versions", "List the versions of the API", schemas.Versions)
         self._get("/v2/", "versions", "Describe this version", schemas.Version)
         self._get("/v2/models/", "models", "List the models", schemas.ModelList)
-        for kind in ("live", "ready"):
-            summary = f"Tell whether the server is {kind}"
-            self._get(f"/v2/health/{kind}", "health", summary, schemas.Health)
+        for state in ("live", "ready"):
+            summary = f"Tell whether the server is {state}"
+            self._get(f"/v2/health/{state}", "health", summary, schemas.Health)
         document: dict[str, Any] = self._spec.swagger_dict()
         for definition in document.get("definitions", {}).values():
             _clean_schema(definition)
@@ -155,44 +179,110 @@ class _Document:
         self, path: str, tag: str, summary: str, answer: type[marshmallow.Schema]
     ) -> None:
         schema = self._converter.resolve_nested_schema(answer)
-        self._add(
-            path,
-            "get",
-            {
-                "tags": [tag],
-                "summary": summary,
-                "produces": [JSON],
-                "responses": {"200": {"description": "OK", "schema": schema}},
-            },
-        )
+        self._add(path, "get", self._operation(tag, summary, schema))
 
-    def _post_predict(self, model: ModelAdapter, path: str, answer: Any) -> None:
-        parameters = self._parameters(model.predict_args)
+    def _post_predict(
+        self, model: ModelAdapter, path: str, parameters: _Parameters, answer: Any
+    ) -> None:
         negotiation = model.predict_args.negotiation
         produces = [*negotiation.choices, "*/*"] if negotiation else [JSON]
         if negotiation and negotiation.choices and JSON not in negotiation.choices:
-            answer = {"type": "file"}
-        failure = self._converter.resolve_nested_schema(schemas.Failure)
-        self._add(
-            path,
-            "post",
-            {
-                "tags": ["models"],
-                "summary": f"Make a prediction with {model.name}",
-                "operationId": f"predict-{model.name}",
-                "consumes": _consumes(parameters),
-                "produces": produces,
-                "parameters": parameters,
-                "responses": {
-                    "200": {"description": "The prediction", "schema": answer},
-                    "422": {
-                        "description": "Arguments that do not fit: messages by name",
-                        "schema": {"type": "object"},
-                    },
-                    "default": {"description": "An error", "schema": failure},
-                },
-            },
+            answer = BYTES
+        summary = f"Make a prediction with {model.name}"
+        job = self._converter.resolve_nested_schema(schemas.Job)
+        operation = self._post(model, "predict", summary, parameters)
+        operation["produces"] = produces
+        operation["description"] = (
+            "With the header `Prefer: respond-async`, the answer is a job at once."
         )
+        operation["responses"] = {
+            "200": {"description": "The prediction", "schema": answer},
+            "202": {"description": "The job that makes it", "schema": job},
+            **operation["responses"],
+        }
+        self._add(path, "post", operation)
+
+    def _post_train(
+        self, model: ModelAdapter, path: str, parameters: _Parameters
+    ) -> None:
+        job = self._converter.resolve_nested_schema(schemas.Job)
+        operation = self._post(model, "train", f"Train {model.name}", parameters)
+        started = {"description": "The training, which has begun", "schema": job}
+        operation["responses"] = {"200": started, **operation["responses"]}
+        self._add(path, "post", operation)
+        operation = self._operation(
+            "trainings",
+            f"List the trainings of {model.name}",
+            {"type": "array", "items": job},
+            parameters=[
+                {**self._converter.field2property(field), "name": name, "in": "query"}
+                for name, field in schemas.JobQuery().load_fields.items()
+            ],
+        )
+        self._add(path, "get", operation)
+
+    def _post(
+        self, model: ModelAdapter, method: str, summary: str, parameters: _Parameters
+    ) -> dict[str, Any]:
+        failure = self._converter.resolve_nested_schema(schemas.Failure)
+        return {
+            "tags": ["models" if method == "predict" else "trainings"],
+            "summary": summary,
+            "operationId": f"{method}-{model.name}",
+            "consumes": _consumes(parameters),
+            "produces": [JSON],
+            "parameters": parameters,
+            "responses": {
+                "422": {
+                    "description": "Arguments that do not fit: messages by name",
+                    "schema": {"type": "object"},
+                },
+                "default": {"description": "An error", "schema": failure},
+            },
+        }
+
+    def _jobs(self, model: ModelAdapter, path: str, kind: Kind) -> None:
+        """Document what both kinds of jobs have; `path` is that of the method."""
+        tag = "trainings" if kind is Kind.TRAIN else "predictions"
+        noun = tag.removesuffix("s")
+        job = self._converter.resolve_nested_schema(schemas.Job)
+        one = f"{path}{{uuid}}/"
+        places = {
+            one: (f"Describe a {noun} of {model.name}", JSON, job),
+            f"{one}log/": (f"Read the log of a {noun}", "text/plain", None),
+            f"{one}events/": (f"Follow a {noun}", "text/event-stream", None),
+            f"{one}metrics/": (f"Read the metrics of a {noun}", JSON, None),
+        }
+        if kind is Kind.PREDICT:
+            summary = "Read the result, as a call would have given it"
+            places[f"{one}result/"] = (summary, "*/*", BYTES)
+        for place, (summary, produces, schema) in places.items():
+            operation = self._operation(
+                tag, summary, schema, produces=produces, parameters=[UUID]
+            )
+            self._add(place, "get", operation)
+        summary = f"Cancel a {noun} of {model.name}, or remove one that has ended"
+        operation = self._operation(tag, summary, job, parameters=[UUID])
+        operation["responses"]["204"] = {"description": "It is removed"}
+        self._add(one, "delete", operation)
+
+    def _operation(
+        self,
+        tag: str,
+        summary: str,
+        schema: Any,
+        *,
+        produces: str = JSON,
+        parameters: _Parameters | None = None,
+    ) -> dict[str, Any]:
+        answer = {"description": "OK", **({"schema": schema} if schema else {})}
+        return {
+            "tags": [tag],
+            "summary": summary,
+            "produces": [produces],
+            **({"parameters": parameters} if parameters else {}),
+            "responses": {"200": answer},
+        }
 
     def _add(self, path: str, method: str, operation: dict[str, Any]) -> None:
         self._spec.spec.path(
@@ -201,7 +291,7 @@ class _Document:
 
     # -- arguments
 
-    def _parameters(self, arguments: Arguments) -> list[dict[str, Any]]:
+    def _parameters(self, arguments: Arguments) -> _Parameters:
         places = {item.name: _place(item) for item in arguments.items}
         if "formData" in places.values():  # a body is a form or JSON, never both
             places = {n: "formData" if p == "body" else p for n, p in places.items()}

@@ -11,7 +11,7 @@ from oslo_log import log
 
 from deepaas.api.app import create_app
 from deepaas.config import Settings, new_config, read_settings, state_dir
-from deepaas.errors import StartError
+from deepaas.errors import DeepaasError, StartError
 from deepaas.executors import Executor, Limits, create_executor
 from deepaas.model.loading import find_models
 from deepaas.store import Store
@@ -31,7 +31,7 @@ def main() -> None:
         settings = read_settings(conf, sys.argv[1:])
         log.setup(conf, "deepaas")
         run(settings)
-    except StartError as error:
+    except DeepaasError as error:
         sys.exit(f"deepaas-run: {error}")
     except KeyboardInterrupt:
         sys.exit(130)

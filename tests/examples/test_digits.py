@@ -1,5 +1,6 @@
 """The example model: as its author tests it, and over HTTP."""
 
+import concurrent.futures
 import io
 import logging
 from pathlib import Path
@@ -175,3 +176,35 @@ def test_over_http(serve: Serve, tmp_path):
     assert broken.json() == {"message": "this is no PNG or JPEG picture"}
     described = server.get("/v2/models/digits/").json()
     assert described["version"] == "1.0.0"
+
+
+def test_a_training_over_http(serve: Serve, tmp_path):
+    env = {"DIGITS_MODEL_DIR": str(tmp_path)}
+    server = serve("--model-name", "digits", "--workers", "2", env=env)
+    files = {"data": ("three.png", (DATA / "three.png").read_bytes())}
+
+    def probabilities():
+        answer = server.post("/v2/models/digits/predict", files=files)
+        return tuple(answer.json()["probabilities"])
+
+    before = probabilities()
+    path = "/v2/models/digits/train"
+    params = {"epochs": 5, "hidden_units": 16}
+    job = f"{path}/{server.post(path, params=params).json()['uuid']}"
+    with server.client.stream("GET", f"{job}/events") as events:
+        told = [line for line in events.iter_lines() if line.startswith("event: pro")]
+    assert told
+    ended = server.get(job).json()
+    assert ended["status"] == "done"
+    assert ended["progress"]["step"] == ended["progress"]["total"] == 5
+    curve = server.get(f"{job}/metrics").json()
+    assert curve["step"] == [1, 2, 3, 4, 5]
+    assert curve["loss"] == sorted(curve["loss"], reverse=True)
+    assert curve["accuracy"][-1] == ended["result"]["output"]["accuracy"]
+    assert server.get(f"{job}/log").text.count("epoch") == 5
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        after = set(pool.map(lambda _: probabilities(), range(40)))
+    assert before not in after
+    assert len(after) == 1
+    health = server.get("/v2/health/ready").json()["models"]["digits"]["workers"]
+    assert all(worker["calls"] > 0 for worker in health)

@@ -8,6 +8,7 @@ import marshmallow
 from aiohttp import web
 from webargs import fields, validate
 
+from deepaas import progress
 from deepaas_digits.figures import draw_prediction
 from deepaas_digits.images import UnreadableImage, normalise, read_ink
 from deepaas_digits.model import DigitClassifier
@@ -109,5 +110,8 @@ def get_train_args():
 def train(epochs, hidden_units, learning_rate):
     """Fit a new model, which the next prediction uses; return how good it is."""
     for epoch in classifier.train(epochs, hidden_units, learning_rate):
-        last = epoch
-    return {"epochs": epochs, "loss": last.loss, "accuracy": last.accuracy}
+        print(
+            f"epoch {epoch.number}: loss {epoch.loss:.4f}, {epoch.accuracy:.2%} right"
+        )
+        progress.report(epoch.number, epochs, loss=epoch.loss, accuracy=epoch.accuracy)
+    return {"epochs": epochs, "loss": epoch.loss, "accuracy": epoch.accuracy}

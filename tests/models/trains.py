@@ -1,0 +1,117 @@
+"""Trains step by step: each step waits for a file, if there is a folder to look in."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import numpy
+from aiohttp import web
+from webargs import fields
+
+from deepaas import progress
+
+warm_in = None
+
+USER = {"user": fields.Str(), "key": fields.Str(load_only=True)}
+
+
+class Plain:
+    def __repr__(self):
+        return "a plain object"
+
+
+RESULTS = {
+    "numpy": lambda: {"mean": numpy.float32(0.5), "all": numpy.arange(3)},
+    "nan": lambda: [float("nan"), float("inf"), 1.5],
+    "bytes": lambda: b"\xff\x00",
+    "object": lambda: {"kept": 1, "odd": Plain()},
+    "set": lambda: {1},
+    "nothing": lambda: None,
+    "large": lambda: "x" * 100_000,
+}
+
+
+def warm():
+    global warm_in
+    warm_in = os.getpid()
+
+
+def get_train_args():
+    return {
+        "steps": fields.Int(load_default=0),
+        "folder": fields.Str(load_default=""),
+        "lines": fields.Int(load_default=0),
+        "child": fields.Bool(load_default=False),
+        "fail": fields.Str(load_default=""),
+        "result": fields.Str(load_default="nothing"),
+        "when": fields.DateTime(),
+        "id": fields.UUID(),
+        "price": fields.Decimal(),
+        "share": fields.Float(allow_nan=True),
+        "password": fields.Str(load_only=True),
+        "nested": fields.Nested(USER),
+        "users": fields.List(fields.Nested(USER), location="json"),
+        "by_name": fields.Dict(values=fields.Nested(USER), location="json"),
+        "long": fields.List(fields.Int(), location="json"),
+        "file": fields.Field(metadata={"type": "file", "location": "form"}),
+    }
+
+
+def train(steps, folder, lines, child, fail, result, file=None, **others):
+    if child:
+        sleeping = subprocess.Popen(
+            [sys.executable, "-c", "import time; time.sleep(99)"]
+        )
+        print("child", sleeping.pid, flush=True)
+    if file is not None:
+        print("file", Path(file.filename).read_text())
+    for number in range(lines):
+        print("line", number)
+    for step in range(1, steps + 1):
+        while folder and not Path(folder, str(step)).exists():
+            time.sleep(0.01)
+        print("step", step)
+        progress.report(step, steps, loss=1 / step, right=Decimal("0.5"))
+    if fail:
+        fails(fail)
+    return RESULTS[result]()
+
+
+def fails(how):
+    if how == "request":
+        raise web.HTTPBadRequest(reason="the pictures are too small")
+    if how == "exit":
+        sys.exit(3)
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise ValueError(how)
+
+
+def get_predict_args():
+    return {
+        "folder": fields.Str(load_default=""),
+        "fail": fields.Bool(load_default=False),
+        "file": fields.Field(metadata={"type": "file", "location": "form"}),
+        "accept": fields.Str(
+            load_default="image/png",
+            metadata={"enum": ["image/png", "application/json", "text/plain"]},
+        ),
+    }
+
+
+def predict(folder, fail, accept, file=None):
+    while folder and not Path(folder, "go").exists():
+        time.sleep(0.01)
+    if fail:
+        raise web.HTTPConflict(reason="not now")
+    if file is not None:
+        return open(file.filename, "rb")
+    if accept == "image/png":
+        return b"\x89PNG" * 1000
+    if accept == "text/plain":
+        return "plain"
+    return {"warm": warm_in == os.getpid(), "pid": os.getpid()}
