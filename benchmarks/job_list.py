@@ -2,8 +2,8 @@
 
     python benchmarks/job_list.py
 
-Fills one store with 50 ended jobs and one with 10,000, starts a server on each, and asks
-both in turn for the newest 50. Then times a million calls of progress.report.
+Fills one store with 50 ended jobs and one with 10,000, starts a server on each, and
+asks both in turn for the newest 50. Then times a million calls of progress.report.
 """
 
 import argparse

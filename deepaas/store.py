@@ -106,7 +106,8 @@ _jobs = sa.Table(
     sa.Column("finish_date", sa.String(40)),
     sa.Column("duration", sa.Float),
     sa.Column("reply", _JSON),
-    sa.Index("jobs_listed", "model", "kind", "status", "number"),
+    sa.Index("jobs_listed", "model", "kind", "number"),
+    sa.Index("jobs_listed_by_status", "model", "kind", "status", "number"),
     sa.Index("jobs_by_status", "status", "number"),
     # Numbers are never used twice: they are the order of the jobs.
     sqlite_autoincrement=True,
@@ -148,13 +149,17 @@ class Store:
                 f"cannot keep jobs in {folder}: {error.strerror}; "
                 "choose another folder with --state-dir"
             ) from error
-        try:
-            self._engine = _engine(url or f"sqlite:///{folder / 'jobs.sqlite'}")
-            self._migrate()
-        except (sa.exc.SQLAlchemyError, ImportError) as error:
-            raise StartError(
-                f"cannot use the database of jobs: {_explain(error)}"
-            ) from error
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(self._lock.close)
+            try:
+                self._engine = _engine(url or f"sqlite:///{folder / 'jobs.sqlite'}")
+                on_failure.callback(self._engine.dispose)
+                self._migrate()
+            except (sa.exc.SQLAlchemyError, ImportError) as error:
+                raise StartError(
+                    f"cannot use the database of jobs: {_explain(error)}"
+                ) from error
+            on_failure.pop_all()
 
     def _migrate(self) -> None:
         with self._engine.begin() as connection:

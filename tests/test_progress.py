@@ -1,0 +1,107 @@
+"""Reports of progress, and what becomes of them on their way to the server."""
+
+import os
+import threading
+
+import pytest
+
+from deepaas import progress
+
+
+def kept(batches):
+    """The numbers of the reports in the history that these batches make."""
+    numbers = []
+    for batch in batches:
+        numbers += [report.number for report in batch.history]
+        numbers = [number for number in numbers if number % batch.stride == 0]
+    return numbers
+
+
+def test_outside_a_job_nothing_happens():
+    progress.report(1, 2, loss=0.5)
+
+
+def test_the_last_report_is_never_lost():
+    batches = []
+    with progress.recorded(batches.append):
+        for step in range(10):
+            progress.report(step, loss=step)
+    assert batches[0].latest.step == 0  # the first one leaves at once
+    assert batches[-1].latest.step == 9
+    assert kept(batches) == list(range(10))
+    progress.report(10)
+    assert batches[-1].latest.step == 9
+
+
+def test_a_report_is_sent_even_if_none_follows():
+    sent = threading.Event()
+
+    def send(batch):
+        if batch.latest.step == 2:
+            sent.set()
+
+    with progress.recorded(send):
+        progress.report(1)
+        progress.report(2)  # right after: it has to wait
+        assert sent.wait(10)
+
+
+@pytest.mark.parametrize("count", [999, 1000, 1001, 12_345])
+def test_the_history_is_bounded_and_even(count):
+    batches = []
+    with progress.recorded(batches.append):
+        for step in range(count):
+            progress.report(step)
+    numbers = kept(batches)
+    assert min(count, 490) <= len(numbers) <= progress.KEPT
+    stride = numbers[1] - numbers[0]
+    assert numbers == list(range(0, count, stride))
+    assert batches[-1].latest.step == count - 1
+
+
+def test_what_is_no_number_does_not_end_a_training(caplog):
+    class Broken:
+        def __float__(self):
+            raise RuntimeError
+
+    batches = []
+    with progress.recorded(batches.append):
+        progress.report("a", Broken(), loss=[], right="0.5", none=None, on=True)
+    latest = batches[-1].latest
+    assert (latest.step, latest.total) == (None, None)
+    assert latest.metrics == {"loss": None, "right": 0.5, "none": None, "on": 1.0}
+    assert "is not a number" in caplog.text
+
+
+def test_threads_report_too():
+    batches = []
+    with progress.recorded(batches.append):
+        threads = [
+            threading.Thread(target=lambda: [progress.report(n) for n in range(100)])
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(kept(batches)) == list(range(400))
+
+
+def test_a_server_that_is_gone_does_not_matter():
+    def send(batch):
+        raise BrokenPipeError
+
+    with progress.recorded(send):
+        progress.report(1)
+
+
+def test_a_forked_child_reports_nothing(tmp_path):
+    batches = []
+    with progress.recorded(batches.append):
+        child = os.fork()
+        if child == 0:
+            progress.forget()
+            progress.report(1)
+            os._exit(len(batches))
+        assert os.waitpid(child, 0)[1] == 0
+    assert batches == []

@@ -1,0 +1,78 @@
+"""The store by itself: versions of its tables, and numbers that databases change."""
+
+import contextlib
+import sqlite3
+import uuid
+
+import pytest
+import sqlalchemy as sa
+
+from deepaas import store
+from deepaas.errors import StartError
+from deepaas.progress import Batch, Report
+from deepaas.store import Job, Kind, Status, Store
+
+DATE = "2026-11-24T12:00:00.000+00:00"
+
+
+def job(**values):
+    made = {"uuid": uuid.uuid4().hex, "kind": Kind.TRAIN, "model": "m", "date": DATE}
+    return Job(**{**made, "args": {}, **values})
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        *(1, 1.5, "1", "1e3", "null", 2**70, True, [], {}, "", "\0 \ud800", None),
+        {"a": [1, None, "ä", 0.1]},
+    ],
+)
+def test_what_is_stored_is_what_comes_back(tmp_path, output):
+    made = Store(tmp_path)
+    stored = job(status=Status.DONE, output=output, progress={"step": 2**70})
+    made.insert(stored)
+    assert made.get(stored.uuid) == stored
+    assert made.find(Kind.TRAIN, "m") == [stored]
+    made.close()
+
+
+def test_the_history_is_thinned_and_ends_with_the_latest(tmp_path):
+    made = Store(tmp_path)
+    stored = job()
+    made.insert(stored)
+
+    def report(number):
+        return Report(number, 1.0, number, None, {"loss": float("nan")})
+
+    first = [report(number) for number in range(5)]
+    made.report(stored.uuid, {"step": 5}, Batch(report(5), first, 1))
+    assert [r.number for r in made.history(stored.uuid)] == [0, 1, 2, 3, 4, 5]
+    made.report(stored.uuid, {"step": 7}, Batch(report(7), [report(6)], 2))
+    assert [r.number for r in made.history(stored.uuid)] == [0, 2, 4, 6, 7]
+    assert made.history(stored.uuid)[0].metrics == {"loss": None}
+    made.remove([stored.uuid])
+    assert made.history(stored.uuid) == []
+    made.close()
+
+
+def test_an_older_version_is_migrated_and_a_newer_one_refused(tmp_path, monkeypatch):
+    made = Store(tmp_path)
+    stored = job()
+    made.insert(stored)
+    made.close()
+
+    def add_column(connection):
+        connection.execute(sa.text("ALTER TABLE jobs ADD COLUMN owner TEXT"))
+
+    with monkeypatch.context() as newer:
+        newer.setattr(store, "MIGRATIONS", (add_column,))
+        newer.setattr(store, "VERSION", 2)
+        made = Store(tmp_path)
+        assert made.get(stored.uuid) == stored
+        made.close()
+        Store(tmp_path).close()  # once is enough
+    with contextlib.closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as database:
+        columns = database.execute("SELECT name FROM pragma_table_info('jobs')")
+        assert ("owner",) in columns.fetchall()
+    with pytest.raises(StartError, match="newer version"):
+        Store(tmp_path)
