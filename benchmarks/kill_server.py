@@ -119,7 +119,7 @@ class Run:
                 if "interrupted" not in now.get("message", ""):
                     self.faults.append(f"without its reason: {now}")
                 if step(now) < step(before) - 50:  # half a second
-                    self.faults.append(f"progress lost: {before} to {now}")
+                    self.faults.append(f"progress lost: {step(before)} to {step(now)}")
         self.known = kept
 
     def check_database(self) -> None:

@@ -22,7 +22,7 @@ from deepaas.encoding import iso_date
 from deepaas.errors import DeepaasError, ModelRaised, NotFound, Unavailable
 from deepaas.executors import Began, Event, Executor, Line, Reply
 from deepaas.progress import Report
-from deepaas.store import Job, Kind, Status, Store
+from deepaas.store import Job, Kind, Status, Store, append
 
 logger = logging.getLogger(__name__)
 
@@ -125,11 +125,11 @@ class Jobs:
             date=_now(),
             args=dict(args),
         )
-        append = self._store.append_log
-        live = _Live(job, lambda piece: self._write(append, job.uuid, piece))
+        write_log = partial(self._store.append_log, job.uuid)
+        live = _Live(job, lambda text: self._write(write_log, text))
 
         async def call() -> Reply:
-            return await executor.call(
+            reply = await executor.call(
                 kind.value,
                 kwargs,
                 media_type=media_type,
@@ -137,6 +137,7 @@ class Jobs:
                 label=job.uuid,
                 on_event=lambda event: self._hear(live, event),
             )
+            return await self._collect(job, reply)
 
         try:
             if self._deadline is not None:
@@ -297,6 +298,16 @@ class Jobs:
                 live.log.say(error.traceback.rstrip())
             return _failure(error)
 
+    async def _collect(self, job: Job, reply: Reply) -> Reply:
+        """Write what is yielded to a file, so that it is a reply like any other."""
+        if reply.stream is None:
+            return reply
+        path = self._store.draft(job.uuid)
+        async with contextlib.aclosing(reply.stream) as pieces:
+            async for piece in pieces:
+                await asyncio.to_thread(append, path, piece)
+        return replace(reply, stream=None, path=str(path), delete=True)
+
     async def _keep_result(self, job: Job, reply: Reply) -> dict[str, Any]:
         source = reply.body if reply.path is None else Path(reply.path)
         await asyncio.to_thread(
@@ -440,7 +451,7 @@ class _Log:
             piece, self._pending = bytes(self._pending), bytearray()
             try:
                 await self._append(piece)
-            except OSError as error:
+            except (OSError, DeepaasError) as error:
                 logger.warning("A job's log cannot be written: %s", error)
             self.end()
         self._writing = None

@@ -131,6 +131,12 @@ MIGRATIONS: Sequence[Callable[[sa.Connection], None]] = ()
 VERSION = len(MIGRATIONS) + 1
 
 
+def append(path: Path, data: bytes) -> None:
+    """Write data to the end of a file. Raises NoSpace when the disk is full."""
+    with disk_errors(), open(path, "ab") as file:
+        file.write(data)
+
+
 class Store:
     """The jobs in a folder, and their records in a database, in that folder by default.
 
@@ -274,8 +280,7 @@ class Store:
     # -- files
 
     def append_log(self, uuid: str, text: bytes) -> None:
-        with open(self.log(uuid), "ab") as file:
-            file.write(text)
+        append(self.log(uuid), text)
 
     def read_log(self, uuid: str, start: int, size: int) -> bytes:
         """Return bytes of a log; nothing where there are none."""
@@ -292,6 +297,10 @@ class Store:
     def result(self, uuid: str) -> Path:
         return self._results / uuid
 
+    def draft(self, uuid: str) -> Path:
+        """Return the place of a result that is still being written."""
+        return self.result(uuid).with_suffix(".part")
+
     def keep_result(
         self, uuid: str, source: bytes | memoryview | Path, *, move: bool = False
     ) -> None:
@@ -299,17 +308,16 @@ class Store:
 
         Raises NoSpace when the disk is full.
         """
-        path = self.result(uuid)
-        part = path.with_suffix(".part")
+        part = self.draft(uuid)
         try:
             with disk_errors():
                 if not isinstance(source, Path):
                     part.write_bytes(source)
-                elif move:
-                    shutil.move(source, part)
-                else:
+                elif not move:
                     shutil.copyfile(source, part)
-                os.replace(part, path)
+                elif source != part:
+                    shutil.move(source, part)
+                os.replace(part, self.result(uuid))
         except (OSError, NoSpace):
             part.unlink(missing_ok=True)
             raise

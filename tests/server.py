@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -258,6 +259,11 @@ class Server:
             raise AssertionError(
                 f"the server did not stop in {timeout} s\n{self.output}"
             ) from None
+
+    def refuses(self) -> bool:
+        """Tell whether it takes no new connections any longer."""
+        with socket.socket() as knocking:
+            return knocking.connect_ex(("127.0.0.1", self.port)) != 0
 
     def wait(self, timeout: float = STOP_TIMEOUT) -> int:
         """Wait until it ends by itself, having been told to."""

@@ -463,20 +463,12 @@ def test_a_prediction_that_runs_may_end_before_the_server(
     job = predict_later(server, params={"folder": tmp_path})
     until(server, job, "running", path=PREDICT)
     os.kill(server.pid, signal.SIGTERM)
-    wait_until(lambda: refused(server))
+    wait_until(server.refuses)
     Path(tmp_path, "go").touch()
     assert server.wait() == 0
     server = serve("--model", MODEL, "--state-dir", state)
     result = server.get(f"{PREDICT}/{job}/result")
     assert result.content == b"\x89PNG" * 1000
-
-
-def refused(server):
-    try:
-        server.get("/v2/")
-    except Exception:
-        return True
-    return False
 
 
 def test_what_is_kept(serve: Serve, state):

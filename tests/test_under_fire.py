@@ -172,14 +172,9 @@ def test_stopping_lets_a_call_end(serve: Serve, together):
     answer = together(call, server, seconds=2)
     server.wait_for_output("running 0")
     os.kill(server.pid, signal.SIGTERM)
-    wait_until(lambda: refuses(server))
+    wait_until(server.refuses)
     assert answer.result().status_code == 200
     assert server.stop() == 0
-
-
-def refuses(server):
-    with socket.socket() as knocking:
-        return knocking.connect_ex(("127.0.0.1", server.port)) != 0
 
 
 def test_stopping_does_not_wait_for_ever(serve: Serve, together):
@@ -198,7 +193,7 @@ def test_a_second_signal_stops_at_once(serve: Serve, together):
     answer = together(call, server, seconds=60)
     server.wait_for_output("running 0")
     os.kill(server.pid, signal.SIGTERM)
-    wait_until(lambda: refuses(server))
+    wait_until(server.refuses)
     assert server.stop() == 0
     with contextlib.suppress(httpx.TransportError):
         assert answer.result().status_code == 503

@@ -9,10 +9,11 @@ from aiohttp import web
 
 from deepaas.api.openapi import Documentation
 from deepaas.api.operations import Operations
-from deepaas.api.v2 import REQUEST_ID, V2, ServedModel
+from deepaas.api.responses import REQUEST_ID, log_failure
+from deepaas.api.v2 import V2, ServedModel
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
-from deepaas.errors import DeepaasError, ModelRaised, NotFound
+from deepaas.errors import DeepaasError, NotFound
 from deepaas.executors import Executor
 from deepaas.jobs import Jobs
 from deepaas.model.adapter import ModelAdapter
@@ -108,8 +109,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     try:
         return await handler(request)
     except DeepaasError as error:
-        if isinstance(error, ModelRaised) and error.status >= 500:
-            logger.error("%s: %s\n%s", request_id, error, error.traceback)
+        log_failure(request, error)
         return _failure(error.status, error.body(), error.headers)
     except web.HTTPException as error:
         if error.status < 400:

@@ -1,18 +1,31 @@
 """Responses: JSON of our own, and what a model's reply looks like in HTTP."""
 
 import contextlib
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
 
 from deepaas.encoding import encode_json
+from deepaas.errors import DeepaasError, ModelRaised
 from deepaas.executors import Reply
+
+logger = logging.getLogger(__name__)
+
+REQUEST_ID = web.RequestKey("request_id", str)
+"""What a caller and the logs know a request by."""
 
 CHUNK = 256 * 1024
 """Bytes of a large answer that are handed to the socket at once."""
+
+
+def log_failure(request: web.Request, error: DeepaasError) -> None:
+    """Log what a model has raised, if it is not the caller's fault."""
+    if isinstance(error, ModelRaised) and error.status >= 500:
+        logger.error("%s: %s\n%s", request[REQUEST_ID], error, error.traceback)
 
 
 def both(method: Any, path: str, handler: Any) -> list[web.RouteDef]:
@@ -37,6 +50,9 @@ async def send(request: web.Request, reply: Reply) -> web.StreamResponse:
     headers = {"Content-Type": reply.media_type}
     if reply.filename:
         headers["Content-Disposition"] = _disposition(reply)
+    if reply.stream is not None:
+        async with contextlib.aclosing(reply.stream) as pieces:
+            return await _send_stream(request, pieces, reply.media_type)
     if reply.path is not None:
         return await _send_file(request, reply, headers)
     body = reply.body or b""
@@ -49,6 +65,44 @@ async def send(request: web.Request, reply: Reply) -> web.StreamResponse:
     for start in range(0, len(view), CHUNK):
         await response.write(view[start : start + CHUNK])
     return response
+
+
+async def begin_stream(request: web.Request, media_type: str) -> web.StreamResponse:
+    """Begin an answer that is sent bit by bit, and that no proxy is to hold back."""
+    headers = {
+        "Content-Type": media_type,
+        "Cache-Control": "no-cache",
+        "X-Accel-Buffering": "no",
+    }
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    return response
+
+
+async def _send_stream(
+    request: web.Request, pieces: AsyncIterator[bytes], media_type: str
+) -> web.StreamResponse:
+    response = await begin_stream(request, media_type)
+    try:
+        async for piece in pieces:
+            await response.write(piece)
+    except DeepaasError as error:
+        log_failure(request, error)
+        if (last := _last_piece(media_type, error)) is not None:
+            await response.write(last)
+        elif request.transport is not None:
+            request.transport.abort()  # or it would look whole
+    return response
+
+
+def _last_piece(media_type: str, error: DeepaasError) -> bytes | None:
+    """Return how a stream says that it has failed, None where its type cannot."""
+    body = encode_json(error.body())
+    pieces = {
+        "application/x-ndjson": body + b"\n",
+        "text/event-stream": b"event: error\ndata: " + body + b"\n\n",
+    }
+    return pieces.get(media_type.partition(";")[0])
 
 
 async def _send_file(

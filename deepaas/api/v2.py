@@ -12,7 +12,7 @@ from aiohttp import web
 from marshmallow import EXCLUDE, ValidationError
 
 from deepaas.api import schemas
-from deepaas.api.responses import both, json_response, send
+from deepaas.api.responses import REQUEST_ID, begin_stream, both, json_response, send
 from deepaas.arguments import Arguments
 from deepaas.config import Settings
 from deepaas.encoding import encode_json, iso_date
@@ -21,9 +21,6 @@ from deepaas.executors import Executor, Reply
 from deepaas.jobs import Jobs
 from deepaas.model.adapter import ModelAdapter
 from deepaas.store import Job, Kind, Status
-
-REQUEST_ID = web.RequestKey("request_id", str)
-"""What a caller and the logs know a request by."""
 
 
 @dataclass(frozen=True)
@@ -216,15 +213,16 @@ class V2:
 
     async def log(self, kind: Kind, request: web.Request) -> web.StreamResponse:
         job = await self._get(kind, request)
-        headers = {"Content-Type": "text/plain; charset=utf-8"}
+        media_type = "text/plain; charset=utf-8"
         if request.query.get("follow", "0") not in ("1", "true"):
             path = self._jobs.log(job.uuid)
+            headers = {"Content-Type": media_type}
             return (
                 web.FileResponse(path, headers=headers)
                 if path.exists()
                 else (web.Response(headers=headers))
             )
-        response = await _stream(request, headers)
+        response = await begin_stream(request, media_type)
         if request.method != "HEAD":
             async for piece in self._jobs.follow_log(job.uuid):
                 await response.write(piece)
@@ -233,8 +231,7 @@ class V2:
     async def events(self, kind: Kind, request: web.Request) -> web.StreamResponse:
         """Tell what happens to a job, in Server-Sent Events, until it has ended."""
         job = await self._get(kind, request)
-        headers = {"Content-Type": "text/event-stream"}
-        response = await _stream(request, headers)
+        response = await begin_stream(request, "text/event-stream")
         if request.method == "HEAD":
             return response
         before = None
@@ -287,16 +284,6 @@ def _prefers_async(request: web.Request) -> bool:
     preferences = ",".join(request.headers.getall("Prefer", ())).split(",")
     names = [preference.partition(";")[0].strip() for preference in preferences]
     return "respond-async" in map(str.lower, names)
-
-
-async def _stream(
-    request: web.Request, headers: Mapping[str, str]
-) -> web.StreamResponse:
-    # No proxy is to hold back what is sent bit by bit.
-    live = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    response = web.StreamResponse(headers={**headers, **live})
-    await response.prepare(request)
-    return response
 
 
 def _news(before: Job | None, now: Job) -> bytes:

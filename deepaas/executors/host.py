@@ -7,15 +7,32 @@ import inspect
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 from deepaas.encoding import describe_json
 from deepaas.errors import AUTHORS_ERRORS, text_of
 from deepaas.executors.messages import Call, Raised, Reply
-from deepaas.executors.replies import JSON, Validate, make_reply
+from deepaas.executors.replies import JSON, Validate, is_file, make_reply
+from deepaas.executors.yields import encoder, is_iterator, stream_type
 from deepaas.model.loading import ModelRef, response_fields
+
+
+@dataclass(frozen=True)
+class Yields:
+    """What a model yields, item by item."""
+
+    media_type: str
+    items: Iterator[Any]
+    encode: Callable[[Any], bytes]
+
+    def close(self) -> None:
+        """Stop the model where it is: its `finally` runs."""
+        close = getattr(self.items, "close", None)
+        if close is not None:
+            close()
 
 
 class ModelHost:
@@ -34,7 +51,7 @@ class ModelHost:
             with contextlib.suppress(NotImplementedError):
                 self._run(warm)
 
-    def call(self, call: Call) -> Reply | Raised:
+    def call(self, call: Call) -> Reply | Raised | Yields:
         """Call a method of the model; what it raises is data, not an exception.
 
         SystemExit passes: it is meant to end the process.
@@ -44,6 +61,8 @@ class ModelHost:
             value = self._run(getattr(self._model, call.method), **call.kwargs)
             if call.method != "predict":
                 return Reply(JSON, describe_json(value))
+            if is_iterator(value) and not is_file(value):
+                return self._yields(value, call.media_type)
             return make_reply(
                 value,
                 media_type=call.media_type,
@@ -64,15 +83,41 @@ class ModelHost:
             self._loop.run_until_complete(gathered)
             self._loop.close()
 
-    def _run(self, method: Callable[..., Any], /, **kwargs: Any) -> Any:
-        """Call a method; a coroutine runs in a loop that lives as long as the model."""
-        value = method(**kwargs)
-        if not inspect.isawaitable(value):
-            return value
+    def _yields(self, items: Any, media_type: str | None) -> Yields:
+        if isinstance(items, AsyncIterator):
+            items = self._in_turn(items)
+        media_type = stream_type(media_type)
+        return Yields(media_type, items, encoder(media_type, self._validate))
+
+    def _in_turn(self, items: AsyncIterator[Any]) -> Iterator[Any]:
+        """Iterate over what comes in the model's event loop."""
+        step = None
+        try:
+            while True:
+                step = asyncio.ensure_future(anext(items), loop=self._event_loop())
+                try:
+                    yield self._event_loop().run_until_complete(step)
+                except StopAsyncIteration:
+                    return
+        finally:
+            if step is not None and not step.done():  # it was interrupted
+                step.cancel()
+                self._event_loop().run_until_complete(asyncio.wait([step]))
+            if isinstance(items, AsyncGenerator):
+                self._event_loop().run_until_complete(items.aclose())
+
+    def _event_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop of the model's coroutines; it lives as long as the model."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self._loop)
-        return self._loop.run_until_complete(value)
+        return self._loop
+
+    def _run(self, method: Callable[..., Any], /, **kwargs: Any) -> Any:
+        value = method(**kwargs)
+        if not inspect.isawaitable(value):
+            return value
+        return self._event_loop().run_until_complete(value)
 
 
 def _validator(model: Any) -> Validate | None:

@@ -95,7 +95,11 @@ class LocalExecutor:
         self._drop_waiting(stopping)
         if self._patience is not None:
             self._patience.cancel()
-        running = [w.call.outcome for w in self._workers if w.call is not None]
+        running = [
+            asyncio.create_task(worker.call.over())
+            for worker in self._workers
+            if worker.call is not None
+        ]
         if running and grace > 0:
             await asyncio.wait(running, timeout=grace)
         for worker in self._workers:
@@ -103,7 +107,7 @@ class LocalExecutor:
                 worker.call.resolve(stopping)
                 worker.kill("the server is stopping")
         await asyncio.gather(*(worker.end(EXIT_GRACE) for worker in self._workers))
-        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*self._tasks, *running)
 
     def workers(self) -> list[WorkerStatus]:
         return [worker.status(self._cause) for worker in self._workers]
@@ -123,19 +127,24 @@ class LocalExecutor:
     ) -> Reply:
         frame = _pack(Call(method, kwargs, media_type, on_event is not None))
         call = PendingCall(
-            frame, method=method, timeout=timeout, label=label, on_event=on_event
+            frame,
+            method=method,
+            timeout=timeout,
+            finish=finish,
+            label=label,
+            on_event=on_event,
         )
         if call.trains and self._trainings is not None:
-            return await self._trainings.run(call, finish)
-        return await self.run(call, finish)
+            return await self._trainings.run(call)
+        return await self.run(call)
 
-    async def run(self, call: PendingCall, finish: bool) -> Reply:
+    async def run(self, call: PendingCall) -> Reply:
         """Run a call, and do what is due when its caller is cancelled."""
         self._queue(call)
         try:
             return await asyncio.shield(call.outcome)
         except asyncio.CancelledError:
-            await self._abandon(call, finish)
+            await self._abandon(call)
             raise
 
     def admit(self, method: str) -> None:
@@ -185,19 +194,21 @@ class LocalExecutor:
             return first
         return next((call for call in self._waiting if not call.trains), None)
 
-    async def _abandon(self, call: PendingCall, finish: bool) -> None:
+    async def _abandon(self, call: PendingCall) -> None:
         """Do what is due when nobody waits for a call any longer."""
         if call.worker is None:
             self._waiting.pop(call, None)
             call.outcome.cancel()
             return
-        if not finish and not call.outcome.done():
+        if not call.finish and not call.outcome.done():
             call.resolve(WorkerDied("The call was cancelled."))
             await call.worker.destroy("its call was cancelled")
         with contextlib.suppress(DeepaasError):
             reply = await call.outcome
             if reply.delete and reply.path:
                 os.unlink(reply.path)
+            if reply.stream is not None:
+                await reply.stream.aclose()
 
     def _time_out(self, call: PendingCall) -> None:
         call.resolve(CallTimeout(f"The model took longer than {call.timeout:g} s."))

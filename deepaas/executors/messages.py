@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from deepaas.executors.stream import ReplyStream
 from deepaas.model.loading import ModelRef
 
 HEADER = struct.Struct("!QQ")
@@ -58,6 +59,30 @@ class Reply:
     """The file is the server's to delete once it is sent."""
     filename: str | None = None
     """The name under which the caller receives it."""
+    stream: ReplyStream | None = None
+    """The server's own: pieces that are still to come, in place of both."""
+
+
+@dataclass(frozen=True)
+class StreamBegan:
+    """From a worker, in place of a Reply: pieces follow, then an End or a Raised."""
+
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Piece:
+    """From a worker: a piece of a stream, in the frame's body."""
+
+
+@dataclass(frozen=True)
+class End:
+    """From a worker: the stream is whole, or was stopped."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """To a worker, with a SIGUSR1 to interrupt the model: nobody reads the stream."""
 
 
 @dataclass(frozen=True)

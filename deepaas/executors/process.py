@@ -16,7 +16,18 @@ from typing import Any
 
 from deepaas.errors import DeepaasError, ModelRaised
 from deepaas.executors import Began, Event, Line, Reply, WorkerState, WorkerStatus
-from deepaas.executors.messages import HEADER, Raised, Ready, Start, pack
+from deepaas.executors.messages import (
+    HEADER,
+    End,
+    Piece,
+    Raised,
+    Ready,
+    Start,
+    Stop,
+    StreamBegan,
+    pack,
+)
+from deepaas.executors.stream import ReplyStream
 from deepaas.progress import Batch
 
 logger = logging.getLogger(__name__)
@@ -38,8 +49,8 @@ class PendingCall:
     """A call on its way: waiting, or running in `worker`."""
 
     __slots__ = (
-        *("frame", "label", "method", "on_event"),
-        *("outcome", "timeout", "timer", "worker"),
+        *("finish", "frame", "label", "method", "on_event"),
+        *("outcome", "stream", "timeout", "timer", "worker"),
     )
 
     def __init__(
@@ -48,16 +59,21 @@ class PendingCall:
         *,
         method: str,
         timeout: float | None = None,
+        finish: bool = False,
         label: str = "",
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
         self.frame = frame
+        self.finish = finish
+        """The model may finish when the caller has left."""
         self.method = method
         self.timeout = timeout
         self.label = label
         """What the model prints meanwhile is logged under it."""
         self.on_event = on_event
         self.outcome: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.stream: ReplyStream | None = None
+        """Set when the outcome is a stream, which then ends the call."""
         self.worker: Worker | None = None
         self.timer: asyncio.TimerHandle | None = None
 
@@ -69,12 +85,36 @@ class PendingCall:
         """Give the caller its answer, once."""
         if self.timer is not None:
             self.timer.cancel()
+        if self.stream is not None and isinstance(result, DeepaasError):
+            self.stream.end(result)
         if self.outcome.done():
             return
         if isinstance(result, DeepaasError):
             self.outcome.set_exception(result)
         else:
             self.outcome.set_result(result)
+
+    def begin_stream(self, media_type: str, stream: ReplyStream) -> None:
+        """Give the caller a stream; `resolve` ends it."""
+        self.stream = stream
+        reply = Reply(media_type, stream=stream)
+        if self.outcome.done():  # it has run out of time just now
+            stream.end()
+        else:
+            self.outcome.set_result(reply)
+
+    def end_stream(self) -> None:
+        """The stream is whole, or as long as it was wanted."""
+        if self.timer is not None:
+            self.timer.cancel()
+        if self.stream is not None:
+            self.stream.end()
+
+    async def over(self) -> None:
+        """Wait until the worker is done with it."""
+        await asyncio.wait([self.outcome])
+        if self.stream is not None:
+            await self.stream.ended.wait()
 
 
 class Worker(asyncio.BufferedProtocol):
@@ -153,6 +193,7 @@ class Worker(asyncio.BufferedProtocol):
     def kill(self, reason: str) -> None:
         """End the process and all that it started; the end of file follows."""
         if self.process.returncode is None:
+            self._pause(False)  # to read the end of file
             self.failure = self.failure or reason
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
@@ -240,11 +281,20 @@ class Worker(asyncio.BufferedProtocol):
         return message, data
 
     def _hear(
-        self, message: Ready | Reply | Raised | Batch, body: bytes | memoryview
+        self,
+        message: Ready | Reply | Raised | StreamBegan | Piece | End | Batch,
+        body: bytes | memoryview,
     ) -> None:
         if isinstance(message, Batch):
             if self.call is not None and self.call.on_event is not None:
                 self.call.on_event(message)
+            return
+        if isinstance(message, StreamBegan):
+            self._begin_stream(message.media_type)
+            return
+        if isinstance(message, Piece):
+            if self.call is not None and self.call.stream is not None:
+                self.call.stream.feed(body)
             return
         if isinstance(message, Ready):
             self._drain_output()
@@ -257,13 +307,15 @@ class Worker(asyncio.BufferedProtocol):
             logger.debug("%s", message.traceback)
         self._on_change(self)
 
-    def _answer(self, message: Reply | Raised, body: bytes | memoryview) -> None:
+    def _answer(self, message: Reply | Raised | End, body: bytes | memoryview) -> None:
         self._drain_output()  # while it is known whose it is
         call, self.call = self.call, None
         assert call is not None
         self.state = WorkerState.IDLE
         self.calls += 1
-        if isinstance(message, Raised):
+        if isinstance(message, End):
+            call.end_stream()
+        elif isinstance(message, Raised):
             text = message.message if message.status != 500 else str(message)
             call.resolve(
                 ModelRaised(
@@ -277,6 +329,39 @@ class Worker(asyncio.BufferedProtocol):
             call.resolve(replace(message, body=body))
         else:
             call.resolve(message)
+
+    # -- streams
+
+    def _begin_stream(self, media_type: str) -> None:
+        call = self.call
+        if call is None:
+            return
+
+        def abandon() -> None:
+            if self.call is not call:
+                return
+            if call.finish:
+                self._stop_stream()
+            else:
+                self.kill("its call was cancelled")
+
+        call.begin_stream(media_type, ReplyStream(self._pause, abandon))
+
+    def _stop_stream(self) -> None:
+        """Let the model stop where it is."""
+        assert self._transport is not None
+        self._transport.write(pack(Stop()))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGUSR1)
+
+    def _pause(self, wait: bool) -> None:
+        """Read no more, so that the worker has to wait, or read on."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if wait:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
     def eof_received(self) -> bool:
         self._lose()

@@ -48,16 +48,20 @@ def make_reply(
     if media_type is None or is_json(media_type):
         return Reply(media_type or JSON, _json_body(value, validate, raw))
     if value is None:
-        return Reply(_concrete(media_type, None), b"")
+        return Reply(concrete(media_type, None), b"")
     if isinstance(value, str):
-        return Reply(_concrete(media_type, None, text=True), value.encode())
+        return Reply(concrete(media_type, None, text=True), value.encode())
     raise TypeError(f"the model returned a {type(value).__name__} for {media_type}")
 
 
 def is_json(media_type: str) -> bool:
     """Tell whether a media type is JSON or built on it (RFC 6839)."""
-    essence = media_type.partition(";")[0].strip().lower()
+    essence = without_parameters(media_type)
     return essence == JSON or essence.endswith("+json")
+
+
+def without_parameters(media_type: str) -> str:
+    return media_type.partition(";")[0].strip().lower()
 
 
 def is_file(value: Any) -> bool:
@@ -68,18 +72,22 @@ def is_file(value: Any) -> bool:
 
 
 def _json_body(value: Any, validate: Validate | None, raw: bool) -> bytes:
-    body = encode_json(value)
+    body = check(encode_json(value), validate)
+    if validate is None and not raw:
+        text = value if isinstance(value, str) else body.decode()
+        body = encode_json({"status": "OK", "predictions": text})
+    return body
+
+
+def check(body: bytes, validate: Validate | None) -> bytes:
+    """Return JSON if it fits the model's schema. Raises ValueError."""
     if validate is not None:
-        checked = orjson.loads(body)
-        if errors := validate(checked, many=isinstance(checked, list)):
+        value = orjson.loads(body)
+        if errors := validate(value, many=isinstance(value, list)):
             raise ValueError(
                 "the model's answer does not fit its schema: "
                 + orjson.dumps(errors, option=orjson.OPT_NON_STR_KEYS).decode()
             )
-        return body
-    if not raw:
-        text = value if isinstance(value, str) else body.decode()
-        body = encode_json({"status": "OK", "predictions": text})
     return body
 
 
@@ -93,7 +101,7 @@ def _file_reply(value: Any, media_type: str | None, started: float) -> Reply:
         value = open(value, "rb")  # noqa: SIM115 - closed with those the model opened
     name = _name(value)
     filename = filename or (name and os.path.basename(name))
-    media_type = _concrete(media_type, filename)
+    media_type = concrete(media_type, filename)
     if isinstance(value, bytes | bytearray | memoryview):
         return Reply(media_type, bytes(value), filename=filename)
     with contextlib.closing(value):
@@ -202,7 +210,7 @@ def _temporary_name() -> str:
     return path
 
 
-def _concrete(media_type: str | None, filename: str | None, text: bool = False) -> str:
+def concrete(media_type: str | None, filename: str | None, text: bool = False) -> str:
     """Return a media type without `*`: the chosen one, or a guess from the name."""
     if media_type is None or is_json(media_type) or "*" in media_type:
         guess = mimetypes.guess_type(filename)[0] if filename else None

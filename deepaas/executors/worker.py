@@ -12,14 +12,27 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from deepaas import progress
 from deepaas.errors import AUTHORS_ERRORS
-from deepaas.executors.host import ModelHost, describe
-from deepaas.executors.messages import HEADER, Call, Raised, Ready, Reply, Start, pack
+from deepaas.executors.host import ModelHost, Yields, describe
+from deepaas.executors.messages import (
+    HEADER,
+    Call,
+    End,
+    Piece,
+    Raised,
+    Ready,
+    Reply,
+    Start,
+    Stop,
+    StreamBegan,
+    pack,
+)
 
 SMALL = 65536
 """Bytes up to which a body is copied, to send it in one piece with its frame."""
@@ -55,27 +68,93 @@ def _serve(connection: socket.socket) -> None:
     except AUTHORS_ERRORS as error:
         _send(connection, describe(error))
         sys.exit(1)
+    interruption = _Interruption(connection)
     _send(connection, Ready())
     with contextlib.suppress(EOFError):
         while True:
-            answer = _answer(host, connection)
+            answer = _answer(host, connection, interruption)
             sys.stdout.flush()
             sys.stderr.flush()
             _send(connection, answer)
     host.close()
 
 
-def _answer(host: ModelHost, connection: socket.socket) -> Reply | Raised:
+def _answer(
+    host: ModelHost, connection: socket.socket, interruption: "_Interruption"
+) -> Reply | Raised | End:
     try:
-        call: Call = _receive(connection)
+        call: Call | Stop = _receive(connection)
+        while isinstance(call, Stop):  # of a stream that had ended by itself
+            call = _receive(connection)
     except EOFError:
         raise
     except AUTHORS_ERRORS as error:  # an argument that does not unpickle here
         return describe(error)
-    if not call.reports:
-        return host.call(call)
-    with progress.recorded(partial(_send, connection)):
-        return host.call(call)
+    send = partial(_send, connection)
+    with progress.recorded(send) if call.reports else contextlib.nullcontext():
+        answer = host.call(call)
+        if isinstance(answer, Yields):
+            return _stream(answer, send, interruption)
+        return answer
+
+
+def _stream(
+    yields: Yields, send: Callable[..., None], interruption: "_Interruption"
+) -> End | Raised:
+    """Send what a model yields, until it ends, or the server wants no more."""
+    begun = False
+    try:
+        while not interruption.wanted():
+            with interruption.allowed():
+                item = next(yields.items)
+            piece = yields.encode(item)
+            if not begun:  # until then, an error still has its own status
+                send(StreamBegan(yields.media_type))
+                begun = True
+            send(Piece(), piece)
+        yields.close()
+    except (StopIteration, GeneratorExit):
+        pass
+    except AUTHORS_ERRORS as error:
+        raised = describe(error)
+        with contextlib.suppress(*AUTHORS_ERRORS):
+            yields.close()  # an item that cannot be sent: the model does not know
+        return raised
+    if not begun:
+        send(StreamBegan(yields.media_type))
+    return End()
+
+
+class _Interruption:
+    """Stops a model in the middle of a stream that nobody reads any longer.
+
+    The server sends a Stop, and a SIGUSR1, on which GeneratorExit is raised in the
+    model: what close() would do, but now. In a stream nothing else than a Stop can
+    come from the server, so a late signal finds nothing to read, and does nothing.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._allowed = False
+        signal.signal(signal.SIGUSR1, self._handle)
+
+    def wanted(self) -> bool:
+        """Tell whether the server has said anything, or is gone."""
+        return bool(select.select([self._connection], [], [], 0)[0])
+
+    @contextlib.contextmanager
+    def allowed(self) -> Iterator[None]:
+        """Let the model be interrupted meanwhile."""
+        self._allowed = True
+        try:
+            yield
+        finally:
+            self._allowed = False
+
+    def _handle(self, *_: Any) -> None:
+        if self._allowed and self.wanted():
+            self._allowed = False
+            raise GeneratorExit
 
 
 def _print_by_line() -> None:
@@ -117,10 +196,8 @@ def _read(connection: socket.socket, size: int) -> bytearray:
     return data
 
 
-def _send(
-    connection: socket.socket, message: Ready | Reply | Raised | progress.Batch
-) -> None:
-    body: bytes | memoryview = b""
+def _send(connection: socket.socket, message: Any, piece: bytes = b"") -> None:
+    body: bytes | memoryview = piece
     if isinstance(message, Reply) and message.body is not None:
         body, message = message.body, replace(message, body=None)
     frame = pack(message, body)

@@ -1,0 +1,74 @@
+"""A stream in the server: between a worker that yields and a caller who reads."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from deepaas.errors import DeepaasError
+
+HIGH = 1024 * 1024
+"""Bytes that wait for a slow reader, until the worker has to wait too."""
+
+
+class ReplyStream:
+    """An async iterator of bytes, in whatever pieces they have come.
+
+    Raises, where it breaks off, what the model raised or the worker died of.
+    """
+
+    def __init__(
+        self, pause: Callable[[bool], None], abandon: Callable[[], None]
+    ) -> None:
+        self._pause = pause
+        """Lets the worker wait, or go on."""
+        self._abandon = abandon
+        """Tells the worker that nobody reads any longer."""
+        self._pieces: deque[bytes | memoryview] = deque()
+        self._size = 0
+        self._more = asyncio.Event()
+        self._closed = False
+        self._error: DeepaasError | None = None
+        self.ended = asyncio.Event()
+        """The worker is done with it."""
+
+    def feed(self, piece: bytes | memoryview) -> None:
+        if self._closed:
+            return
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size > HIGH:
+            self._pause(True)
+        self._more.set()
+
+    def end(self, error: DeepaasError | None = None) -> None:
+        if not self.ended.is_set():
+            self._error = error
+            self.ended.set()
+            self._more.set()
+
+    def __aiter__(self) -> "ReplyStream":
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._pieces:
+            if self.ended.is_set():
+                if self._error is not None:
+                    raise self._error
+                raise StopAsyncIteration
+            self._more.clear()
+            await self._more.wait()
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        if self._size > HIGH:
+            self._pause(False)
+        self._size = 0
+        return data
+
+    async def aclose(self) -> None:
+        """Stop the model where it is, and wait until it has stopped."""
+        self._closed = True
+        if not self.ended.is_set():
+            self._abandon()
+            if self._size > HIGH:
+                self._pause(False)
+            await self.ended.wait()

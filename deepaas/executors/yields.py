@@ -1,0 +1,56 @@
+"""From what a model yields to the pieces of a stream: CONTRACT section 3."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from deepaas.encoding import encode_json
+from deepaas.executors.replies import (
+    Validate,
+    check,
+    concrete,
+    is_json,
+    without_parameters,
+)
+
+NDJSON = "application/x-ndjson"
+EVENTS = "text/event-stream"
+
+
+def is_iterator(value: Any) -> bool:
+    """Tell whether a value is yielded bit by bit."""
+    return isinstance(value, Iterator | AsyncIterator)
+
+
+def stream_type(media_type: str | None) -> str:
+    """Return the media type of a stream by the caller's choice, None for none."""
+    if media_type is None or is_json(media_type):
+        return NDJSON
+    return concrete(media_type, None)
+
+
+def encoder(media_type: str, validate: Validate | None) -> Callable[[Any], bytes]:
+    """Return what makes a piece of an item.
+
+    NDJSON (one line an item) and server-sent events take what has a JSON form, which
+    `validate` judges; any other type takes bytes and str. Raises TypeError or
+    ValueError for an item that cannot be sent.
+    """
+
+    def line(item: Any) -> bytes:
+        return check(encode_json(item), validate) + b"\n"
+
+    def event(item: Any) -> bytes:
+        if not isinstance(item, str):
+            return b"data: " + check(encode_json(item), validate) + b"\n\n"
+        lines = item.splitlines() or [""]
+        return "".join(f"data: {text}\n" for text in lines).encode() + b"\n"
+
+    def chunk(item: Any) -> bytes:
+        if isinstance(item, str):
+            return item.encode()
+        if isinstance(item, bytes | bytearray | memoryview):
+            return bytes(item)
+        raise TypeError(f"the model yielded a {type(item).__name__} for {media_type}")
+
+    kinds = {NDJSON: line, EVENTS: event}
+    return kinds.get(without_parameters(media_type), chunk)
