@@ -7,7 +7,7 @@ import inspect
 import sys
 import time
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -16,7 +16,7 @@ from deepaas.encoding import describe_json
 from deepaas.errors import AUTHORS_ERRORS, text_of
 from deepaas.executors.messages import Call, Raised, Reply
 from deepaas.executors.replies import JSON, Validate, is_file, make_reply
-from deepaas.executors.yields import encoder, is_iterator, stream_type
+from deepaas.executors.yields import InTurn, encoder, is_iterator, stream_type
 from deepaas.model.loading import ModelRef, response_fields
 
 
@@ -28,8 +28,15 @@ class Yields:
     items: Iterator[Any]
     encode: Callable[[Any], bytes]
 
+    def interrupt(self) -> None:
+        """End the item that is being made: in the middle of `next`, in its thread."""
+        if isinstance(self.items, InTurn):
+            self.items.cancel()
+        else:
+            raise GeneratorExit
+
     def close(self) -> None:
-        """Stop the model where it is: its `finally` runs."""
+        """Stop the model between two items: its `finally` runs."""
         close = getattr(self.items, "close", None)
         if close is not None:
             close()
@@ -85,26 +92,9 @@ class ModelHost:
 
     def _yields(self, items: Any, media_type: str | None) -> Yields:
         if isinstance(items, AsyncIterator):
-            items = self._in_turn(items)
+            items = InTurn(items, self._event_loop())
         media_type = stream_type(media_type)
         return Yields(media_type, items, encoder(media_type, self._validate))
-
-    def _in_turn(self, items: AsyncIterator[Any]) -> Iterator[Any]:
-        """Iterate over what comes in the model's event loop."""
-        step = None
-        try:
-            while True:
-                step = asyncio.ensure_future(anext(items), loop=self._event_loop())
-                try:
-                    yield self._event_loop().run_until_complete(step)
-                except StopAsyncIteration:
-                    return
-        finally:
-            if step is not None and not step.done():  # it was interrupted
-                step.cancel()
-                self._event_loop().run_until_complete(asyncio.wait([step]))
-            if isinstance(items, AsyncGenerator):
-                self._event_loop().run_until_complete(items.aclose())
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop of the model's coroutines; it lives as long as the model."""

@@ -1,5 +1,6 @@
 """The child's side: a worker process, its loop over the socket."""
 
+import asyncio
 import contextlib
 import ctypes
 import fcntl
@@ -105,21 +106,23 @@ def _stream(
     begun = False
     try:
         while not interruption.wanted():
-            with interruption.allowed():
+            with interruption.allowed(yields.interrupt):
                 item = next(yields.items)
             piece = yields.encode(item)
             if not begun:  # until then, an error still has its own status
                 send(StreamBegan(yields.media_type))
                 begun = True
             send(Piece(), piece)
-        yields.close()
     except (StopIteration, GeneratorExit):
         pass
     except AUTHORS_ERRORS as error:
-        raised = describe(error)
-        with contextlib.suppress(*AUTHORS_ERRORS):
-            yields.close()  # an item that cannot be sent: the model does not know
-        return raised
+        if not (isinstance(error, asyncio.CancelledError) and interruption.wanted()):
+            return describe(error)
+    finally:
+        try:
+            yields.close()
+        except AUTHORS_ERRORS:
+            traceback.print_exc()
     if not begun:
         send(StreamBegan(yields.media_type))
     return End()
@@ -128,14 +131,14 @@ def _stream(
 class _Interruption:
     """Stops a model in the middle of a stream that nobody reads any longer.
 
-    The server sends a Stop, and a SIGUSR1, on which GeneratorExit is raised in the
-    model: what close() would do, but now. In a stream nothing else than a Stop can
-    come from the server, so a late signal finds nothing to read, and does nothing.
+    The server sends a Stop, and a SIGUSR1, on which the model is interrupted: what
+    close() would do, but now. In a stream nothing else than a Stop can come from the
+    server, so a late signal finds nothing to read, and does nothing.
     """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._allowed = False
+        self._interrupt: Callable[[], None] | None = None
         signal.signal(signal.SIGUSR1, self._handle)
 
     def wanted(self) -> bool:
@@ -143,18 +146,19 @@ class _Interruption:
         return bool(select.select([self._connection], [], [], 0)[0])
 
     @contextlib.contextmanager
-    def allowed(self) -> Iterator[None]:
-        """Let the model be interrupted meanwhile."""
-        self._allowed = True
+    def allowed(self, interrupt: Callable[[], None]) -> Iterator[None]:
+        """Let the model be interrupted meanwhile, in this way."""
+        self._interrupt = interrupt
         try:
             yield
         finally:
-            self._allowed = False
+            self._interrupt = None
 
     def _handle(self, *_: Any) -> None:
-        if self._allowed and self.wanted():
-            self._allowed = False
-            raise GeneratorExit
+        interrupt = self._interrupt
+        if interrupt is not None and self.wanted():
+            self._interrupt = None
+            interrupt()
 
 
 def _print_by_line() -> None:

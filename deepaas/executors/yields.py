@@ -1,6 +1,7 @@
 """From what a model yields to the pieces of a stream: CONTRACT section 3."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import Any
 
 from deepaas.encoding import encode_json
@@ -54,3 +55,30 @@ def encoder(media_type: str, validate: Validate | None) -> Callable[[Any], bytes
 
     kinds = {NDJSON: line, EVENTS: event}
     return kinds.get(without_parameters(media_type), chunk)
+
+
+class InTurn(Iterator[Any]):
+    """Iterates over what comes in an event loop."""
+
+    def __init__(
+        self, items: AsyncIterator[Any], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._items = items
+        self._loop = loop
+        self._step: asyncio.Future[Any] | None = None
+
+    def __next__(self) -> Any:
+        self._step = asyncio.ensure_future(anext(self._items), loop=self._loop)
+        try:
+            return self._loop.run_until_complete(self._step)
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def cancel(self) -> None:
+        """Cancel the step that runs; callable from a signal handler."""
+        if self._step is not None:
+            self._loop.call_soon_threadsafe(self._step.cancel)
+
+    def close(self) -> None:
+        if isinstance(self._items, AsyncGenerator):
+            self._loop.run_until_complete(self._items.aclose())

@@ -52,15 +52,14 @@ def yields(items, folder, how, fail_at, size, sleep, accept):
 
 
 async def until(path):
-    while not path.exists():  # noqa: ASYNC110, ASYNC240 - a file sets no event
+    while not path.exists():  # noqa: ASYNC110 - a file sets no event
         await asyncio.sleep(0.01)
 
 
 async def yields_async(items, folder, how, fail_at, size, sleep, accept):
     try:
         for number in range(items):
-            while folder and not Path(folder, str(number)).exists():  # noqa: ASYNC240
-                await asyncio.sleep(0.01)
+            await until(Path(folder, str(number)) if folder else Path())
             if number == fail_at:
                 raise web.HTTPConflict(reason="not this one")
             yield item(number, how, size)
