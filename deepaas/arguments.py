@@ -7,7 +7,9 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+import urllib.parse
+import zlib
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -24,7 +26,7 @@ from multipart import (
 )
 from webargs.core import is_multiple
 
-from deepaas.encoding import describe_json
+from deepaas.encoding import describe_json, encode_json
 from deepaas.errors import (
     AUTHORS_ERRORS_OR_EXIT,
     BadBody,
@@ -58,8 +60,17 @@ EVERYWHERE = ("query", "form", "json")
 MAX_PARTS = 1000
 """Parts of a form, at the most."""
 
-MAX_TEXT = 16 * 1024 * 1024
-"""Bytes of all the text in a form, which is held in memory, at the most."""
+CODINGS = {"gzip": 31, "deflate": 15}
+"""What a body may be packed with, and zlib's word for it."""
+
+UNPACKED = 65536
+"""Bytes of a packed body that are unpacked at once."""
+
+MAX_FIELDS = 100_000
+"""Fields of a form that is no multipart, at the most."""
+
+MAX_TEXT = 32 * 1024 * 1024
+"""Bytes of a JSON body or of all the text in a form, which are held in memory."""
 
 PATIENCE = 60.0
 """Seconds that a body may pause."""
@@ -72,8 +83,12 @@ LONGEST_SHOWN = 10_000
 
 SHOWN_OF_FILES = ("name", "content_type", "original_filename")
 
+SMALL = 2 * 1024 * 1024
+"""Bytes of an upload that are written as they come, on the event loop: the page cache
+takes them sooner than a thread would begin."""
+
 WRITE = 256 * 1024
-"""Bytes of an upload that are written at once, off the event loop."""
+"""Bytes of the rest of an upload that are written at once, off the event loop."""
 
 
 @dataclass(frozen=True)
@@ -165,11 +180,12 @@ class Arguments:
             for argument in self.items
         }
         shown = _show_fields(self.schema, kwargs)
-        return {names.get(key, key): value for key, value in shown.items()}
+        return {names.get(key, key): _bounded(v) for key, v in shown.items()}
 
     def _blame(self, values: Mapping[str, Any], error: BaseException) -> NoReturn:
         """Find the argument whose value its field cannot cope with."""
-        logger.warning("A field or validator failed: %s", named(error))
+        # Its text may hold the value, which may be a secret.
+        logger.warning("A field or validator raised %s.", type(error).__name__)
         messages = {}
         for argument in self.items:
             try:
@@ -229,13 +245,14 @@ class Arguments:
                     request, uploads, max_size, watch
                 )
             elif kind == "application/x-www-form-urlencoded":
-                sources["form"] = await request.post()
+                text = await _read_text(request, max_size, watch)
+                sources["form"] = _parse_form(text, request.charset or "utf-8")
             elif kind == "application/json" or kind.endswith("+json"):
-                sources["json"] = await _read_json(request)
+                sources["json"] = _parse_json(
+                    await _read_text(request, max_size, watch)
+                )
             else:
                 return False
-        except web.HTTPRequestEntityTooLarge as error:
-            raise _too_large(max_size) from error
         except (web.RequestPayloadError, ConnectionError) as error:
             raise BadBody("The body ended before its time.") from error
         except (UnicodeDecodeError, LookupError) as error:
@@ -253,16 +270,11 @@ class Arguments:
     ) -> MultiDict[Any]:
         _, options = parse_options_header(request.headers["Content-Type"])
         form = _Form(self._by_name, uploads)
-        size = 0
         try:
             with PushMultipartParser(
                 options.get("boundary", ""), max_segment_count=MAX_PARTS
             ) as parser:
-                async for chunk in request.content.iter_any():
-                    watch.again()
-                    size += len(chunk)
-                    if max_size and size > max_size:
-                        raise _too_large(max_size)
+                async for chunk in _chunks(request, max_size, watch):
                     for event in parser.parse(chunk):
                         await form.feed(event)
         except ParserLimitReached as error:
@@ -346,7 +358,18 @@ def _show_fields(schema: marshmallow.Schema, values: Mapping[str, Any]) -> Any:
     fields = {
         field.attribute or name: field for name, field in schema.load_fields.items()
     }
-    return {str(key): _show(fields.get(key), value) for key, value in values.items()}
+    shown = {}
+    for key, value in values.items():
+        if key not in fields and any(field.load_only for field in fields.values()):
+            shown[str(key)] = HIDDEN  # a post_load's, who knows of what
+        else:
+            shown[str(key)] = _show(fields.get(key), value)
+    return shown
+
+
+def _bounded(shown: Any) -> Any:
+    size = len(encode_json(shown))
+    return shown if size <= LONGEST_SHOWN else f"({size} bytes of JSON)"
 
 
 def _show(field: Field | None, value: Any) -> Any:
@@ -356,6 +379,8 @@ def _show(field: Field | None, value: Any) -> Any:
         return {key: getattr(value, key) for key in SHOWN_OF_FILES}
     if isinstance(field, marshmallow.fields.Nested) and isinstance(value, Mapping):
         return _show_fields(field.schema, value)
+    if isinstance(field, marshmallow.fields.Tuple) and isinstance(value, tuple):
+        return [_show(*pair) for pair in zip(field.tuple_fields, value, strict=True)]
     inner = getattr(field, "inner", field)
     if isinstance(value, list) and (_may_hide(inner) or _are_files(value)):
         return [_show(inner, item) for item in value]
@@ -364,16 +389,14 @@ def _show(field: Field | None, value: Any) -> Any:
         return {str(key): _show(inner, item) for key, item in value.items()}
     if isinstance(field, marshmallow.fields.Nested) and value is not None:
         return f"<{type(value).__name__}>"  # a post_load's; it may hold a secret
-    text = describe_json(value)
-    if len(text) > LONGEST_SHOWN:
-        return f"({len(text)} bytes of JSON)"
-    return json.loads(text)
+    return json.loads(describe_json(value))
 
 
 def _may_hide(field: Field | None) -> bool:
     containers = (
         marshmallow.fields.Nested,
         marshmallow.fields.List,
+        marshmallow.fields.Tuple,
         marshmallow.fields.Mapping,
     )
     return field is not None and (field.load_only or isinstance(field, containers))
@@ -425,12 +448,90 @@ def _from_json(text: Any) -> Any:
         return text  # its field says what is wrong with it
 
 
-async def _read_json(request: web.Request) -> dict[str, Any]:
-    body = await request.read()
-    if not body.strip():
+async def _chunks(
+    request: web.Request, max_size: int, watch: "_Watch"
+) -> AsyncIterator[bytes]:
+    """Yield a body as it comes, unpacked, as long as it is within its limits."""
+    unpacked = _Unpacked(request.headers.get("Content-Encoding", ""))
+    size = 0
+    async for packed in request.content.iter_any():
+        watch.again()
+        for chunk in unpacked.feed(packed):
+            size += len(chunk)
+            if max_size and size > max_size:
+                raise _too_large(max_size)
+            yield chunk
+    unpacked.check_end()
+
+
+class _Unpacked:
+    """Undoes a content coding (RFC 9110, section 8.4.1), a piece at a time.
+
+    aiohttp's own does not notice a body that is cut off, and leaves requests without
+    an answer.
+    """
+
+    def __init__(self, coding: str) -> None:
+        self._coding = coding.strip().lower()
+        self._member: Any = None
+        if self._coding not in ("", "identity", *CODINGS):
+            raise UnsupportedMediaType(
+                f"A body with Content-Encoding {coding} cannot be read.",
+                headers={"Accept-Encoding": ", ".join(CODINGS)},
+            )
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        if self._coding not in CODINGS:
+            yield data
+            return
+        while data:
+            if self._member is None:
+                self._member = zlib.decompressobj(CODINGS[self._coding])
+            try:
+                yield self._member.decompress(data, UNPACKED)
+            except zlib.error as error:
+                raise BadBody(f"The body is no {self._coding}: {error}.") from error
+            data = self._member.unconsumed_tail
+            if self._member.eof:  # several members make one body
+                data, self._member = self._member.unused_data, None
+
+    def check_end(self) -> None:
+        if self._member is not None:
+            raise BadBody("The body ended before its time.")
+
+
+async def _read_text(request: web.Request, max_size: int, watch: "_Watch") -> bytearray:
+    text = bytearray()
+    async for chunk in _chunks(request, max_size, watch):
+        text += chunk
+        if len(text) > MAX_TEXT:
+            raise BodyTooLarge(
+                f"The body has more than {MAX_TEXT} bytes of text; "
+                "send a file for more."
+            )
+    return text
+
+
+def _parse_form(text: bytearray, charset: str) -> MultiDict[Any]:
+    try:
+        pairs = urllib.parse.parse_qsl(
+            text.rstrip().decode(charset),
+            keep_blank_values=True,
+            encoding=charset,
+            max_num_fields=MAX_FIELDS,
+        )
+    except UnicodeDecodeError:
+        raise
+    except ValueError as error:
+        raise BodyTooLarge(f"The form has more than {MAX_FIELDS} fields.") from error
+    return MultiDict(pairs)
+
+
+def _parse_json(text: bytearray) -> dict[str, Any]:
+    if not text.strip():
         return {}
     try:
-        value = json.loads(body, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise InvalidArguments({"json": ["Invalid JSON body."]}, status=400) from error
     if not isinstance(value, dict):
@@ -579,6 +680,10 @@ class _Upload:
 
     async def write(self, data: bytes | bytearray) -> None:
         self.size += len(data)
+        if self.size <= SMALL:
+            with disk_errors():
+                _write_all(self.handle, data)
+            return
         self._pending += data
         if len(self._pending) >= WRITE:
             pending, self._pending = self._pending, bytearray()
@@ -592,7 +697,7 @@ class _Upload:
         self._pending = bytearray()
 
 
-def _write_all(handle: Any, data: bytearray) -> None:
+def _write_all(handle: Any, data: bytes | bytearray) -> None:
     view = memoryview(data)
     while view:
         view = view[handle.write(view) :]

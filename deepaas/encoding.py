@@ -15,8 +15,17 @@ import orjson
 
 from deepaas.errors import AUTHORS_ERRORS
 
+OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
+
 LONGEST_TEXT = 1000
 """Characters of a value's text that stand for it where it has no JSON form."""
+
+
+@dataclasses.dataclass(frozen=True)
+class JSONText:
+    """A value that is encoded already, and goes into what is encoded as it is."""
+
+    text: str
 
 
 class NoJSONForm(TypeError):
@@ -31,7 +40,7 @@ def encode_json(value: Any) -> bytes:
     null. Raises NoJSONForm for the rest.
     """
     try:
-        return orjson.dumps(value, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
+        return orjson.dumps(value, default=_plain, option=OPTIONS)
     except (TypeError, RecursionError):
         # The slow way takes what orjson does not (keys of any type, integers over 64
         # bits), and knows where it is when it meets what nothing takes.
@@ -70,6 +79,10 @@ def _describe(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """Return a form of the value that is nearer to JSON."""
+    if isinstance(value, JSONText):
+        return orjson.Fragment(value.text)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     if isinstance(value, set | frozenset):
         return list(value)
     if isinstance(value, decimal.Decimal):
@@ -118,9 +131,8 @@ def _simplify(
         }
     if isinstance(value, list | tuple | set | frozenset):
         return [inside(item, f"{where}[{index}]") for index, item in enumerate(value)]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return inside(fields, where)
+    if isinstance(value, JSONText):
+        return json.loads(value.text)
     try:
         plain = _plain(value)
     except AUTHORS_ERRORS as error:

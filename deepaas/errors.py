@@ -113,11 +113,11 @@ class NoSpace(DeepaasError):
 
 @contextlib.contextmanager
 def disk_errors() -> Iterator[None]:
-    """Raise NoSpace for an OSError that says so."""
+    """Raise NoSpace for an OSError that says so: a full disk, a quota, a limit."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise NoSpace from error
         raise
 

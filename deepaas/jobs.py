@@ -7,8 +7,8 @@ counts as ended when that is stored. Nothing here waits for the disk on the even
 import asyncio
 import contextlib
 import itertools
-import json
 import logging
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from deepaas.encoding import iso_date
+from deepaas.encoding import JSONText, iso_date
 from deepaas.errors import DeepaasError, ModelRaised, NotFound, Unavailable
 from deepaas.executors import Began, Event, Executor, Line, Reply
 from deepaas.progress import Report
@@ -59,6 +59,8 @@ class Jobs:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="jobs-writer")
         self._reader = ThreadPoolExecutor(2, thread_name_prefix="jobs-reader")
         self._pruning: asyncio.Task[None] | None = None
+        self._prunes = False
+        """A look for jobs that are too many waits for its turn."""
         self._deadline: float | None = None
         """When the grace ends that jobs have, by the loop's clock, once it stops."""
 
@@ -188,13 +190,17 @@ class Jobs:
             live.stop(Status.CANCELLED)
             await live.ended.wait()
             return live.job
-        self._live.pop(uuid, None)
-        if not await self._write(self._store.remove, [uuid]):
+        removed = await self._write(self._store.remove, [uuid])
+        self._live.pop(uuid, None)  # its end was not stored, and need not be now
+        if not removed:
             raise NotFound(f"{uuid} has just been removed.")
         return None
 
     async def follow(self, kind: Kind, model: str, uuid: str) -> AsyncIterator[Job]:
-        """Return the job now, after each change, and once in a while without one."""
+        """Return the job now, after each change, and once in a while without one.
+
+        Raises NotFound before the first, never later.
+        """
         live = self._live.get(uuid)
         job = await self.get(kind, model, uuid)
         if live is None:
@@ -286,7 +292,7 @@ class Jobs:
         try:
             reply = call.result()
             if live.job.kind is Kind.TRAIN:
-                output = json.loads(bytes(reply.body or b"null"))
+                output = JSONText(bytes(reply.body or b"null").decode())
                 return {"status": Status.DONE, "output": output}
             return await self._keep_result(live.job, reply)
         except DeepaasError as error:
@@ -303,16 +309,26 @@ class Jobs:
         if reply.stream is None:
             return reply
         path = self._store.draft(job.uuid)
-        async with contextlib.aclosing(reply.stream) as pieces:
-            async for piece in pieces:
-                await asyncio.to_thread(append, path, piece)
+        try:
+            async with contextlib.aclosing(reply.stream) as pieces:
+                async for piece in pieces:
+                    await asyncio.to_thread(append, path, piece)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
         return replace(reply, stream=None, path=str(path), delete=True)
 
     async def _keep_result(self, job: Job, reply: Reply) -> dict[str, Any]:
         source = reply.body if reply.path is None else Path(reply.path)
-        await asyncio.to_thread(
-            self._store.keep_result, job.uuid, source or b"", move=reply.delete
-        )
+        try:
+            await asyncio.to_thread(
+                self._store.keep_result, job.uuid, source or b"", move=reply.delete
+            )
+        except BaseException:
+            if reply.delete and reply.path is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(reply.path)
+            raise
         sent_as = {"media_type": reply.media_type, "filename": reply.filename}
         return {"status": Status.DONE, "reply": {"status": 200, **sent_as}}
 
@@ -323,18 +339,24 @@ class Jobs:
                 await self._write(self._store.update, job)
                 break
             except DeepaasError as error:
-                logger.warning("The end of the job %s is not stored: %s", job, error)
+                logger.warning("The end of %s is not stored: %s", job.uuid, error)
             live.finish(job)
             if self._deadline is not None or job.uuid not in self._live:
-                break
+                break  # it has been removed meanwhile
             await asyncio.sleep(delay)
         self._live.pop(job.uuid, None)
         live.finish(job)
-        self._write_soon(self._prune)
+        self._prune_soon()
 
     # -- what is no longer kept
 
+    def _prune_soon(self) -> None:
+        if not self._prunes:
+            self._prunes = True
+            self._write_soon(self._prune)
+
     def _prune(self) -> None:
+        self._prunes = False
         since = ""
         if self._keep_days:
             since = iso_date(time.time() - self._keep_days * 24 * 3600)
@@ -343,7 +365,7 @@ class Jobs:
     async def _prune_regularly(self) -> None:
         while True:
             await asyncio.sleep(PRUNE_INTERVAL)
-            self._write_soon(self._prune)
+            self._prune_soon()
 
     # -- off the event loop
 

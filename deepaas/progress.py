@@ -58,8 +58,9 @@ def report(
     of a model; outside a job it does nothing. It never fails: what is no number is
     shown as null, with a warning in the log.
     """
-    if _recorder is not None:
-        _recorder.add(step, total, metrics)
+    recorder = _recorder
+    if recorder is not None:
+        recorder.add(step, total, metrics)
 
 
 class Recorder:
@@ -164,8 +165,10 @@ def _plain(raw: _Raw) -> Report:
 
 def _number(value: Any) -> float | None:
     """Return a plain number, whatever library it is of."""
-    if value is None or type(value) in (int, float):
-        return value  # type: ignore[no-any-return]
+    if value is None or type(value) is float:
+        return value
+    if type(value) is int and abs(value) < 2**63:
+        return value
     try:
         return float(value)
     except Exception:  # whatever an author's class raises

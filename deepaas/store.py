@@ -10,16 +10,19 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO, Any
 
 import sqlalchemy as sa
 
-from deepaas.encoding import encode_json
+from deepaas.encoding import JSONText, encode_json
 from deepaas.errors import NoSpace, StartError, StoreFailed, disk_errors
 from deepaas.progress import Batch, Report
+
+AT_ONCE = 500
+"""Jobs that are removed in one transaction."""
 
 LARGE = 65536
 """Characters of a result's JSON from which a list leaves it out."""
@@ -63,8 +66,8 @@ class Job:
     """Why it did not end well."""
     progress: dict[str, Any] | None = None
     """The latest report: step, total, metrics, date."""
-    output: Any = None
-    """What a training returned, as JSON values."""
+    output: JSONText | None = None
+    """What a training returned."""
     finish_date: str | None = None
     duration: float | None = None
     """Seconds that it ran."""
@@ -75,6 +78,23 @@ class Job:
 _metadata = sa.MetaData()
 
 _version = sa.Table("schema_version", _metadata, sa.Column("version", sa.Integer))
+
+
+class _JSONText(sa.types.TypeDecorator[Any]):
+    """JSON that is stored as it came, and never read."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(
+        self, value: JSONText | None, dialect: sa.Dialect
+    ) -> str | None:
+        return None if value is None else value.text
+
+    def process_result_value(
+        self, value: str | None, dialect: sa.Dialect
+    ) -> JSONText | None:
+        return None if value is None else JSONText(value)
 
 
 class _JSON(sa.types.TypeDecorator[Any]):
@@ -102,7 +122,7 @@ _jobs = sa.Table(
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("message", sa.Text),
     sa.Column("progress", _JSON),
-    sa.Column("output", _JSON),
+    sa.Column("output", _JSONText),
     sa.Column("finish_date", sa.String(40)),
     sa.Column("duration", sa.Float),
     sa.Column("reply", _JSON),
@@ -158,7 +178,7 @@ class Store:
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(self._lock.close)
             try:
-                self._engine = _engine(url or f"sqlite:///{folder / 'jobs.sqlite'}")
+                self._engine = _engine(url or _sqlite(folder / "jobs.sqlite"))
                 on_failure.callback(self._engine.dispose)
                 self._migrate()
             except (sa.exc.SQLAlchemyError, ImportError) as error:
@@ -256,14 +276,13 @@ class Store:
     def report(self, uuid: str, progress: dict[str, Any], batch: Batch) -> None:
         """Store the latest progress, and add to the history, whose end it always is."""
         rows = {r.number: r for r in (*batch.history, batch.latest)}
-        ours = _reports.c.uuid == uuid
+        number = _reports.c.number
+        old = (number % batch.stride != 0) | (number >= min(rows))
         with self._transaction() as connection:
             connection.execute(
                 _jobs.update().where(_jobs.c.uuid == uuid).values(progress=progress)
             )
-            connection.execute(
-                _reports.delete().where(ours, _reports.c.number % batch.stride != 0)
-            )
+            connection.execute(_reports.delete().where(_reports.c.uuid == uuid, old))
             connection.execute(
                 _reports.insert(),
                 [{"uuid": uuid, **row._asdict()} for row in rows.values()],
@@ -324,16 +343,21 @@ class Store:
 
     # -- the end of a job
 
-    def remove(self, uuids: Iterable[str]) -> int:
+    def remove(self, uuids: Sequence[str]) -> int:
         """Remove records and all that belongs to them; return how many there were."""
         removed = 0
-        for uuid in uuids:
+        for start in range(0, len(uuids), AT_ONCE):
+            some = uuids[start : start + AT_ONCE]
+            # Files first: what has a record can be removed again.
+            for uuid in some:
+                for file in (self.log(uuid), self.result(uuid)):
+                    file.unlink(missing_ok=True)
             with self._transaction() as connection:
-                connection.execute(_reports.delete().where(_reports.c.uuid == uuid))
-                statement = _jobs.delete().where(_jobs.c.uuid == uuid)
-                removed += connection.execute(statement).rowcount
-            for file in (self.log(uuid), self.result(uuid)):
-                file.unlink(missing_ok=True)
+                connection.execute(_reports.delete().where(_reports.c.uuid.in_(some)))
+                deleted = connection.execute(
+                    _jobs.delete().where(_jobs.c.uuid.in_(some))
+                )
+                removed += deleted.rowcount
         return removed
 
     def expired(self, keep: int, since: str) -> Sequence[str]:
@@ -355,13 +379,9 @@ class Store:
         return list(dict.fromkeys(found))
 
     def sweep(self) -> None:
-        """Remove the files that have no record: a server died while it removed them."""
-        with self._transaction() as connection:
-            known = set(connection.scalars(sa.select(_jobs.c.uuid)))
-        for folder in (self._logs, self._results):
-            for file in folder.iterdir():
-                if file.stem not in known or file.suffix == ".part":
-                    file.unlink()
+        """Remove the results that a server was writing when it died."""
+        for file in self._results.glob("*.part"):
+            file.unlink()
 
 
 INTERRUPTED = {
@@ -382,13 +402,19 @@ def _job(row: Any) -> Job:
     values = dict(row._mapping)
     length = values.pop("length", None)
     if length is not None and values["output"] is None and length > LARGE:
-        values["output"] = f"(large: {length} characters of JSON; see the job itself)"
+        values["output"] = JSONText(
+            f'"(large: {length} characters of JSON; see the job itself)"'
+        )
     values["kind"] = Kind(values["kind"])
     values["status"] = Status(values["status"])
     return Job(**values)
 
 
-def _engine(url: str) -> sa.Engine:
+def _sqlite(path: Path) -> sa.URL:
+    return sa.URL.create("sqlite", database=str(path))
+
+
+def _engine(url: str | sa.URL) -> sa.Engine:
     engine = sa.create_engine(url)
     if engine.dialect.name == "sqlite":
 

@@ -1,6 +1,7 @@
 """The store by itself: versions of its tables, and numbers that databases change."""
 
 import contextlib
+import json
 import sqlite3
 import uuid
 
@@ -8,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from deepaas import store
+from deepaas.encoding import JSONText, encode_json
 from deepaas.errors import StartError
 from deepaas.progress import Batch, Report
 from deepaas.store import Job, Kind, Status, Store
@@ -29,10 +31,14 @@ def job(**values):
 )
 def test_what_is_stored_is_what_comes_back(tmp_path, output):
     made = Store(tmp_path)
-    stored = job(status=Status.DONE, output=output, progress={"step": 2**70})
+    text = JSONText(encode_json(output).decode())
+    stored = job(status=Status.DONE, output=text, progress={"step": 2**70})
     made.insert(stored)
     assert made.get(stored.uuid) == stored
     assert made.find(Kind.TRAIN, "m") == [stored]
+    assert json.loads(encode_json({"output": text}))["output"] == output
+    both = {"output": text, "big": 2**70}  # what the fast encoder does not take
+    assert json.loads(encode_json(both))["output"] == output
     made.close()
 
 

@@ -1,15 +1,16 @@
 """create_app(): puts the parts together; the order of start and stop is here."""
 
+import contextlib
 import logging
 import re
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
 from aiohttp import web
 
 from deepaas.api.openapi import Documentation
 from deepaas.api.operations import Operations
-from deepaas.api.responses import REQUEST_ID, log_failure
+from deepaas.api.responses import REQUEST_ID, Handler, compress, log_failure
 from deepaas.api.v2 import V2, ServedModel
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
@@ -21,8 +22,6 @@ from deepaas.model.loading import ModelRef
 from deepaas.store import Store
 
 logger = logging.getLogger(__name__)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 HEADER = "X-Request-ID"
 
@@ -43,7 +42,7 @@ def create_app(
         for ref, executor in executors.items()
     }
     app = web.Application(
-        middlewares=[answer_errors], client_max_size=settings.client_max_size
+        middlewares=[compress, answer_errors], client_max_size=settings.client_max_size
     )
     app.on_response_prepare.append(_add_request_id)
     jobs = Jobs(store, keep=settings.keep_jobs, keep_days=settings.keep_days)
@@ -107,7 +106,8 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     request_id = given if SANE_ID.fullmatch(given) else uuid.uuid4().hex
     request[REQUEST_ID] = request_id
     try:
-        return await handler(request)
+        with _cut_off_if_begun(request):
+            return await handler(request)
     except DeepaasError as error:
         log_failure(request, error)
         return _failure(error.status, error.body(), error.headers)
@@ -119,6 +119,17 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except Exception:
         logger.exception("%s: %s %s failed", request_id, request.method, request.path)
         return _failure(500, {"message": "The server failed; see its log."}, {})
+
+
+@contextlib.contextmanager
+def _cut_off_if_begun(request: web.Request) -> Iterator[None]:
+    """End the connection of an answer that fails in its middle: it is none."""
+    try:
+        yield
+    except Exception:
+        if request.writer.output_size and request.transport is not None:
+            request.transport.abort()
+        raise
 
 
 async def _add_request_id(request: web.Request, response: web.StreamResponse) -> None:

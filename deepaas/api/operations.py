@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
 
 from deepaas.api import schemas
 from deepaas.config import Settings
@@ -62,6 +63,27 @@ class Operations:
         )
 
 
+class AccessLog(AbstractAccessLogger):
+    """A line for each request; without its query, which may hold a secret."""
+
+    @property
+    def enabled(self) -> bool:
+        return self.logger.isEnabledFor(logging.INFO)
+
+    def log(
+        self, request: web.BaseRequest, response: web.StreamResponse, time: float
+    ) -> None:
+        self.logger.info(
+            '%s "%s %s" %d %d %.6f',
+            request.remote,
+            request.method,
+            request.rel_url.raw_path,
+            response.status,
+            response.body_length,
+            time,
+        )
+
+
 class _Lately(logging.Handler):
     """Keeps the latest lines of the log, the models' output among them."""
 
@@ -71,7 +93,12 @@ class _Lately(logging.Handler):
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.extend(line[:LONGEST] for line in self.format(record).split("\n"))
+        try:
+            text = self.format(record)
+        except Exception:  # as logging's own handlers do
+            self.handleError(record)
+        else:
+            self.lines.extend(line[:LONGEST] for line in text.split("\n"))
 
 
 def _health(executor: Executor) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -15,8 +15,16 @@ from deepaas.executors import Reply
 
 logger = logging.getLogger(__name__)
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 REQUEST_ID = web.RequestKey("request_id", str)
 """What a caller and the logs know a request by."""
+
+SMALL = 1024
+"""Bytes up to which an answer is not worth compressing."""
+
+SLOW = 65536
+"""Bytes from which an answer is compressed off the event loop."""
 
 CHUNK = 256 * 1024
 """Bytes of a large answer that are handed to the socket at once."""
@@ -42,7 +50,39 @@ def json_response(
         headers=headers,
         body=encode_json(value),
         content_type="application/json",
+        zlib_executor_size=SLOW,
     )
+
+
+@web.middleware
+async def compress(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Compress text and JSON where the caller takes it."""
+    response = await handler(request)
+    if (
+        isinstance(response, web.Response)
+        and isinstance(response.body, bytes | bytearray)
+        and len(response.body) > SMALL
+        and _is_text(response.content_type)
+    ):
+        response.headers["Vary"] = "Accept-Encoding"
+        if _is_compressed(request, response.content_type):
+            response.enable_compression(web.ContentCoding.gzip)
+    return response
+
+
+def _is_compressed(request: web.Request, media_type: str) -> bool:
+    if not _is_text(media_type):
+        return False
+    for coding in request.headers.get("Accept-Encoding", "").lower().split(","):
+        name, _, quality = coding.replace(" ", "").partition(";q=")
+        if name in ("gzip", "*"):
+            return quality.strip("0.") != "" or quality == ""
+    return False
+
+
+def _is_text(media_type: str) -> bool:
+    essence = media_type.partition(";")[0].lower()
+    return essence.startswith("text/") or essence.endswith(("/json", "+json"))
 
 
 async def send(request: web.Request, reply: Reply) -> web.StreamResponse:
@@ -56,8 +96,11 @@ async def send(request: web.Request, reply: Reply) -> web.StreamResponse:
     if reply.path is not None:
         return await _send_file(request, reply, headers)
     body = reply.body or b""
-    if len(body) <= CHUNK:
-        return web.Response(body=body, headers=headers)
+    if len(body) > SMALL and _is_text(reply.media_type):
+        headers["Vary"] = "Accept-Encoding"
+    if len(body) <= CHUNK or _is_compressed(request, reply.media_type):
+        body = bytes(body)
+        return web.Response(body=body, headers=headers, zlib_executor_size=SLOW)
     response = web.StreamResponse(headers=headers)
     response.content_length = len(body)
     await response.prepare(request)

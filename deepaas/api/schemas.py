@@ -96,8 +96,8 @@ class JobQuery(Schema):
     """Which jobs a list shows."""
 
     status = fields.Enum(Status, by_value=True)
-    limit = fields.Int(validate=validate.Range(min=0))
-    offset = fields.Int(validate=validate.Range(min=0))
+    limit = fields.Int(validate=validate.Range(0, 2**31 - 1))
+    offset = fields.Int(validate=validate.Range(0, 2**31 - 1))
 
 
 class WorkerReport(Schema):

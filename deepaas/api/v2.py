@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from deepaas.errors import DeepaasError, Gone, InvalidArguments, NotFound
 from deepaas.executors import Executor, Reply
 from deepaas.jobs import Jobs
 from deepaas.model.adapter import ModelAdapter
+from deepaas.progress import Report
 from deepaas.store import Job, Kind, Status
 
 
@@ -143,7 +144,7 @@ class V2:
         async with contextlib.AsyncExitStack() as files:
             parsing = arguments.parse(request, self._settings.client_max_size)
             kwargs = await files.enter_async_context(parsing)
-            args = arguments.show(kwargs)
+            args = await asyncio.to_thread(arguments.show, kwargs)
             job = await self._jobs.start(
                 kind,
                 adapter.name,
@@ -187,7 +188,9 @@ class V2:
             messages = error.messages_dict
             raise InvalidArguments(messages) from error
         found = await self._jobs.find(Kind.TRAIN, model.adapter.name, **query)
-        return json_response(schemas.Job(many=True).dump(map(_shown, found)))
+        dump = schemas.Job(many=True).dump
+        # There may be many of them.
+        return json_response(await asyncio.to_thread(dump, map(_shown, found)))
 
     async def job(self, kind: Kind, request: web.Request) -> web.Response:
         return self._job(await self._get(kind, request))
@@ -244,15 +247,7 @@ class V2:
         """Answer with the history of progress: an array for each metric, and dates."""
         job = await self._get(kind, request)
         reports = await self._jobs.history(job.uuid)
-        names = dict.fromkeys(name for report in reports for name in report.metrics)
-        return json_response(
-            {
-                "date": [iso_date(report.time) for report in reports],
-                "step": [report.step for report in reports],
-                "total": [report.total for report in reports],
-                **{name: [r.metrics.get(name) for r in reports] for name in names},
-            }
-        )
+        return json_response(await asyncio.to_thread(_by_name, reports))
 
     async def _get(self, kind: Kind, request: web.Request) -> Job:
         model = self._find(request, kind)
@@ -294,6 +289,16 @@ def _news(before: Job | None, now: Job) -> bytes:
     if now.progress is not None and (before is None or before.progress != now.progress):
         events += _event("progress", now.progress)
     return events or b": nothing new\n\n"
+
+
+def _by_name(reports: Sequence[Report]) -> dict[str, list[Any]]:
+    names = dict.fromkeys(name for report in reports for name in report.metrics)
+    return {
+        **{name: [r.metrics.get(name) for r in reports] for name in names},
+        "date": [iso_date(report.time) for report in reports],
+        "step": [report.step for report in reports],
+        "total": [report.total for report in reports],
+    }
 
 
 def _event(name: str, data: Mapping[str, Any]) -> bytes:

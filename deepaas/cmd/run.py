@@ -10,6 +10,7 @@ from aiohttp import web
 from oslo_log import log
 
 from deepaas.api.app import create_app
+from deepaas.api.operations import AccessLog
 from deepaas.config import Settings, new_config, read_settings, state_dir
 from deepaas.errors import DeepaasError, StartError
 from deepaas.executors import Executor, Limits, create_executor
@@ -91,7 +92,11 @@ async def _serve(
 ) -> None:
     signals = _Signals()
     runner = web.AppRunner(
-        app, shutdown_timeout=settings.shutdown_grace, handler_cancellation=True
+        app,
+        shutdown_timeout=settings.shutdown_grace,
+        handler_cancellation=True,
+        auto_decompress=False,  # the arguments do it
+        access_log_class=AccessLog,
     )
     starting = asyncio.create_task(runner.setup())
     try:

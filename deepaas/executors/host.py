@@ -19,6 +19,9 @@ from deepaas.executors.replies import JSON, Validate, is_file, make_reply
 from deepaas.executors.yields import InTurn, encoder, is_iterator, stream_type
 from deepaas.model.loading import ModelRef, response_fields
 
+LONGEST = 65536
+"""Characters of an exception's text and of its traceback that are kept."""
+
 
 @dataclass(frozen=True)
 class Yields:
@@ -124,14 +127,18 @@ def _validator(model: Any) -> Validate | None:
 def describe(error: BaseException) -> Raised:
     """Describe an exception for the server, which never unpickles one."""
     kind = type(error).__name__
-    log = "".join(traceback.format_exception(error))
+    log = _cut("".join(traceback.format_exception(error)))
     if isinstance(error, NotImplementedError):
-        message = text_of(error) or "The model does not implement this."
+        message = _cut(text_of(error)) or "The model does not implement this."
         return Raised(kind, message, log, status=501)
     if (known := _http_exception(error)) is not None:
         status, message = known
-        return Raised(kind, message, log, status)
-    return Raised(kind, text_of(error), log)
+        return Raised(kind, _cut(message), log, status)
+    return Raised(kind, _cut(text_of(error)), log)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _http_exception(error: BaseException) -> tuple[int, str] | None:

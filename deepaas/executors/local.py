@@ -153,17 +153,26 @@ class LocalExecutor:
         self._refuse_if_closing()
         if self._hopeless:
             raise self._no_worker()
-        if len(self._waiting) >= self._limits.max_queued and not self._idle:
-            raise Unavailable(
-                f"{len(self._waiting)} calls wait for this model; try again later.",
-                headers={"Retry-After": "1"},
-            )
+        if len(self._waiting) < self._limits.max_queued:
+            return
+        trains = method == "train"
+        if self._idle and not (trains and self._spares_last()):
+            return
+        # Trainings and predictions do not take each other's places.
+        self._refuse(sum(call.trains == trains for call in self._waiting))
 
     def _queue(self, call: PendingCall) -> None:
         """Give a call to a worker, or let it wait for one."""
         self.admit(call.method)
         self._waiting[call] = None
         self._dispatch()
+
+    def _refuse(self, waiting: int) -> None:
+        if waiting >= self._limits.max_queued:
+            raise Unavailable(
+                f"{waiting} calls wait for this model; try again later.",
+                headers={"Retry-After": "1"},
+            )
 
     def _refuse_if_closing(self) -> None:
         if self._closing.is_set():
@@ -187,12 +196,14 @@ class LocalExecutor:
     def _next_call(self) -> PendingCall | None:
         """Return the first call that may run: trainings leave a worker for others."""
         first = next(iter(self._waiting))
-        if not first.trains:
-            return first
-        trainings = sum(w.call is not None and w.call.trains for w in self._workers)
-        if self._count == 1 or trainings < self._count - 1:
+        if not (first.trains and self._spares_last()):
             return first
         return next((call for call in self._waiting if not call.trains), None)
+
+    def _spares_last(self) -> bool:
+        """Tell whether trainings have all the workers but the last of several."""
+        trainings = sum(w.call is not None and w.call.trains for w in self._workers)
+        return 1 < self._count <= trainings + 1
 
     async def _abandon(self, call: PendingCall) -> None:
         """Do what is due when nobody waits for a call any longer."""
@@ -353,6 +364,8 @@ class TrainingExecutor(LocalExecutor):
 
     def admit(self, method: str) -> None:
         self._refuse_if_closing()
+        running = sum(worker.call is not None for worker in self._workers)
+        self._refuse(len(self._waiting) - (self._count - running))
 
     def _queue(self, call: PendingCall) -> None:
         self.admit(call.method)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import glob
 import logging
 import os
 import pickle
@@ -41,8 +42,11 @@ LONGEST_LINE = 8192
 KILL_GRACE = 0.5
 """Seconds that one waits for a killed process to be gone."""
 
-LINE_END = re.compile(rb"\r\n|\n|\r")
+LINE_END = re.compile(rb"(\r\n|\n|\r)")
 """The end of a line; a progress bar's carriage return is one too."""
+
+BURST = 100
+"""Lines at once from which they share one record of the log."""
 
 
 class PendingCall:
@@ -195,8 +199,12 @@ class Worker(asyncio.BufferedProtocol):
         if self.process.returncode is None:
             self._pause(False)  # to read the end of file
             self.failure = self.failure or reason
+            strays = _descendants(self.pid)  # some may lead groups of their own
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
+            for pid in strays:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     async def destroy(self, reason: str) -> None:
         """End it, and wait until it is gone: a moment, if the kernel lets go of it."""
@@ -407,26 +415,38 @@ class Worker(asyncio.BufferedProtocol):
             asyncio.get_running_loop().remove_reader(self._output)
             return
         self._line += data
-        *lines, rest = LINE_END.split(self._line)
+        *ended, rest = LINE_END.split(self._line)
+        pairs = zip(ended[::2], ended[1::2], strict=True)
+        lines = [bytes(line) for line, end in pairs if line or end != b"\r"]
         while len(rest) > LONGEST_LINE:
-            lines.append(rest[:LONGEST_LINE])
+            lines.append(bytes(rest[:LONGEST_LINE]))
             rest = rest[LONGEST_LINE:]
         self._line = bytearray(rest)
-        for line in lines:
-            self._log(line)
+        self._log(lines)
 
     def _drain_output(self) -> None:
         """Log all that it has printed so far, and the line that it began."""
         self._read_output()  # takes at once all that a pipe can hold
         if self._line:
-            self._log(self._line)
+            self._log([bytes(self._line)])
             self._line.clear()
 
-    def _log(self, line: bytes | bytearray) -> None:
-        if not line:
-            return
-        text = line.decode(errors="backslashreplace")
+    def _log(self, lines: list[bytes]) -> None:
+        texts = [line.decode(errors="backslashreplace") for line in lines]
         label = f" {self.call.label}" if self.call and self.call.label else ""
-        logger.info("[%s %d%s] %s", self.name, self.pid, label, text)
+        marked = [f"[{self.name} {self.pid}{label}] {text}" for text in texts]
+        for record in marked if len(marked) < BURST else ["\n".join(marked)]:
+            logger.info("%s", record)
         if self.call is not None and self.call.on_event is not None:
-            self.call.on_event(Line(text))
+            for text in texts:
+                self.call.on_event(Line(text))
+
+
+def _descendants(pid: int) -> list[int]:
+    """Return the processes that a process has started, and these; on Linux only."""
+    found = []
+    for file in glob.glob(f"/proc/{pid}/task/*/children"):
+        with contextlib.suppress(OSError), open(file) as children:
+            for child in children.read().split():
+                found += [int(child), *_descendants(int(child))]
+    return found

@@ -39,6 +39,10 @@ SMALL = 65536
 """Bytes up to which a body is copied, to send it in one piece with its frame."""
 
 
+_sending = threading.Lock()
+"""Progress is sent from a thread of its own, also while a stream is sent."""
+
+
 def main() -> None:
     """Serve calls until the server closes the socket. Arguments: two descriptors."""
     connection = socket.socket(fileno=int(sys.argv[1]))
@@ -205,11 +209,12 @@ def _send(connection: socket.socket, message: Any, piece: bytes = b"") -> None:
     if isinstance(message, Reply) and message.body is not None:
         body, message = message.body, replace(message, body=None)
     frame = pack(message, body)
-    if len(body) <= SMALL:
-        connection.sendall(frame + body)
-    else:
-        connection.sendall(frame)
-        connection.sendall(body)
+    with _sending:
+        if len(body) <= SMALL:
+            connection.sendall(frame + body)
+        else:
+            connection.sendall(frame)
+            connection.sendall(body)
 
 
 def _die_with_server(lifeline: int) -> None:
