@@ -341,7 +341,10 @@ def _argument(attribute: str, field: Field, locations: tuple[str, ...]) -> Argum
         multiple=is_multiple(field),
         is_file=_takes_file(field),
         structured=isinstance(
-            inner, marshmallow.fields.Nested | marshmallow.fields.Mapping
+            inner,
+            marshmallow.fields.Nested
+            | marshmallow.fields.Mapping
+            | marshmallow.fields.Tuple,
         ),
     )
 

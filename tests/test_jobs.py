@@ -136,13 +136,13 @@ def test_head(server, tmp_path):
 
 def test_cancel(server, tmp_path):
     job = start(server, steps=1, folder=tmp_path, child=True)
-    wait_until(lambda: log(server, job).startswith("child "))
-    child = int(log(server, job).split()[1])
+    wait_until(lambda: "stray" in log(server, job))
+    _, child, _, stray = log(server, job).split()
     [worker] = server.workers()
     answer = server.delete(f"{TRAIN}/{job}")
     assert answer.status_code == 200
     assert answer.json()["status"] == "cancelled"
-    for pid in (child, worker):
+    for pid in map(int, (child, stray, worker)):
         assert not psutil.pid_exists(pid) or (
             psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
         )
@@ -165,7 +165,7 @@ def test_delete_in_every_state(server, tmp_path):
     assert server.delete(f"{TRAIN}/{running}").json()["status"] == "cancelled"
     failed = run(server, fail="really")
     finished = run(server)
-    assert failed["status"], finished["status"] == ("error", "done")
+    assert (failed["status"], finished["status"]) == ("error", "done")
     for job in (failed["uuid"], finished["uuid"], queued, running):
         gone = server.delete(f"{TRAIN}/{job}")
         assert gone.status_code == 204
@@ -222,11 +222,13 @@ def test_arguments_of_every_type_and_a_secret_that_stays_one(serve: Serve, state
         "nested": json.dumps({"user": "ada", "key": secret}),
         "users": json.dumps({"user": "ada", "key": secret}),
         "by_name": json.dumps({"ada": {"user": "ada", "key": secret}}),
+        "pair": json.dumps(["ada", secret]),
         "long": ["9" * 20] * 500,
     }
+    query = {"password": args.pop("password")}
     shown = {"user": "ada", "key": "***"}
     files = {"file": ("text.txt", b"content", "text/plain")}
-    answer = server.post(TRAIN, data=args, files=files)
+    answer = server.post(TRAIN, params=query, data=args, files=files)
     assert answer.status_code == 200, answer.text
     job = until(server, answer.json()["uuid"], "done")
     assert (
@@ -238,6 +240,7 @@ def test_arguments_of_every_type_and_a_secret_that_stays_one(serve: Serve, state
             "nested": shown,
             "users": [shown],
             "by_name": {"ada": shown},
+            "pair": ["ada", "***"],
             "long": "(10501 bytes of JSON)",
             "file": {
                 "name": "file",
@@ -252,6 +255,7 @@ def test_arguments_of_every_type_and_a_secret_that_stays_one(serve: Serve, state
     stored = [path.read_bytes() for path in state.rglob("*") if path.is_file()]
     assert any(job["uuid"].encode() in content for content in stored)
     assert not any(secret.encode() in content for content in stored)
+    assert secret not in server.output
 
 
 @pytest.mark.parametrize(
@@ -297,6 +301,61 @@ def test_a_training_that_fails_says_why(server, fail, message):
     assert ("Traceback" in said) == (fail in ("request", "really"))
 
 
+def test_what_a_model_says_is_logged_line_by_line(server):
+    job = run(server, says="one\n\n\r 1%\r 2%\r\nno end")
+    assert log(server, job["uuid"]) == "one\n\n 1%\n 2%\nno end\n"
+
+
+def test_odd_progress_breaks_nothing(server):
+    job = run(server, reports="huge", fail="x" * 8_000)
+    assert job["status"] == "error"
+    assert job["progress"]["step"] is None
+    assert server.get(TRAIN).json()[0] == job
+    assert server.get(f"{TRAIN}/{job['uuid']}/metrics").json()["step"] == [None]
+    assert server.delete(f"{TRAIN}/{job['uuid']}").status_code == 204
+
+
+@pytest.mark.parametrize("options", [(), ("--train-workers", "1"), ("--workers", "2")])
+def test_too_many_wait(serve: Serve, tmp_path, options):
+    server = serve("--model", MODEL, "--max-queued", "2", *options)
+    waiting = [start(server, steps=1, folder=tmp_path) for _ in range(3)]
+    wait_until(lambda: get(server, waiting[0])["status"] == "running")
+    full = server.post(TRAIN)
+    assert full.status_code == 503
+    assert full.headers["Retry-After"]
+    if options:
+        assert server.post(PREDICT).status_code == 200
+    step(tmp_path, 1)
+    for job in waiting:
+        until(server, job, "done")
+
+
+def test_an_end_that_cannot_be_stored_yet(serve: Serve, state, tmp_path):
+    server = serve("--model", MODEL, "--state-dir", state, errors_expected=True)
+    job = start(server, steps=1, folder=tmp_path)
+    until(server, job, "running")
+    limit = psutil.Process(server.pid).rlimit
+    _, most = limit(psutil.RLIMIT_FSIZE)
+    limit(psutil.RLIMIT_FSIZE, (0, most))
+    step(tmp_path, 1)
+    until(server, job, "done")
+    for call in (lambda: server.delete(f"{TRAIN}/{job}"), lambda: server.post(TRAIN)):
+        assert call().status_code in (500, 507)
+        assert get(server, job)["status"] == "done"
+    limit(psutil.RLIMIT_FSIZE, (most, most))
+    wait_until(lambda: server.post(TRAIN).status_code == 200)
+    server.stop()
+    server = serve("--model", MODEL, "--state-dir", state)
+    assert get(server, job)["status"] == "done"
+
+
+def test_a_state_directory_with_an_odd_name(serve: Serve, tmp_path):
+    state = tmp_path / "a?b#c%20d"
+    server = serve("--model", MODEL, "--state-dir", state)
+    assert run(server)["status"] == "done"
+    assert (state / "jobs.sqlite").exists()
+
+
 def test_the_list(server):
     jobs = [run(server, fail="x" if n % 2 else "")["uuid"] for n in range(4)]
     newest = list(reversed(jobs))
@@ -313,7 +372,10 @@ def test_the_list(server):
     assert listed(status="error")[:2] == newest[::2]
     assert listed(status="queued") == []
     assert listed(limit=0) == []
-    for params in ({"status": "lost"}, {"limit": -1}, {"limit": "x"}, {"offset": -1}):
+    for params in (
+        *({"status": "lost"}, {"limit": -1}, {"limit": "x"}, {"offset": -1}),
+        *({"limit": 10**20}, {"offset": 10**20}),
+    ):
         wrong = server.get(TRAIN, params=params)
         assert wrong.status_code == 422
         assert wrong.json().keys() == params.keys()
@@ -322,8 +384,8 @@ def test_the_list(server):
 def test_invalid_arguments_start_nothing(server):
     before = server.get(TRAIN).json()
     assert server.post(TRAIN, params={"steps": "many"}).status_code == 422
-    assert server.post(PREDICT, headers=ASYNC, content=b"{").status_code == 415
     assert server.get(TRAIN).json() == before
+    assert server.post(PREDICT, headers=ASYNC, content=b"{").status_code == 415
 
 
 # -- predictions that nobody waits for
@@ -482,10 +544,11 @@ def test_what_is_kept(serve: Serve, state):
     assert [p.name for p in (state / "logs").iterdir()] == [f"{trainings[2]}.log"]
     assert [p.name for p in (state / "results").iterdir()] == [later]
     server.stop()
-    Path(state, "logs", f"{uuid.uuid4().hex}.log").touch()  # of no job
+    Path(state, "results", f"{uuid.uuid4().hex}.part").touch()  # half written
     server = serve(*options[:-1], "1")
     assert server.get(TRAIN).json() == []
     assert list((state / "logs").iterdir()) == []
+    assert [p.name for p in (state / "results").iterdir()] == [later]
     assert get(server, later, PREDICT)["status"] == "done"
 
 

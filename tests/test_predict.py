@@ -86,7 +86,8 @@ FILES = {
 @pytest.mark.parametrize("what", FILES)
 def test_files(server, what):
     content, name = FILES[what]
-    answer = server.post(RETURNS, params={"what": what})
+    plain = {"Accept-Encoding": "identity"}
+    answer = server.post(RETURNS, params={"what": what}, headers=plain)
     assert answer.status_code == 200
     assert answer.content == content
     assert int(answer.headers["Content-Length"]) == len(content)

@@ -175,6 +175,12 @@ def test_a_stream_that_nobody_waits_for(server, tmp_path):
     result = server.get(f"{PATH}/{job}/result")
     assert result.text == '{"n":0}\n{"n":1}\n{"n":2}\n'
     assert result.headers["Content-Type"] == "application/x-ndjson"
+    size = {**VIDEO, "how": "bytes", "size": 3_000_000, "items": 100}
+    job = server.post(PATH, headers={"Prefer": "respond-async"}, params=size)
+    job = job.json()["uuid"]  # it reports from another thread meanwhile
+    wait_until(lambda: server.get(f"{PATH}/{job}").json()["status"] == "done", 30)
+    result = server.head(f"{PATH}/{job}/result")
+    assert result.headers["Content-Length"] == "300000000"
     params = {"folder": tmp_path}
     Path(tmp_path, "0").touch()
     answer = server.post(PATH, headers={"Prefer": "respond-async"}, params=params)

@@ -46,6 +46,8 @@ def get_train_args():
         "folder": fields.Str(load_default=""),
         "lines": fields.Int(load_default=0),
         "child": fields.Bool(load_default=False),
+        "says": fields.Str(load_default=""),
+        "reports": fields.Str(load_default=""),
         "fail": fields.Str(load_default=""),
         "result": fields.Str(load_default="nothing"),
         "when": fields.DateTime(),
@@ -55,18 +57,25 @@ def get_train_args():
         "password": fields.Str(load_only=True),
         "nested": fields.Nested(USER),
         "users": fields.List(fields.Nested(USER), location="json"),
+        "pair": fields.Tuple(
+            (fields.Str(), fields.Str(load_only=True)), location="json"
+        ),
         "by_name": fields.Dict(values=fields.Nested(USER), location="json"),
         "long": fields.List(fields.Int(), location="json"),
         "file": fields.Field(metadata={"type": "file", "location": "form"}),
     }
 
 
-def train(steps, folder, lines, child, fail, result, file=None, **others):
+def train(
+    steps, folder, lines, child, says, reports, fail, result, file=None, **others
+):
     if child:
-        sleeping = subprocess.Popen(
-            [sys.executable, "-c", "import time; time.sleep(99)"]
-        )
-        print("child", sleeping.pid, flush=True)
+        command = [sys.executable, "-c", "import time; time.sleep(99)"]
+        print("child", subprocess.Popen(command).pid)
+        print("stray", subprocess.Popen(command, start_new_session=True).pid)
+    print(says, end="")
+    if reports == "huge":
+        progress.report(10**5000, loss=10**5000, date=-1)
     if file is not None:
         print("file", Path(file.filename).read_text())
     for number in range(lines):

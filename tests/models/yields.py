@@ -8,6 +8,8 @@ from pathlib import Path
 from aiohttp import web
 from webargs import fields
 
+from deepaas import progress
+
 
 def get_predict_args():
     return {
@@ -45,6 +47,7 @@ def yields(items, folder, how, fail_at, size, sleep, accept):
                 time.sleep(0.01)
             if number == fail_at:
                 raise web.HTTPConflict(reason="not this one")
+            progress.report(number, items)
             yield item(number, how, size)
             time.sleep(sleep)
     finally:
