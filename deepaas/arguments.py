@@ -9,7 +9,7 @@ import re
 import tempfile
 import urllib.parse
 import zlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -83,6 +83,12 @@ LONGEST_SHOWN = 10_000
 
 SHOWN_OF_FILES = ("name", "content_type", "original_filename")
 
+FRAMING = 65536
+"""Bytes by which a form may be over the limit: a file of just the limit fits."""
+
+SLOW = 256 * 1024
+"""Bytes of text from which its values are validated off the event loop."""
+
 SMALL = 2 * 1024 * 1024
 """Bytes of an upload that are written as they come, on the event loop: the page cache
 takes them sooner than a thread would begin."""
@@ -151,7 +157,12 @@ class Arguments:
         """
         uploads = _Uploads()
         try:
-            yield self.load(await self._collect(request, uploads, max_size))
+            values, size = await self._collect(request, uploads, max_size)
+            if size <= SLOW:
+                kwargs = self.load(values)
+            else:
+                kwargs = await asyncio.to_thread(self.load, values)
+            yield kwargs
         finally:
             await uploads.remove()
 
@@ -202,22 +213,23 @@ class Arguments:
 
     async def _collect(
         self, request: web.Request, uploads: "_Uploads", max_size: int
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], int]:
+        """Find the values of a request, and how many bytes of text its body had."""
         sources: dict[str, Any] = {
             "query": request.query,
             "form": {},
             "json": {},
             "headers": request.headers,
         }
-        unread = False
+        size: int | None = 0
         if self._takes_body and request.can_read_body:
-            unread = not await self._read_body(request, sources, uploads, max_size)
+            size = await self._read_body(request, sources, uploads, max_size)
         values = {}
         for argument in self.items:
             value = _find(argument, sources, request)
             if value is not marshmallow.missing:
                 values[argument.name] = value
-            elif unread and argument.in_body and argument.attribute != "accept":
+            elif size is None and argument.in_body and argument.attribute != "accept":
                 raise UnsupportedMediaType(
                     f"{argument.name!r} was not found, and a body of type "
                     f"{request.content_type} cannot be read: send multipart/form-data, "
@@ -225,7 +237,7 @@ class Arguments:
                 )
         if self.negotiation:
             self._negotiate(request, values)
-        return values
+        return values, size or 0
 
     async def _read_body(
         self,
@@ -233,55 +245,55 @@ class Arguments:
         sources: dict[str, Any],
         uploads: "_Uploads",
         max_size: int,
-    ) -> bool:
-        """Read the body into `sources`; False if its type is none of ours."""
-        if max_size and (request.content_length or 0) > max_size:
-            raise _too_large(max_size)
+    ) -> int | None:
+        """Read the body into `sources`; return how many bytes of text it had.
+
+        None if its type is none of ours.
+        """
         kind = request.content_type
-        watch = _Watch(request.content)
+        size = 0
         try:
-            if kind == "multipart/form-data":
-                sources["form"] = await self._read_multipart(
-                    request, uploads, max_size, watch
-                )
-            elif kind == "application/x-www-form-urlencoded":
-                text = await _read_text(request, max_size, watch)
-                sources["form"] = _parse_form(text, request.charset or "utf-8")
-            elif kind == "application/json" or kind.endswith("+json"):
-                sources["json"] = _parse_json(
-                    await _read_text(request, max_size, watch)
-                )
-            else:
-                return False
+            async with contextlib.aclosing(_chunks(request, max_size)) as chunks:
+                if kind == "multipart/form-data":
+                    form = await self._read_multipart(request, chunks, uploads)
+                    sources["form"] = form.values
+                    size = MAX_TEXT - form.text_left
+                elif kind == "application/x-www-form-urlencoded":
+                    text = await _read_text(chunks)
+                    sources["form"] = _parse_form(text, request.charset or "utf-8")
+                    size = len(text)
+                elif kind == "application/json" or kind.endswith("+json"):
+                    text = await _read_text(chunks)
+                    sources["json"] = _parse_json(text)
+                    size = len(text)
+                else:
+                    return None
         except (web.RequestPayloadError, ConnectionError) as error:
             raise BadBody("The body ended before its time.") from error
         except (UnicodeDecodeError, LookupError) as error:
             raise BadBody(f"The body cannot be decoded: {error}.") from error
-        finally:
-            watch.end()
-        return True
+        return size
 
     async def _read_multipart(
         self,
         request: web.Request,
+        chunks: AsyncIterator[bytes],
         uploads: "_Uploads",
-        max_size: int,
-        watch: "_Watch",
-    ) -> MultiDict[Any]:
+    ) -> "_Form":
         _, options = parse_options_header(request.headers["Content-Type"])
         form = _Form(self._by_name, uploads)
         try:
             with PushMultipartParser(
                 options.get("boundary", ""), max_segment_count=MAX_PARTS
             ) as parser:
-                async for chunk in _chunks(request, max_size, watch):
+                async for chunk in chunks:
                     for event in parser.parse(chunk):
                         await form.feed(event)
         except ParserLimitReached as error:
             raise BodyTooLarge(f"The form is over its limits: {error}.") from error
         except MultipartError as error:
             raise BadBody(f"The form is broken: {error}.") from error
-        return form.values
+        return form
 
     def _negotiate(self, request: web.Request, values: dict[str, Any]) -> None:
         assert self.negotiation is not None
@@ -451,19 +463,25 @@ def _from_json(text: Any) -> Any:
         return text  # its field says what is wrong with it
 
 
-async def _chunks(
-    request: web.Request, max_size: int, watch: "_Watch"
-) -> AsyncIterator[bytes]:
+async def _chunks(request: web.Request, max_size: int) -> AsyncGenerator[bytes]:
     """Yield a body as it comes, unpacked, as long as it is within its limits."""
+    if max_size and request.content_type == "multipart/form-data":
+        max_size += FRAMING
+    if max_size and (request.content_length or 0) > max_size:
+        raise _too_large(max_size)
     unpacked = _Unpacked(request.headers.get("Content-Encoding", ""))
+    watch = _Watch(request.content)
     size = 0
-    async for packed in request.content.iter_any():
-        watch.again()
-        for chunk in unpacked.feed(packed):
-            size += len(chunk)
-            if max_size and size > max_size:
-                raise _too_large(max_size)
-            yield chunk
+    try:
+        async for packed in request.content.iter_any():
+            watch.again()
+            for chunk in unpacked.feed(packed):
+                size += len(chunk)
+                if max_size and size > max_size:
+                    raise _too_large(max_size)
+                yield chunk
+    finally:
+        watch.end()
     unpacked.check_end()
 
 
@@ -503,9 +521,9 @@ class _Unpacked:
             raise BadBody("The body ended before its time.")
 
 
-async def _read_text(request: web.Request, max_size: int, watch: "_Watch") -> bytearray:
+async def _read_text(chunks: AsyncIterator[bytes]) -> bytearray:
     text = bytearray()
-    async for chunk in _chunks(request, max_size, watch):
+    async for chunk in chunks:
         text += chunk
         if len(text) > MAX_TEXT:
             raise BodyTooLarge(
@@ -585,7 +603,7 @@ class _Form:
         self._part: MultipartSegment | None = None
         self._file: _Upload | None = None
         self._text = bytearray()
-        self._text_left = MAX_TEXT
+        self.text_left = MAX_TEXT
 
     async def feed(self, event: MultipartSegment | bytes | bytearray | None) -> None:
         """Take the head of a part, some of its content, or its end (None)."""
@@ -596,8 +614,8 @@ class _Form:
         elif self._file is not None:
             await self._file.write(event)
         elif self._part is not None:
-            self._text_left -= len(event)
-            if self._text_left < 0:
+            self.text_left -= len(event)
+            if self.text_left < 0:
                 raise BodyTooLarge(f"The form has more than {MAX_TEXT} bytes of text.")
             self._text += event
 
