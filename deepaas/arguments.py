@@ -193,6 +193,26 @@ class Arguments:
         shown = _show_fields(self.schema, kwargs)
         return {names.get(key, key): _bounded(v) for key, v in shown.items()}
 
+    def accepted(self, kwargs: Mapping[str, Any]) -> str | None:
+        """Return the media type that was negotiated, None where none was."""
+        accept = kwargs.get("accept") if self.negotiation else None
+        return accept if isinstance(accept, str) else None
+
+    def negotiate(self, values: dict[str, Any], header: str = "") -> None:
+        """Choose a media type by an Accept header if no value names one.
+
+        Raises InvalidArguments or NotAcceptable.
+        """
+        if self.negotiation is None:
+            return
+        name = self.negotiation.name
+        if values.get(name):
+            self.negotiation.check(values[name])
+            return
+        values.pop(name, None)
+        if (choice := self.negotiation.choose(header)) is not None:
+            values[name] = choice
+
     def _blame(self, values: Mapping[str, Any], error: BaseException) -> NoReturn:
         """Find the argument whose value its field cannot cope with."""
         # Its text may hold the value, which may be a secret.
@@ -235,8 +255,7 @@ class Arguments:
                     f"{request.content_type} cannot be read: send multipart/form-data, "
                     "application/x-www-form-urlencoded or application/json."
                 )
-        if self.negotiation:
-            self._negotiate(request, values)
+        self.negotiate(values, ",".join(request.headers.getall("Accept", ())))
         return values, size or 0
 
     async def _read_body(
@@ -294,17 +313,6 @@ class Arguments:
         except MultipartError as error:
             raise BadBody(f"The form is broken: {error}.") from error
         return form
-
-    def _negotiate(self, request: web.Request, values: dict[str, Any]) -> None:
-        assert self.negotiation is not None
-        name = self.negotiation.name
-        if values.get(name):
-            self.negotiation.check(values[name])
-            return
-        values.pop(name, None)
-        header = ",".join(request.headers.getall("Accept", ()))
-        if (choice := self.negotiation.choose(header)) is not None:
-            values[name] = choice
 
 
 def _by_argument(error: marshmallow.ValidationError) -> dict[str, Any]:

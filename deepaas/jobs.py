@@ -280,7 +280,7 @@ class Jobs:
             live.become(replace(live.job, status=Status.RUNNING))
             self._write_soon(self._store.update, live.job)
         else:
-            progress = _progress(event.latest)
+            progress = shown_progress(event.latest)
             live.become(replace(live.job, progress=progress))
             self._write_soon(self._store.report, live.job.uuid, progress, event)
 
@@ -507,7 +507,28 @@ def _storable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
 
 
-def _progress(latest: Report) -> dict[str, Any]:
+def shown(job: Job) -> dict[str, Any]:
+    """Return a record as callers see it; what there is none of is left out."""
+    value: dict[str, Any] = {
+        "uuid": job.uuid,
+        "model": job.model,
+        "date": job.date,
+        "args": job.args,
+        "status": job.status.value,
+    }
+    if job.message is not None:
+        value["message"] = job.message
+    if job.progress is not None:
+        value["progress"] = job.progress
+    if job.finish_date is not None:
+        value["result"] = {"finish_date": job.finish_date, "duration": job.duration}
+        if job.kind is Kind.TRAIN and job.status is Status.DONE:
+            value["result"]["output"] = job.output
+    return value
+
+
+def shown_progress(latest: Report) -> dict[str, Any]:
+    """Return the latest report as callers see it."""
     return {
         "step": latest.step,
         "total": latest.total,

@@ -13,12 +13,11 @@ from marshmallow import EXCLUDE, ValidationError
 
 from deepaas.api import schemas
 from deepaas.api.responses import REQUEST_ID, begin_stream, both, json_response, send
-from deepaas.arguments import Arguments
 from deepaas.config import Settings
 from deepaas.encoding import encode_json, iso_date
 from deepaas.errors import DeepaasError, Gone, InvalidArguments, NotFound
 from deepaas.executors import Executor, Reply
-from deepaas.jobs import Jobs
+from deepaas.jobs import Jobs, shown
 from deepaas.model.adapter import ModelAdapter
 from deepaas.progress import Report
 from deepaas.store import Job, Kind, Status
@@ -121,7 +120,7 @@ class V2:
             reply = await model.executor.call(
                 "predict",
                 kwargs,
-                media_type=_accepted(arguments, kwargs),
+                media_type=arguments.accepted(kwargs),
                 timeout=self._settings.predict_timeout or None,
                 finish=True,
                 label=request[REQUEST_ID],
@@ -152,7 +151,7 @@ class V2:
                 kwargs,
                 args=args,
                 files=files.pop_all(),
-                media_type=_accepted(arguments, kwargs) if predicts else None,
+                media_type=arguments.accepted(kwargs) if predicts else None,
                 timeout=self._settings.predict_timeout or None if predicts else None,
             )
         headers = {"Location": f"{self._place(job)}"}
@@ -190,7 +189,7 @@ class V2:
         found = await self._jobs.find(Kind.TRAIN, model.adapter.name, **query)
         dump = schemas.Job(many=True).dump
         # There may be many of them.
-        return json_response(await asyncio.to_thread(dump, map(_shown, found)))
+        return json_response(await asyncio.to_thread(dump, map(shown, found)))
 
     async def job(self, kind: Kind, request: web.Request) -> web.Response:
         return self._job(await self._get(kind, request))
@@ -260,18 +259,13 @@ class V2:
         headers = dict(headers or {})
         if not job.status.ended:
             headers["Retry-After"] = "1"
-        shown = schemas.Job().dump(_shown(job))
-        return json_response(shown, status=status, headers=headers)
+        return json_response(
+            schemas.Job().dump(shown(job)), status=status, headers=headers
+        )
 
     def _place(self, job: Job) -> str:
         model = quote(job.model, safe="")
         return f"{self._base}/v2/models/{model}/{job.kind.value}/{job.uuid}"
-
-
-def _accepted(arguments: Arguments, kwargs: Mapping[str, Any]) -> str | None:
-    """Return the media type that was negotiated, None where none was."""
-    accept = kwargs.get("accept") if arguments.negotiation else None
-    return accept if isinstance(accept, str) else None
 
 
 def _prefers_async(request: web.Request) -> bool:
@@ -285,7 +279,7 @@ def _news(before: Job | None, now: Job) -> bytes:
     """Return what has changed in a job as Server-Sent Events; a comment for nothing."""
     events = b""
     if before is None or before.status is not now.status:
-        events += _event("status", _shown(now))
+        events += _event("status", shown(now))
     if now.progress is not None and (before is None or before.progress != now.progress):
         events += _event("progress", now.progress)
     return events or b": nothing new\n\n"
@@ -303,23 +297,3 @@ def _by_name(reports: Sequence[Report]) -> dict[str, list[Any]]:
 
 def _event(name: str, data: Mapping[str, Any]) -> bytes:
     return f"event: {name}\ndata: ".encode() + encode_json(data) + b"\n\n"
-
-
-def _shown(job: Job) -> dict[str, Any]:
-    """Return a record as callers see it; what there is none of is left out."""
-    shown: dict[str, Any] = {
-        "uuid": job.uuid,
-        "model": job.model,
-        "date": job.date,
-        "args": job.args,
-        "status": job.status.value,
-    }
-    if job.message is not None:
-        shown["message"] = job.message
-    if job.progress is not None:
-        shown["progress"] = job.progress
-    if job.finish_date is not None:
-        shown["result"] = {"finish_date": job.finish_date, "duration": job.duration}
-        if job.kind is Kind.TRAIN and job.status is Status.DONE:
-            shown["result"]["output"] = job.output
-    return shown

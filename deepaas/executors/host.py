@@ -17,7 +17,7 @@ from deepaas.errors import AUTHORS_ERRORS, text_of
 from deepaas.executors.messages import Call, Raised, Reply
 from deepaas.executors.replies import JSON, Validate, is_file, make_reply
 from deepaas.executors.yields import InTurn, encoder, is_iterator, stream_type
-from deepaas.model.loading import ModelRef, response_fields
+from deepaas.model.loading import response_fields
 
 LONGEST = 65536
 """Characters of an exception's text and of its traceback that are kept."""
@@ -48,10 +48,10 @@ class Yields:
 class ModelHost:
     """A model in the process that computes. Used by every kind of worker."""
 
-    def __init__(self, ref: ModelRef, *, raw_predictions: bool) -> None:
+    def __init__(self, model: Any, *, raw_predictions: bool) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._model: Any = ref.load()
-        self._validate = _validator(self._model)
+        self._model = model
+        self._validate = _validator(model)
         self._raw_predictions = raw_predictions
 
     def warm(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from deepaas.errors import ModelRaised
 from deepaas.executors.stream import ReplyStream
 from deepaas.model.loading import ModelRef
 
@@ -97,6 +98,15 @@ class Raised:
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}" if self.message else self.kind
+
+    def error(self) -> ModelRaised:
+        """Return what the caller of the model gets."""
+        return ModelRaised(
+            self.message if self.status != 500 else str(self),
+            status=self.status,
+            kind=self.kind,
+            traceback=self.traceback,
+        )
 
 
 def pack(message: Any, body: bytes | memoryview = b"") -> bytes:

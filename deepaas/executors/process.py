@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from deepaas.errors import DeepaasError, ModelRaised
+from deepaas.errors import DeepaasError
 from deepaas.executors import Began, Event, Line, Reply, WorkerState, WorkerStatus
 from deepaas.executors.messages import (
     HEADER,
@@ -324,15 +324,7 @@ class Worker(asyncio.BufferedProtocol):
         if isinstance(message, End):
             call.end_stream()
         elif isinstance(message, Raised):
-            text = message.message if message.status != 500 else str(message)
-            call.resolve(
-                ModelRaised(
-                    text,
-                    status=message.status,
-                    kind=message.kind,
-                    traceback=message.traceback,
-                )
-            )
+            call.resolve(message.error())
         elif message.path is None:
             call.resolve(replace(message, body=body))
         else:

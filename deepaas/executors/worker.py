@@ -67,7 +67,8 @@ def _serve(connection: socket.socket) -> None:
     sys.argv[:] = start.argv
     _print_by_line()
     try:
-        host = ModelHost(start.ref, raw_predictions=start.raw_predictions)
+        model = start.ref.load()
+        host = ModelHost(model, raw_predictions=start.raw_predictions)
         if start.warm:
             host.warm()
     except AUTHORS_ERRORS as error:

@@ -27,13 +27,13 @@ class ModelAdapter:
     def __init__(self, ref: ModelRef) -> None:
         self.name = ref.name
         self._reading: asyncio.Future[Any] | None = None
-        self._model = self._load(ref)
+        self.model = self._load(ref)
         self.predict_args = self._arguments("get_predict_args")
         self.train_args = self._arguments("get_train_args")
         self.has_predict = self._method("predict") is not None
         self.has_train = self._method("train") is not None
         try:
-            self.response = response_fields(self._model)
+            self.response = response_fields(self.model)
         except NotImplementedError:
             self.response = None
         except AUTHORS_ERRORS_OR_EXIT as error:
@@ -56,7 +56,7 @@ class ModelAdapter:
             raise self._error(f"{method}: {named(error)}") from error
 
     def _method(self, name: str) -> Any:
-        method = getattr(self._model, name, None)
+        method = getattr(self.model, name, None)
         if method is not None and not callable(method):
             raise self._error(f"{name} is not a function, but {method!r}")
         return method

@@ -81,7 +81,7 @@ def find_models(
         raise StartError(
             "There is no model to serve.\n"
             f"Install a package with an entry point in the group {GROUP!r},\n"
-            "or name one: deepaas-run --model NAME=package.module (or a .py file)."
+            "or name one: --model NAME=package.module (or a .py file)."
         )
     wanted = list(dict.fromkeys(names)) or sorted(found)
     unknown = [name for name in wanted if name not in found]

@@ -1,0 +1,1 @@
+"""The parts of deepaas-cli: a model's arguments, where it computes, its result."""

@@ -1,0 +1,260 @@
+"""A model's arguments as options of a command, and what is given for them."""
+
+import argparse
+import ast
+import json
+import mimetypes
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import marshmallow
+from marshmallow import fields, validate
+
+from deepaas.arguments import HIDDEN, Argument, Arguments
+from deepaas.encoding import describe_json
+from deepaas.errors import InvalidArguments
+from deepaas.model.v2.wrapper import UploadedFile
+
+CONTAINERS = (fields.List, fields.Tuple, fields.Mapping, fields.Nested)
+"""Fields whose values are written as JSON."""
+
+NEGATIVE = re.compile(r"-\.?\d")
+"""How a value begins that argparse might take for an option: -1e-3, -1,2."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that prints its help by `print_text`; standard output may be taken."""
+
+    def __init__(self, *, print_text: Callable[[str], None], **options: Any) -> None:
+        super().__init__(allow_abbrev=False, add_help=False, **options)
+        self._print_text = print_text
+
+    def add_help_option(self, *flags: str) -> None:
+        self.add_argument(*flags, action="help", help="Show this and exit.")
+
+    def print_help(self, file: Any = None) -> None:
+        self._print_text(self.format_help())
+
+
+class MethodOptions:
+    """The options of one method of a model."""
+
+    def __init__(
+        self, command: str, arguments: Arguments, print_text: Callable[[str], None]
+    ) -> None:
+        self._arguments = arguments
+        self._parser = Parser(
+            prog=f"deepaas-cli {command}",
+            # The generated usage fails on names that hold brackets.
+            usage=f"deepaas-cli [options] {command} [--ARG VALUE ...]",
+            argument_default=argparse.SUPPRESS,
+            print_text=print_text,
+        )
+        for argument in arguments.items:
+            self._add(argument)
+        taken = any(argument.name == "help" for argument in arguments.items)
+        self._parser.add_help_option("-h", *(() if taken else ("--help",)))
+
+    def parse(self, argv: Sequence[str], links: Path) -> dict[str, Any]:
+        """Return the keyword arguments of a call; `links` is where files are linked.
+
+        Raises InvalidArguments; exits, with usage, for what is no option.
+        """
+        texts = vars(self._parser.parse_args(list(self._join_negatives(argv))))
+        values = {
+            argument.name: _value(argument, texts[argument.name], links)
+            for argument in self._arguments.items
+            if argument.name in texts
+        }
+        self._arguments.negotiate(values)
+        return self._arguments.load(values)
+
+    def _add(self, argument: Argument) -> None:
+        several = isinstance(argument.field, fields.List)
+        self._parser.add_argument(
+            f"--{argument.name}",
+            dest=argument.name,
+            metavar=_metavar(argument),
+            help=_help(argument).replace("%", "%%"),
+            action="extend" if several else "append",
+            nargs="+" if several else None,
+        )
+
+    def _join_negatives(self, argv: Sequence[str]) -> Iterator[str]:
+        """Write `--name -1e-3 2` as `--name=-1e-3 --name=2`."""
+        names = {f"--{argument.name}" for argument in self._arguments.items}
+        groups: list[list[str]] = []
+        for word in argv:
+            if word.startswith("--") or not groups:
+                groups.append([])
+            groups[-1].append(word)
+        for option, *values in groups:
+            if option in names and any(map(NEGATIVE.match, values)):
+                yield from (f"{option}={value}" for value in values)
+            else:
+                yield from (option, *values)
+
+
+# -- values
+
+
+def _value(argument: Argument, texts: Sequence[str], links: Path) -> Any:
+    """Make of what was typed what the argument's field loads."""
+    field = argument.field
+    if not isinstance(field, fields.List) and len(texts) > 1:
+        what = "file" if _takes_file(argument) else "value"
+        raise InvalidArguments({argument.name: [f"Takes one {what}, not several."]})
+    if _takes_file(argument):
+        files = [_file(argument.name, text, links) for text in texts]
+        return files if argument.multiple else files[0]
+    if not isinstance(field, fields.List):
+        return _read(field, texts[0])
+    if len(texts) == 1:
+        whole = _literal(texts[0])
+        if isinstance(whole, list | tuple):
+            return list(whole)
+        if not argument.multiple:
+            return texts[0]  # it is delimited, and splits by itself
+    return [_read(field.inner, text) for text in texts]
+
+
+def _read(field: fields.Field, text: str) -> Any:
+    # A strict integer takes no text.
+    if isinstance(field, CONTAINERS) or getattr(field, "strict", False):
+        return _literal(text)
+    return text
+
+
+def _literal(text: str) -> Any:
+    """Read JSON, or a Python literal, as older scripts write it; else the text."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+    return text  # its field says what is wrong with it
+
+
+def _takes_file(argument: Argument) -> bool:
+    return argument.is_file or argument.field.metadata.get("location") == "files"
+
+
+def _file(name: str, text: str, links: Path) -> UploadedFile:
+    """Hand over a file by a link: a model that deletes its input deletes that."""
+    if not os.path.isfile(text):
+        exists = os.path.exists(text)
+        problem = "Is no regular file" if exists else "No such file"
+        raise InvalidArguments({name: [f"{problem}: {text}"]})
+    if not os.access(text, os.R_OK):
+        raise InvalidArguments({name: [f"Cannot be read: {text}"]})
+    # /dev/stdin is another file in another process.
+    special = text.startswith(("/dev/", "/proc/"))
+    original = os.path.realpath(text) if special else os.path.abspath(text)
+    link = Path(tempfile.mkdtemp(dir=links), os.path.basename(original))
+    link.symlink_to(original)
+    return UploadedFile(
+        name=name,
+        filename=str(link),
+        content_type=mimetypes.guess_type(original)[0] or "application/octet-stream",
+        original_filename=link.name,
+    )
+
+
+# -- help
+
+
+def _metavar(argument: Argument) -> str:
+    return "FILE" if _takes_file(argument) else _kind(_inner(argument.field)).upper()
+
+
+def _help(argument: Argument) -> str:
+    """Describe an argument: in its author's words, then by what its field says."""
+    field = argument.field
+    facts = [
+        _type(argument),
+        *(["required"] if field.required else []),
+        *_choices(field),
+        *_ranges(field),
+        *_default(field),
+    ]
+    description = str(field.metadata.get("description") or "").strip()
+    return f"{description} [{'; '.join(facts)}]".lstrip()
+
+
+def _type(argument: Argument) -> str:
+    field = argument.field
+    kind = "file" if _takes_file(argument) else _kind(_inner(field))
+    if isinstance(field, fields.List):
+        delimiter = getattr(field, "delimiter", None)
+        parted = f", parted by {delimiter!r}" if delimiter else ""
+        return f"list of {kind}{parted}"
+    return f"{kind}, as JSON" if isinstance(field, CONTAINERS) else kind
+
+
+def _inner(field: fields.Field) -> fields.Field:
+    return field.inner if isinstance(field, fields.List) else field
+
+
+def _kind(field: fields.Field) -> str:
+    """Return the name of a field's class, or of the known one that it builds on."""
+    known = (
+        cls.__name__.lower()
+        for cls in type(field).__mro__
+        if cls.__module__.partition(".")[0] in ("marshmallow", "webargs")
+    )
+    name = next(known)
+    return {"field": "text", "raw": "text", "nested": "dict"}.get(name, name)
+
+
+def _choices(field: fields.Field) -> list[str]:
+    inner = _inner(field)
+    choices = [
+        validator.choices
+        for validator in (*field.validators, *inner.validators)
+        if isinstance(validator, validate.OneOf | validate.ContainsOnly)
+    ]
+    if "enum" in field.metadata:
+        choices.append(field.metadata["enum"])
+    elif isinstance(inner, fields.Enum):
+        choices.append(inner.choices_text.split(", "))
+    if not choices:
+        return []
+    return [f"one of {', '.join(map(_text, choices[0]))}"]
+
+
+def _ranges(field: fields.Field) -> list[str]:
+    described = []
+    for validator in (*field.validators, *_inner(field).validators):
+        if isinstance(validator, validate.Range):
+            lower = "at least" if validator.min_inclusive else "above"
+            upper = "at most" if validator.max_inclusive else "below"
+            limits = ((lower, validator.min), (upper, validator.max))
+            described += [
+                f"{words} {_text(limit)}"
+                for words, limit in limits
+                if limit is not None
+            ]
+    return list(dict.fromkeys(described))
+
+
+def _default(field: fields.Field) -> list[str]:
+    default = field.load_default
+    if default is marshmallow.missing or callable(default):
+        return []
+    return [f"default {HIDDEN if field.load_only else _text(default)}"]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else describe_json(value).decode()
+
+
+def messages(errors: Mapping[str, Any]) -> Iterator[str]:
+    """Return the messages of InvalidArguments as lines, by option."""
+    for name, problems in errors.items():
+        for problem in problems if isinstance(problems, list) else [problems]:
+            text = problem if isinstance(problem, str) else json.dumps(problem)
+            yield text if name == "_schema" else f"argument --{name}: {text}"

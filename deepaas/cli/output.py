@@ -1,0 +1,158 @@
+"""The result on its way out: to standard output, or to a file, whole or not at all."""
+
+import contextlib
+import mimetypes
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from deepaas.errors import DeepaasError, InvalidArguments
+from deepaas.executors import Reply
+from deepaas.executors.replies import BINARY, is_json
+
+PRINTABLE = ("application/json", "application/x-ndjson")
+"""What a terminal can show besides text."""
+
+OPTION = "deepaas_method_output"
+
+
+def take_standard_output() -> int:
+    """Keep standard output for the result; what anyone else prints is on stderr.
+
+    Returns the descriptor of what was standard output, -1 if it was closed. It is
+    done to the descriptor itself, since C code and other programs print too.
+    """
+    try:
+        taken = os.dup(1)
+    except OSError:
+        taken = -1
+    if sys.stderr is None:  # it was closed
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the end
+    os.dup2(sys.stderr.fileno(), 1)
+    if sys.stdout is not None:
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    return taken
+
+
+def say(text: str) -> None:
+    """Print a line on standard error, if someone still reads it."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+class Output:
+    """Where a result goes: `path`, or the descriptor of standard output.
+
+    JSON goes to both.
+    """
+
+    def __init__(self, standard: int, path: str | None) -> None:
+        self._standard = standard
+        self._path = path
+
+    def check(self, media_type: str | None = None) -> None:
+        """Refuse at once what could not be written in the end.
+
+        Raises InvalidArguments.
+        """
+        if self._path is None:
+            self._check_terminal(media_type)
+            return
+        if os.path.exists(self._path) and not (
+            os.path.isfile(self._path) or os.path.isdir(self._path)
+        ):  # a device would be replaced by a file
+            raise InvalidArguments({OPTION: [f"{self._path} is no regular file."]})
+        folder = Path(self._path).absolute().parent
+        while not folder.exists():
+            folder = folder.parent
+        if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+            raise InvalidArguments({OPTION: [f"Cannot write in {folder}."]})
+
+    def write(self, reply: Reply) -> None:
+        """Write a result. Raises BrokenPipeError if nobody reads it.
+
+        Other failures are InvalidArguments and DeepaasError.
+        """
+        try:
+            if self._path is not None:
+                self._save(reply, self._path)
+            if self._path is None or is_json(reply.media_type):
+                self._check_terminal(reply.media_type)
+                self._print(reply)
+        finally:
+            if reply.delete and reply.path is not None:
+                os.unlink(reply.path)
+
+    def print(self, text: str) -> None:
+        """Write a text to standard output, as `write` does."""
+        with self._opened() as file:
+            file.write(text.encode())
+
+    def _check_terminal(self, media_type: str | None) -> None:
+        if self._standard < 0 or not os.isatty(self._standard) or media_type is None:
+            return
+        if not media_type.startswith(("text/", *PRINTABLE)):
+            message = f"Needed for a result of type {media_type} (or a pipe)."
+            raise InvalidArguments({OPTION: [message]})
+
+    def _print(self, reply: Reply) -> None:
+        with self._opened() as file:
+            _copy(reply, file)
+            if is_json(reply.media_type) and reply.filename is None:
+                file.write(b"\n")  # ours, which has none; a model's file stays as it is
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        try:
+            with open(self._standard, "wb", closefd=False) as file:
+                yield file
+        except BrokenPipeError:
+            raise
+        except (OSError, ValueError) as error:  # ValueError: it was closed
+            cause = getattr(error, "strerror", None) or "it is closed"
+            raise DeepaasError(f"Cannot write to standard output: {cause}.") from error
+
+    def _save(self, reply: Reply, path: str) -> None:
+        path = with_extension(path, reply.media_type)
+        try:
+            _write_whole(reply, Path(os.path.realpath(path)))
+        except OSError as error:
+            raise DeepaasError(f"Cannot write {path}: {error.strerror}.") from error
+        if path != self._path:
+            say(f"--> New output is {path}")
+
+
+def with_extension(path: str, media_type: str) -> str:
+    """Return the path with an extension of the media type added if it has another."""
+    essence = media_type.partition(";")[0].strip().lower()
+    known = mimetypes.guess_all_extensions(essence)
+    if essence == BINARY or not known:  # nothing says what it is
+        return path
+    if os.path.splitext(path)[1].lower() in known:
+        return path
+    return f"{path}{mimetypes.guess_extension(essence)}"
+
+
+def _write_whole(reply: Reply, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".deepaas-{uuid.uuid4().hex}")
+    try:
+        with open(unfinished, "xb") as file:
+            _copy(reply, file)
+            file.flush()
+            os.fsync(file.fileno())  # over a network, a full disk shows here
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _copy(reply: Reply, file: BinaryIO) -> None:
+    if reply.path is None:
+        file.write(reply.body or b"")
+    else:
+        with open(reply.path, "rb") as source:
+            shutil.copyfileobj(source, file)

@@ -1,0 +1,121 @@
+"""Where deepaas-cli computes: in a worker process, or in its own."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, Protocol
+
+from deepaas import progress
+from deepaas.cli.signals import run
+from deepaas.errors import (
+    AUTHORS_ERRORS,
+    AUTHORS_ERRORS_OR_EXIT,
+    ModelRaised,
+    StartError,
+    named,
+)
+from deepaas.executors import Began, Event, create_executor
+from deepaas.executors.host import ModelHost, Yields, describe
+from deepaas.executors.messages import Call, Raised, Reply
+from deepaas.model.adapter import ModelAdapter
+from deepaas.model.loading import ModelRef
+
+
+class Place(Protocol):
+    """Somewhere to call a model, once."""
+
+    def warm(self) -> None:
+        """Load and warm the model. Raises StartError."""
+
+    def call(self, call: Call, on_event: Callable[[Event], None]) -> Reply:
+        """Warm the model and call it. Raises StartError, ModelRaised or WorkerDied."""
+
+
+class Worker:
+    """A worker process, as those of the server."""
+
+    def __init__(self, ref: ModelRef, *, raw_predictions: bool) -> None:
+        self._executor = create_executor(ref, raw_predictions=raw_predictions)
+
+    def warm(self) -> None:
+        run(self._warm())
+
+    def call(self, call: Call, on_event: Callable[[Event], None]) -> Reply:
+        return run(self._call(call, on_event))
+
+    async def _warm(self) -> None:
+        await self._executor.start()
+        await self._executor.close(0)
+
+    async def _call(self, call: Call, on_event: Callable[[Event], None]) -> Reply:
+        await self._executor.start()
+        try:
+            reply = await self._executor.call(
+                call.method,
+                call.kwargs,
+                media_type=call.media_type,
+                on_event=on_event,
+            )
+            if reply.stream is None:
+                return reply
+            with _collected(reply.media_type) as (whole, file):
+                async for piece in reply.stream:
+                    file.write(piece)
+            return whole
+        finally:
+            await self._executor.close(0)
+
+
+class ThisProcess:
+    """This process, for debuggers, and for clusters that count processes."""
+
+    def __init__(self, adapter: ModelAdapter, *, raw_predictions: bool) -> None:
+        self._name = adapter.name
+        self._host = ModelHost(adapter.model, raw_predictions=raw_predictions)
+
+    def warm(self) -> None:
+        try:
+            self._host.warm()
+        except AUTHORS_ERRORS_OR_EXIT as error:
+            message = f"The model {self._name!r} cannot be served: {named(error)}"
+            raise StartError(message) from error
+
+    def _collect(self, yields: Yields) -> Reply:
+        try:
+            with _collected(yields.media_type) as (whole, file):
+                for item in yields.items:
+                    file.write(yields.encode(item))
+        except AUTHORS_ERRORS as error:
+            raise describe(error).error() from error
+        finally:
+            yields.close()
+        return whole
+
+    def call(self, call: Call, on_event: Callable[[Event], None]) -> Reply:
+        self.warm()
+        on_event(Began())
+        try:
+            with progress.recorded(on_event):
+                answer = self._host.call(call)
+                if isinstance(answer, Yields):
+                    return self._collect(answer)
+        except SystemExit as error:
+            raise ModelRaised(f"The model ended its process: {error}.") from error
+        finally:
+            self._host.close()
+        if isinstance(answer, Raised):
+            raise answer.error()
+        return answer
+
+
+@contextlib.contextmanager
+def _collected(media_type: str) -> Iterator[tuple[Reply, BinaryIO]]:
+    """Give a reply of what is written meanwhile; nothing is left if that fails."""
+    handle, path = tempfile.mkstemp(prefix="deepaas-")
+    try:
+        with open(handle, "wb") as file:
+            yield Reply(media_type, path=path, delete=True), file
+    except BaseException:
+        os.unlink(path)
+        raise

@@ -1,0 +1,95 @@
+"""The commands of deepaas-cli, on one model."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deepaas.arguments import Arguments
+from deepaas.cli.display import shown_progress
+from deepaas.cli.options import MethodOptions
+from deepaas.cli.output import Output
+from deepaas.cli.places import Place
+from deepaas.cli.signals import Interrupted, run
+from deepaas.encoding import encode_json
+from deepaas.errors import DeepaasError
+from deepaas.executors import Event, Reply
+from deepaas.executors.messages import Call
+from deepaas.executors.replies import JSON
+from deepaas.model.adapter import ModelAdapter
+
+
+@dataclass(frozen=True)
+class Session:
+    """A model, where it computes, what it is told, and where its result goes."""
+
+    adapter: ModelAdapter
+    place: Place
+    output: Output
+    words: Sequence[str]
+    """What follows the command."""
+
+    def get_metadata(self) -> None:
+        """Describe the model."""
+        with self._parsed("get_metadata", Arguments({})):
+            metadata = run(self.adapter.metadata())
+            self.output.write(Reply(JSON, encode_json(metadata)))
+
+    def warm(self) -> None:
+        """Load and warm the model, and no more."""
+        with self._parsed("warm", Arguments({})):
+            self.place.warm()
+
+    def predict(self) -> None:
+        """Make a prediction."""
+        arguments = self.adapter.predict_args
+        with self._parsed("predict", arguments) as kwargs:
+            if not self.adapter.has_predict:
+                raise DeepaasError("The model does not implement predict.")
+            media_type = arguments.accepted(kwargs)
+            self.output.check(media_type)
+            call = Call("predict", kwargs, media_type)
+            with shown_progress() as display:
+                reply = self.place.call(call, display.hear)
+            self.output.write(reply)
+
+    def train(self) -> None:
+        """Train the model, and print the job."""
+        # Its record comes with the database library, which nothing else here needs.
+        from deepaas.cli.training import Status, Training
+
+        arguments = self.adapter.train_args
+        with self._parsed("train", arguments) as kwargs:
+            if not self.adapter.has_train:
+                raise DeepaasError("The model does not implement train.")
+            training = Training(self.adapter.name, arguments.show(kwargs))
+            try:
+                with shown_progress() as display:
+
+                    def hear(event: Event) -> None:
+                        training.hear(event)
+                        display.hear(event)
+
+                    reply = self.place.call(Call("train", kwargs), hear)
+            except DeepaasError as error:
+                self._print_job(training.failed(Status.ERROR, str(error)))
+                raise
+            except Interrupted as error:
+                message = f"interrupted by {error.name}"
+                self._print_job(training.failed(Status.CANCELLED, message))
+                raise
+            self.output.write(Reply(JSON, training.done(reply)))
+
+    @contextlib.contextmanager
+    def _parsed(self, command: str, arguments: Arguments) -> Iterator[dict[str, Any]]:
+        """Read the arguments of a call; the links to its files are gone at the end."""
+        options = MethodOptions(command, arguments, self.output.print)
+        with tempfile.TemporaryDirectory(prefix="deepaas-") as links:
+            yield options.parse(self.words, Path(links))
+
+    def _print_job(self, job: bytes) -> None:
+        # What ended the training is what there is to say.
+        with contextlib.suppress(OSError, DeepaasError):
+            self.output.print(f"{job.decode()}\n")

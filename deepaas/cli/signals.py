@@ -1,0 +1,56 @@
+"""SIGINT and SIGTERM end deepaas-cli, which tidies up before."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
+
+T = TypeVar("T")
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(BaseException):
+    """A signal has come. No KeyboardInterrupt, which counts as the model's own."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.name = signal.Signals(number).name
+        self.exit_code = 128 + number
+        """As shells have it."""
+
+
+def raise_on_signals() -> None:
+    """Raise Interrupted, wherever the program is, when a signal comes."""
+    for number in SIGNALS:
+        signal.signal(number, _raise)
+
+
+def _raise(number: int, frame: FrameType | None) -> NoReturn:
+    raise Interrupted(number)
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine, which a signal cancels. Raises Interrupted then."""
+    received: list[int] = []
+
+    async def cancellable() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+
+        def receive(number: int) -> None:
+            if not received:  # what it does to tidy up is short
+                task.cancel()
+            received.append(number)
+
+        for number in SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, receive, number)
+        return await coroutine
+
+    try:
+        return asyncio.run(cancellable())
+    except asyncio.CancelledError:
+        raise Interrupted(received[0]) from None
+    finally:
+        raise_on_signals()  # the loop has left the default handlers
