@@ -1,0 +1,212 @@
+"""How fast is deepaas, beside the least that HTTP and a worker cost, and others?
+
+    python -m benchmarks.compare --output results.json
+
+Makes an environment for each server, starts one server after the other on 127.0.0.1,
+and ends with one table of medians and ratios. The exit code is 1 if a server could not
+be measured, or a call was answered wrongly. It needs wrk and psutil, and a machine that
+does nothing else meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from benchmarks import environments, load, report
+from benchmarks.environments import CannotBuildError
+from benchmarks.report import Run
+from benchmarks.running import FailedError, Running, running
+from benchmarks.servers import SERVERS
+from benchmarks.workloads import WORKLOADS
+
+CACHE = Path("~/.cache/deepaas-benchmarks").expanduser()
+
+WARM_UP = 1
+"""Seconds of load before the first run that counts."""
+
+BETWEEN = 8
+"""Seconds that starting, warming up and stopping take, about."""
+
+
+class Comparison:
+    """The runs that were asked for, and what came of them."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.binaries: dict[str, Path] = {}
+        self.versions: dict[str, dict[str, str]] = {}
+        self.runs: list[Run] = []
+        self.problems: list[str] = []
+
+    def make_environments(self) -> None:
+        for name in dict.fromkeys(SERVERS[s].environment for s in self.options.servers):
+            say(f"environment {name}")
+            try:
+                binaries = environments.make(name, self.options.environments)
+                self.versions[name] = environments.versions(binaries)
+            except CannotBuildError as error:
+                self.fail(f"the environment {name} cannot be made\n{error}")
+            else:
+                self.binaries[name] = binaries
+
+    def measure(self) -> None:
+        """Go through all servers in each round, in turn forwards and backwards."""
+        chosen = [
+            name
+            for name in self.options.servers
+            if SERVERS[name].environment in self.binaries
+        ]
+        for number in range(self.options.rounds):
+            for workload in self.options.workloads:
+                for server in chosen[:: -1 if number % 2 else 1]:
+                    say(f"round {number + 1}, {workload}, {server}")
+                    self.measure_one(server, workload, number)
+
+    def measure_one(self, server: str, workload: str, number: int) -> None:
+        chosen = SERVERS[server]
+        binaries = self.binaries[chosen.environment]
+        try:
+            with running(chosen, WORKLOADS[workload], binaries) as here:
+                time.sleep(0.5)  # what it does after its first answer ends
+                idle = here.memory()
+                self.put_load(here, max(self.options.clients), WARM_UP)
+                for clients in self.options.clients:
+                    here.wait()  # calls of the clients that left are still computed
+                    before = here.cpu_seconds()
+                    seen = self.put_load(here, clients, self.options.seconds)
+                    cpu = here.cpu_seconds() - before
+                    loaded = here.memory()
+                    self.runs.append(
+                        Run(
+                            server=server,
+                            workload=workload,
+                            clients=clients,
+                            round=number,
+                            calls=seen.calls,
+                            bad=seen.wrong + seen.lost,
+                            rate=seen.calls / seen.seconds,
+                            p50=seen.p50,
+                            p99=seen.p99,
+                            cpu=1000 * cpu / max(seen.calls, 1),
+                            start=here.start_seconds,
+                            idle=idle.pss,
+                            idle_rss=idle.rss,
+                            loaded=loaded.pss,
+                            loaded_rss=loaded.rss,
+                            processes=len(here.family()),
+                        )
+                    )
+        except (FailedError, OSError, subprocess.SubprocessError) as error:
+            self.fail(f"{server}, {workload}, round {number + 1}: {error}")
+
+    def put_load(self, here: Running, clients: int, seconds: int) -> load.Load:
+        content_type = here.request.content_type
+        return load.put(here.url, here.body, content_type, clients, seconds)
+
+    def fail(self, problem: str) -> None:
+        """Go on without it. Only the first line goes into the results."""
+        say(problem)
+        self.problems.append(problem.partition("\n")[0])
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "wrk": load.version(),
+            "commit": commit(),
+            "rounds": self.options.rounds,
+            "seconds": self.options.seconds,
+            "versions": self.versions,
+            "problems": self.problems,
+        }
+
+
+def heading(about: dict[str, Any]) -> str:
+    """Return the sentences above the table."""
+    packages = ("deepaas", "litserve", "mlserver", "bentoml")
+    served = [
+        f"{package} {installed[package]}"
+        for installed in about["versions"].values()
+        for package in packages
+        if package in installed
+    ]
+    return (
+        f"{about['date'][:10]}, {about['cores']} cores, Python {about['python']}, wrk "
+        f"{about['wrk']}; {', '.join(served)} (the checkout: {about['commit']}).\n"
+        f"Medians of {about['rounds']} rounds of {about['seconds']} s, and ratios of "
+        "medians. Memory is the PSS of all processes."
+    )
+
+
+def commit() -> str:
+    """Return which commit is measured, as far as git knows."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        done = subprocess.run(
+            command, cwd=environments.ROOT, capture_output=True, text=True, timeout=10
+        )
+    except OSError:
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def read_options() -> argparse.Namespace:
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.compare", description=__doc__.partition("\n")[0]
+    )
+    add = parser.add_argument
+    for name, choices in (("servers", SERVERS), ("workloads", WORKLOADS)):
+        every = list(choices)
+        add(f"--{name}", nargs="+", choices=every, default=every, metavar="NAME")
+        parser.epilog = f"{parser.epilog or ''}{name}: {', '.join(every)}. "
+    add("--clients", nargs="+", type=int, default=[1, 16, 64], metavar="N")
+    add("--rounds", type=int, default=3)
+    add("--seconds", type=int, default=5, help="of each run")
+    add("--environments", type=Path, default=CACHE, metavar="DIR")
+    add("--output", type=Path, metavar="FILE", help="where to write all as JSON")
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = read_options()
+    if not load.installed():
+        say(load.MISSING)
+        return 1
+    # a `kill` unwinds too, so that the server under test is stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    comparison = Comparison(options)
+    comparison.make_environments()
+    starts = options.rounds * len(options.workloads) * len(options.servers)
+    each = BETWEEN + len(options.clients) * options.seconds
+    say(f"{starts} starts of {each} s each: about {starts * each // 60} minutes")
+    comparison.measure()
+    about = comparison.about()
+    cells = report.summarise(comparison.runs)
+    if cells:
+        print(heading(about), report.table(cells), sep="\n\n")
+    for problem in comparison.problems:
+        print(f"\nNot measured: {problem}")
+    if options.output:
+        whole = report.document(about, comparison.runs, cells)
+        options.output.write_text(json.dumps(whole, indent=1) + "\n")
+    return int(bool(comparison.problems) or any(cell.bad for cell in cells))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

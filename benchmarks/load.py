@@ -1,0 +1,57 @@
+"""Runs wrk, the client, for a bounded time, and reads what it measured."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+SCRIPT = Path(__file__).parent / "wrk.lua"
+
+MISSING = """\
+wrk, the client of this benchmark, is not installed.
+On Debian: apt-get install wrk"""
+
+PATIENCE = 30
+"""Seconds that wrk waits for one answer, and that we wait for wrk to end."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What wrk saw in one run."""
+
+    calls: int
+    """Answered, in time and whole, whatever the status."""
+    seconds: float
+    p50: float
+    """Latency in milliseconds, as the next one."""
+    p99: float
+    wrong: int
+    """Answers with a status of 400 or more."""
+    lost: int
+    """Connections refused or broken, and answers that did not come in time."""
+
+
+def installed() -> bool:
+    return shutil.which("wrk") is not None
+
+
+def version() -> str:
+    # it prints its version with its usage, and exits with 1
+    text = subprocess.run(["wrk", "-v"], capture_output=True, text=True).stdout
+    return text.split()[1].removeprefix("debian/")
+
+
+def put(url: str, body: Path, content_type: str, clients: int, seconds: int) -> Load:
+    """Keep `clients` connections busy with one request each."""
+    command = [
+        *("wrk", "--threads=1", f"--connections={clients}", f"--duration={seconds}s"),
+        *(f"--timeout={PATIENCE}s", f"--script={SCRIPT}", url),
+        *("--", str(body), content_type),
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=seconds + PATIENCE, check=True
+    )
+    return Load(**json.loads(done.stdout.splitlines()[-1]))
