@@ -342,7 +342,7 @@ def run_to_exit(
     """Run `deepaas-run` with options that it should not start with."""
     try:
         done = subprocess.run(
-            [command, *options],
+            [command, *_only_named(options), *options],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
