@@ -1,6 +1,7 @@
 """The arguments of a call: from fields to keyword arguments, uploads included."""
 
 import asyncio
+import codecs
 import contextlib
 import json
 import logging
@@ -65,6 +66,9 @@ CODINGS = {"gzip": 31, "deflate": 15}
 
 UNPACKED = 65536
 """Bytes of a packed body that are unpacked at once."""
+
+NO_CHARSETS = ("idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape")
+"""What Python can decode and nobody writes texts in; some take quadratic time."""
 
 MAX_FIELDS = 100_000
 """Fields of a form that is no multipart, at the most."""
@@ -289,7 +293,7 @@ class Arguments:
                     return None
         except (web.RequestPayloadError, ConnectionError) as error:
             raise BadBody("The body ended before its time.") from error
-        except (UnicodeDecodeError, LookupError) as error:
+        except (UnicodeError, LookupError) as error:
             raise BadBody(f"The body cannot be decoded: {error}.") from error
         return size
 
@@ -544,16 +548,23 @@ async def _read_text(chunks: AsyncIterator[bytes]) -> bytearray:
 def _parse_form(text: bytearray, charset: str) -> MultiDict[Any]:
     try:
         pairs = urllib.parse.parse_qsl(
-            text.rstrip().decode(charset),
+            _decode(text.rstrip(), charset),
             keep_blank_values=True,
             encoding=charset,
             max_num_fields=MAX_FIELDS,
         )
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise
     except ValueError as error:
         raise BodyTooLarge(f"The form has more than {MAX_FIELDS} fields.") from error
     return MultiDict(pairs)
+
+
+def _decode(text: bytearray, charset: str) -> str:
+    """Decode a text. Raises UnicodeError, or LookupError for what is no charset."""
+    if "\0" in charset or codecs.lookup(charset).name in NO_CHARSETS:
+        raise LookupError(f"unknown encoding: {charset!r}")
+    return text.decode(charset)
 
 
 def _parse_json(text: bytearray) -> dict[str, Any]:
@@ -651,7 +662,7 @@ class _Form:
             if file.size or file.value.original_filename:
                 self.values.add(str(file.value.name), file.value)
         elif part is not None:
-            text = self._text.decode(part.charset or "utf-8")
+            text = _decode(self._text, part.charset or "utf-8")
             self._text.clear()
             self.values.add(part.name, text)
 

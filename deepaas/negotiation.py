@@ -7,6 +7,7 @@ import marshmallow
 import mimeparse
 
 from deepaas.errors import InvalidArguments, NotAcceptable
+from deepaas.executors.replies import is_media_type
 
 ANY = "*/*"
 JSON = "application/json"
@@ -44,6 +45,10 @@ class Negotiation:
         if self.choices and not self._validated and explicit not in self.choices:
             message = f"Must be one of: {', '.join(self.choices)}."
             raise InvalidArguments({self.name: [message]})
+        if not self.choices and not (
+            isinstance(explicit, str) and is_media_type(explicit)
+        ):
+            raise InvalidArguments({self.name: ["Not a media type."]})
 
     def settle(self, value: object) -> object:
         """Return what the model receives for a loaded value: never `*/*`."""
@@ -93,6 +98,8 @@ def _one_of(field: marshmallow.fields.Field) -> list[str]:
 def _parse(header: str) -> Iterator[tuple[str, str, dict[str, str]]]:
     """Yield the media ranges of a header, without those that make no sense."""
     for part in header.lower().split(","):
+        if not is_media_type(part.strip()):
+            continue
         try:
             yield mimeparse.parse_media_range(part)
         except ValueError:

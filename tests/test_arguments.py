@@ -5,6 +5,7 @@ import json
 import re
 import socket
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -361,3 +362,35 @@ def test_accept_without_choices(server):
         answer = server.post(path, headers={"Accept": header})
         assert answer.text.strip('"') == chosen
     assert server.post(path, params={"accept": "a/b"}).text == "a/b"
+    assert server.post(path, params={"accept": "a/b; c=d"}).text == "a/b; c=d"
+
+
+@pytest.mark.parametrize("accept", ["nonsense", "a/b\x1f", "a/b\r\nX: y", "\udcff/é"])
+def test_an_accept_that_is_no_media_type(server, accept):
+    """It would stand in the answer's head."""
+    path = "/v2/models/accept_any/predict"
+    encoded = quote(accept, errors="surrogatepass")
+    answer = server.post(f"{path}?accept={encoded}")
+    assert answer.status_code == 422
+    assert answer.json() == {"accept": ["Not a media type."]}
+
+
+@pytest.mark.parametrize("charset", ["punycode", "idna", "undefined", "rot13", "x\0"])
+def test_a_text_in_no_charset(server, charset):
+    form = f"application/x-www-form-urlencoded; charset={charset}".encode()
+    if "\0" not in charset:
+        answer = server.post(FIELDS, content=b"none=a", headers={"Content-Type": form})
+        assert answer.status_code == 400
+        assert "encoding" in answer.json()["message"]
+    part = {"none": (None, b"a-b", f"text/plain; charset={charset}")}
+    answer = server.post(FIELDS, files=part)
+    assert answer.status_code == 400
+
+
+def test_json_that_is_nested_deeply(server):
+    for depth, status in ((50, 200), (700, 400), (100_000, 400)):
+        body = '{"dict": {"a": ' + "[" * depth + "]" * depth + "}}"
+        answer = server.post(
+            FIELDS, content=body, headers={"Content-Type": "application/json"}
+        )
+        assert answer.status_code == status, answer.text

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from deepaas.errors import (
+    BadBody,
     CallTimeout,
     DeepaasError,
     ModelRaised,
@@ -406,6 +407,8 @@ class TrainingExecutor(LocalExecutor):
 def _pack(call: Call) -> bytes:
     try:
         return pack(call)
+    except RecursionError as error:
+        raise BadBody("An argument is nested too deeply.") from error
     except Exception as error:  # whatever an author's own class raises
         raise ModelRaised(
             f"An argument cannot be sent to the worker: {error}"

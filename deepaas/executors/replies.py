@@ -4,6 +4,7 @@ import contextlib
 import io
 import mimetypes
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -24,6 +25,9 @@ IN_MEMORY = 1024 * 1024
 
 CLOCK_SLACK = 0.05
 """Seconds by which a file's time may lag behind the clock: the kernel's tick."""
+
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}([ \t]*;[\t\x20-\x7e]*)?")
 
 Validate = Callable[..., dict[str, Any]]
 
@@ -60,6 +64,11 @@ def is_json(media_type: str) -> bool:
     return essence == JSON or essence.endswith("+json")
 
 
+def is_media_type(text: str) -> bool:
+    """Tell whether a text may stand in Content-Type (RFC 9110, section 8.3.1)."""
+    return MEDIA_TYPE.fullmatch(text) is not None
+
+
 def without_parameters(media_type: str) -> str:
     return media_type.partition(";")[0].strip().lower()
 
@@ -94,7 +103,8 @@ def check(body: bytes, validate: Validate | None) -> bytes:
 def _file_reply(value: Any, media_type: str | None, started: float) -> Reply:
     filename = None
     if isinstance(value, ReturnedFile):
-        media_type = value.content_type or media_type
+        if value.content_type and is_media_type(value.content_type):
+            media_type = value.content_type
         filename = value.original_filename
         value = PurePath(value.filename or "")
     if isinstance(value, PurePath):
