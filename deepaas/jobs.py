@@ -21,7 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 from deepaas.encoding import JSONText, iso_date
 from deepaas.errors import DeepaasError, ModelRaised, NotFound, Unavailable
 from deepaas.executors import Began, Event, Executor, Line, Reply
-from deepaas.progress import Report
+from deepaas.progress import Batch, Report
 from deepaas.store import Job, Kind, Status, Store, append
 
 logger = logging.getLogger(__name__)
@@ -137,6 +137,7 @@ class Jobs:
                 media_type=media_type,
                 timeout=timeout,
                 label=job.uuid,
+                reports=True,
                 on_event=lambda event: self._hear(live, event),
             )
             return await self._collect(job, reply)
@@ -178,6 +179,10 @@ class Jobs:
         )
         jobs = [self._live[j.uuid].job if j.uuid in self._live else j for j in stored]
         return [job for job in jobs if status in (None, job.status)]
+
+    async def count(self) -> dict[tuple[str, Kind, Status], int]:
+        """Return the number of stored jobs by model, kind and status."""
+        return await self._read(self._store.count)
 
     async def end(self, kind: Kind, model: str, uuid: str) -> Job | None:
         """Cancel a job and return it; remove one that has ended. Raises NotFound.
@@ -279,7 +284,7 @@ class Jobs:
             live.began = time.monotonic()
             live.become(replace(live.job, status=Status.RUNNING))
             self._write_soon(self._store.update, live.job)
-        else:
+        elif isinstance(event, Batch):
             progress = shown_progress(event.latest)
             live.become(replace(live.job, progress=progress))
             self._write_soon(self._store.report, live.job.uuid, progress, event)

@@ -261,6 +261,16 @@ class Store:
         with self._transaction() as connection:
             return [_job(row) for row in connection.execute(query)]
 
+    def count(self) -> dict[tuple[str, Kind, Status], int]:
+        """Return the number of records by model, kind and status."""
+        by = (_jobs.c.model, _jobs.c.kind, _jobs.c.status)
+        query = sa.select(*by, sa.func.count()).group_by(*by)
+        with self._transaction() as connection:
+            return {
+                (model, Kind(kind), Status(status)): number
+                for model, kind, status, number in connection.execute(query)
+            }
+
     def interrupt(self) -> int:
         """Close what a server that died has left open; return how many there were."""
         interrupted = 0

@@ -72,6 +72,11 @@ def chromium() -> str:
     return _program_of_debian("/usr/bin/chromium", package="chromium")
 
 
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    return _program_of_debian("/usr/bin/promtool", package="prometheus")
+
+
 def _program_of_debian(path: str, *, package: str) -> str:
     """A program that pip cannot install: skipped where missing, but not in CI."""
     if shutil.which(path):

@@ -23,8 +23,7 @@ VERSION = {
 
 
 @pytest.mark.parametrize(
-    "path",
-    ["/v2", "/v2/models", "/v2/models/echo", "/v2/health/live", "/v2/health/ready"],
+    "path", ["/v2", "/v2/models", "/v2/models/echo", "/v2/health/live"]
 )
 def test_with_and_without_the_slash_and_for_head(server, path):
     answer = server.get(path)

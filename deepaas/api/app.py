@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 
 from aiohttp import web
 
+from deepaas.api.metrics import Metrics
 from deepaas.api.openapi import Documentation
-from deepaas.api.operations import Operations
+from deepaas.api.operations import METRICS, Operations
 from deepaas.api.responses import REQUEST_ID, Handler, compress, log_failure
 from deepaas.api.v2 import V2, ServedModel
 from deepaas.config import Settings
@@ -51,7 +52,8 @@ def create_app(
     base = settings.base_path
     by_name = {name: model.executor for name, model in models.items()}
     app.add_routes(V2(models, jobs, settings).routes())
-    operations = Operations(by_name, settings)
+    metrics = app[METRICS] = Metrics(by_name)
+    operations = Operations(metrics, jobs, settings)
     app.add_routes(operations.routes())
     if settings.debug_endpoint:
         app.cleanup_ctx.append(operations.recorder)

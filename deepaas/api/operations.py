@@ -1,16 +1,24 @@
 """What operators ask: is the server alive, is it ready, what did it say lately."""
 
+import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from deepaas.api import schemas
+from deepaas.api.metrics import Metrics
+from deepaas.api.responses import ENDED, REQUEST_ID
 from deepaas.config import Settings
-from deepaas.executors import Executor
+from deepaas.errors import NotFound
+from deepaas.executors import ExecutorStatus
+from deepaas.jobs import Jobs
+
+METRICS = web.AppKey("metrics", Metrics)
 
 LATELY = 1000
 """Lines that the debug endpoint shows."""
@@ -22,8 +30,9 @@ LONGEST = 2000
 class Operations:
     """Health by the model's name, and the latest lines of the log."""
 
-    def __init__(self, executors: Mapping[str, Executor], settings: Settings) -> None:
-        self._executors = executors
+    def __init__(self, metrics: Metrics, jobs: Jobs, settings: Settings) -> None:
+        self._metrics = metrics
+        self._jobs = jobs
         self._settings = settings
         self._schema = schemas.Health()
         self._lately = _Lately()
@@ -32,7 +41,9 @@ class Operations:
         paths = {
             "/v2/health/live": self.live,
             "/v2/health/ready": self.ready,
+            "/v2/models/{model}/ready": self.model_ready,
             "/v2/debug": self.debug,
+            "/metrics": self.metrics,
         }
         return [
             web.get(f"{self._settings.base_path}{path}{slash}", handler)
@@ -55,33 +66,84 @@ class Operations:
         return web.json_response(self._schema.dump({"status": "live"}))
 
     async def ready(self, request: web.Request) -> web.Response:
-        models = {name: _health(executor) for name, executor in self._executors.items()}
+        state = self._metrics.state()
+        # Looking at each process takes a moment.
+        models = await asyncio.to_thread(
+            lambda: {name: _health(status) for name, status in state.items()}
+        )
         ready = all(model["ready"] for model in models.values())
         health = {"status": "ready" if ready else "not ready", "models": models}
         return web.json_response(
             self._schema.dump(health), status=200 if ready else 503
         )
 
+    async def model_ready(self, request: web.Request) -> web.Response:
+        name = request.match_info["model"]
+        status = self._metrics.state().get(name)
+        if status is None:
+            raise NotFound(f"There is no model {name!r}.")
+        health = await asyncio.to_thread(_health, status)
+        return web.json_response(
+            schemas.ModelHealth().dump(health), status=200 if status.ready else 503
+        )
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        state, jobs = self._metrics.state(), await self._jobs.count()
+        text = await asyncio.to_thread(self._metrics.text, state, jobs)
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
 
 class AccessLog(AbstractAccessLogger):
-    """A line for each request; without its query, which may hold a secret."""
+    """Counts each request, and logs it; without its query, which may hold a secret."""
 
     @property
     def enabled(self) -> bool:
-        return self.logger.isEnabledFor(logging.INFO)
+        return True
 
     def log(
         self, request: web.BaseRequest, response: web.StreamResponse, time: float
     ) -> None:
+        if not isinstance(request, web.Request):  # it was no HTTP
+            return
+        request.app[METRICS].count_request(
+            request.method,
+            _route(request),
+            response.status,
+            request.content.total_bytes,
+            response.body_length,
+        )
+        if self.logger.isEnabledFor(logging.INFO):
+            self._log(request, response, time)
+
+    def _log(
+        self, request: web.Request, response: web.StreamResponse, time: float
+    ) -> None:
+        """Log addressee, status, bytes and seconds; of a call, how it went as well."""
+        request_id = request.get(REQUEST_ID, "-")
+        facts: dict[str, Any] = {"request_id": request_id}
+        call = ""
+        if ENDED in request:
+            model, ended = request.match_info["model"], request[ENDED]
+            call = f" {model} waited {ended.waited:.6f} ran {ended.ran or 0:.6f}"
+            facts |= {"model": model, "waited": ended.waited, "ran": ended.ran}
         self.logger.info(
-            '%s "%s %s" %d %d %.6f',
+            '%s %s "%s %s" %d %d %.6f%s',
             request.remote,
+            request_id,
             request.method,
             request.rel_url.raw_path,
             response.status,
             response.body_length,
             time,
+            call,
+            extra={"extra": facts},  # as oslo.log's JSON has it
         )
+
+
+def _route(request: web.Request) -> str:
+    """Return the pattern of a request's path; there are only so many."""
+    resource = request.match_info.route.resource
+    return "unknown" if resource is None else resource.canonical.rstrip("/") or "/"
 
 
 class _Lately(logging.Handler):
@@ -101,17 +163,21 @@ class _Lately(logging.Handler):
             self.lines.extend(line[:LONGEST] for line in text.split("\n"))
 
 
-def _health(executor: Executor) -> dict[str, Any]:
-    workers = executor.workers()
-    ready = any(worker.ready for worker in workers)
+def _health(status: ExecutorStatus) -> dict[str, Any]:
     health: dict[str, Any] = {
-        "ready": ready,
+        "ready": status.ready,
         "workers": [
-            {"state": worker.state.value, "pid": worker.pid, "calls": worker.calls}
-            for worker in workers
+            {
+                "state": worker.state.value,
+                "pid": worker.pid,
+                "calls": worker.calls,
+                "memory": worker.memory(),
+                "since": round(worker.since, 3),
+                "trains": worker.trains,
+            }
+            for worker in status.workers
         ],
     }
-    if not ready:
-        causes = [worker.cause for worker in workers if worker.cause]
-        health["message"] = f"No worker is warm: {'; '.join(causes) or 'starting'}."
+    if not status.ready:
+        health["message"] = f"No worker is warm: {status.cause or 'starting'}."
     return health

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from deepaas.encoding import encode_json
 from deepaas.errors import DeepaasError, ModelRaised
-from deepaas.executors import Reply
+from deepaas.executors import Ended, Event, Reply
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +19,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 REQUEST_ID = web.RequestKey("request_id", str)
 """What a caller and the logs know a request by."""
+
+ENDED = web.RequestKey("ended", Ended)
+"""How the call went that a request has made, when it is over."""
 
 SMALL = 1024
 """Bytes up to which an answer is not worth compressing."""
@@ -33,7 +36,20 @@ CHUNK = 256 * 1024
 def log_failure(request: web.Request, error: DeepaasError) -> None:
     """Log what a model has raised, if it is not the caller's fault."""
     if isinstance(error, ModelRaised) and error.status >= 500:
-        logger.error("%s: %s\n%s", request[REQUEST_ID], error, error.traceback)
+        request_id = request[REQUEST_ID]
+        logger.error(
+            "%s: %s\n%s",
+            request_id,
+            error,
+            error.traceback,
+            extra={"extra": {"request_id": request_id}},
+        )
+
+
+def note_end(request: web.Request, event: Event) -> None:
+    """Keep how the call of a request has ended."""
+    if isinstance(event, Ended):
+        request[ENDED] = event
 
 
 def both(method: Any, path: str, handler: Any) -> list[web.RouteDef]:

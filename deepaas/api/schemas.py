@@ -106,6 +106,9 @@ class WorkerReport(Schema):
     state = fields.Str(required=True)
     pid = fields.Int(required=True)
     calls = fields.Int(required=True)
+    memory = fields.Int(metadata={"description": "Bytes, with its children's"})
+    since = fields.Float(metadata={"description": "Seconds since its state changed"})
+    trains = fields.Bool(metadata={"description": "It was started for a training"})
 
 
 class ModelHealth(Schema):

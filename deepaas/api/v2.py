@@ -12,7 +12,14 @@ from aiohttp import web
 from marshmallow import EXCLUDE, ValidationError
 
 from deepaas.api import schemas
-from deepaas.api.responses import REQUEST_ID, begin_stream, both, json_response, send
+from deepaas.api.responses import (
+    REQUEST_ID,
+    begin_stream,
+    both,
+    json_response,
+    note_end,
+    send,
+)
 from deepaas.config import Settings
 from deepaas.encoding import encode_json, iso_date
 from deepaas.errors import DeepaasError, Gone, InvalidArguments, NotFound
@@ -124,6 +131,7 @@ class V2:
                 timeout=self._settings.predict_timeout or None,
                 finish=True,
                 label=request[REQUEST_ID],
+                on_event=partial(note_end, request),
             )
             return await send(request, reply)
 

@@ -55,6 +55,7 @@ class Worker:
                 call.method,
                 call.kwargs,
                 media_type=call.media_type,
+                reports=True,
                 on_event=on_event,
             )
             if reply.stream is None:

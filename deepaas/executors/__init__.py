@@ -5,14 +5,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from deepaas.executors.family import resident
 from deepaas.executors.messages import Reply
 from deepaas.model.loading import ModelRef
 from deepaas.progress import Batch
 
 __all__ = [
     "Began",
+    "Ended",
     "Event",
     "Executor",
+    "ExecutorStatus",
     "Limits",
     "Line",
     "Reply",
@@ -39,8 +42,14 @@ class WorkerStatus:
     pid: int
     calls: int
     """Calls that it has ended."""
-    cause: str | None = None
-    """Why the last worker in this place ended, while this one is not ready."""
+    since: float
+    """Seconds since its state changed."""
+    trains: bool = False
+    """It was started for a training."""
+
+    def memory(self) -> int:
+        """Return the bytes of memory that it and its children have in use."""
+        return resident(self.pid)
 
     @property
     def ready(self) -> bool:
@@ -60,8 +69,40 @@ class Line:
     text: str
 
 
-Event: TypeAlias = Began | Line | Batch
-"""What happens in a call before its end."""
+@dataclass(frozen=True)
+class Ended:
+    """A call is over, or did not begin."""
+
+    method: str
+    status: int
+    """As in HTTP; 499 if its caller has left."""
+    waited: float
+    """Seconds in the queue."""
+    ran: float | None
+    """Seconds in the model; None if it did not begin."""
+
+
+Event: TypeAlias = Began | Line | Batch | Ended
+"""What happens in a call."""
+
+
+@dataclass(frozen=True)
+class ExecutorStatus:
+    """The workers of a model, and the calls that are on their way."""
+
+    workers: list[WorkerStatus]
+    waiting: Mapping[str, int]
+    """Calls that wait, by method, as with the next one."""
+    running: Mapping[str, int]
+    replaced: Mapping[str, int]
+    """Workers that were replaced since the start, by cause."""
+    cause: str | None = None
+    """Why the last worker ended that did not end by itself."""
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether a worker is warm that takes any call."""
+        return any(worker.ready and not worker.trains for worker in self.workers)
 
 
 @dataclass(frozen=True)
@@ -97,12 +138,14 @@ class Executor(Protocol):
         timeout: float | None = None,
         finish: bool = False,
         label: str = "",
+        reports: bool = False,
         on_event: Callable[[Event], None] | None = None,
     ) -> Reply:
         """Call a method of the model; `timeout` is in seconds of its running.
 
         What the model prints meanwhile is logged under `label`. `on_event` is called
-        on the event loop, in order, and must not raise.
+        on the event loop, in order, and must not raise; with `reports`, what the model
+        reports is an event too.
 
         Cancelling drops a call that waits. One that runs loses its worker; with
         `finish` the model may finish first, and the cancellation takes effect then.
@@ -112,8 +155,11 @@ class Executor(Protocol):
     def admit(self, method: str) -> None:
         """Raise Unavailable if a call could not even wait now."""
 
-    def workers(self) -> list[WorkerStatus]:
-        """Describe the workers as they are now."""
+    def status(self) -> ExecutorStatus:
+        """Describe the workers and the calls as they are now."""
+
+    def listen(self, on_end: Callable[[Ended], None]) -> None:
+        """Call this, on the event loop, at the end of each call from now on."""
 
     async def close(self, grace: float) -> None:
         """End: no new calls, those that run have `grace` seconds, no process stays."""

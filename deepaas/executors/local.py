@@ -5,8 +5,9 @@ import contextlib
 import logging
 import os
 import sys
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any
 
 from deepaas.errors import (
@@ -18,9 +19,16 @@ from deepaas.errors import (
     Unavailable,
     WorkerDied,
 )
-from deepaas.executors import Event, Limits, Reply, WorkerState, WorkerStatus
+from deepaas.executors import (
+    Ended,
+    Event,
+    ExecutorStatus,
+    Limits,
+    Reply,
+    WorkerState,
+)
 from deepaas.executors.messages import Call, Start, pack
-from deepaas.executors.process import PendingCall, Worker
+from deepaas.executors.process import Killed, PendingCall, Worker
 from deepaas.model.loading import ModelRef
 
 logger = logging.getLogger(__name__)
@@ -34,12 +42,17 @@ HOPELESS = 3
 PATIENCE = 60.0
 """Seconds that calls wait for a model without any warm worker."""
 
+LEFT = 499
+"""The status of a call whose caller has left, as nginx has it."""
+
 EXIT_GRACE = 1.0
 """Seconds that a worker told to end has for its exit handlers."""
 
 
 class LocalExecutor:
     """Worker processes of one model, each replaced when it dies."""
+
+    _trains = False
 
     def __init__(
         self,
@@ -70,6 +83,9 @@ class LocalExecutor:
         """Runs while no worker is warm."""
         self._hopeless = False
         """No worker is warm, and none is to be expected soon."""
+        self._replaced: Counter[str] = Counter()
+        """By cause."""
+        self._listeners: list[Callable[[Ended], None]] = []
 
     # -- start and stop
 
@@ -106,12 +122,27 @@ class LocalExecutor:
         for worker in self._workers:
             if worker.call is not None:
                 worker.call.resolve(stopping)
-                worker.kill("the server is stopping")
+                worker.kill(Killed.STOPPING)
         await asyncio.gather(*(worker.end(EXIT_GRACE) for worker in self._workers))
         await asyncio.gather(*self._tasks, *running)
 
-    def workers(self) -> list[WorkerStatus]:
-        return [worker.status(self._cause) for worker in self._workers]
+    def status(self) -> ExecutorStatus:
+        calls = [w.call.method for w in self._workers if w.call is not None]
+        status = ExecutorStatus(
+            workers=[worker.status(trains=self._trains) for worker in self._workers],
+            waiting=Counter(call.method for call in self._waiting),
+            running=Counter(calls),
+            replaced=self._replaced,
+            cause=self._cause,
+        )
+        return status if self._trainings is None else self._trainings.join(status)
+
+    def listen(self, on_end: Callable[[Ended], None]) -> None:
+        self._listeners.append(on_end)
+
+    def _tell(self, event: Ended) -> None:
+        for listener in self._listeners:
+            listener(event)
 
     # -- calls
 
@@ -124,9 +155,10 @@ class LocalExecutor:
         timeout: float | None = None,
         finish: bool = False,
         label: str = "",
+        reports: bool = False,
         on_event: Callable[[Event], None] | None = None,
     ) -> Reply:
-        frame = _pack(Call(method, kwargs, media_type, on_event is not None))
+        frame = _pack(Call(method, kwargs, media_type, reports))
         call = PendingCall(
             frame,
             method=method,
@@ -134,6 +166,7 @@ class LocalExecutor:
             finish=finish,
             label=label,
             on_event=on_event,
+            on_end=self._tell,
         )
         if call.trains and self._trainings is not None:
             return await self._trainings.run(call)
@@ -141,7 +174,11 @@ class LocalExecutor:
 
     async def run(self, call: PendingCall) -> Reply:
         """Run a call, and do what is due when its caller is cancelled."""
-        self._queue(call)
+        try:
+            self._queue(call)
+        except Unavailable as error:
+            call.end(error.status)
+            raise
         try:
             return await asyncio.shield(call.outcome)
         except asyncio.CancelledError:
@@ -210,11 +247,12 @@ class LocalExecutor:
         """Do what is due when nobody waits for a call any longer."""
         if call.worker is None:
             self._waiting.pop(call, None)
+            call.end(LEFT)
             call.outcome.cancel()
             return
         if not call.finish and not call.outcome.done():
-            call.resolve(WorkerDied("The call was cancelled."))
-            await call.worker.destroy("its call was cancelled")
+            call.resolve(WorkerDied("The call was cancelled.", status=LEFT))
+            await call.worker.destroy(Killed.CANCELLED)
         with contextlib.suppress(DeepaasError):
             reply = await call.outcome
             if reply.delete and reply.path:
@@ -225,7 +263,7 @@ class LocalExecutor:
     def _time_out(self, call: PendingCall) -> None:
         call.resolve(CallTimeout(f"The model took longer than {call.timeout:g} s."))
         if call.worker is not None and call.worker.call is call:
-            call.worker.kill("its call took too long")
+            call.worker.kill(Killed.TIMEOUT)
 
     # -- workers
 
@@ -238,7 +276,8 @@ class LocalExecutor:
 
     def _give_up_warming(self, worker: Worker) -> None:
         if worker.state is WorkerState.STARTING:
-            worker.kill(f"it was not warm after {self._limits.warm_timeout:g} s")
+            words = f"it was not warm after {self._limits.warm_timeout:g} s"
+            worker.kill(Killed.WARMING, words)
 
     def _changed(self, worker: Worker) -> None:
         """A worker is ready, has answered, or is gone."""
@@ -271,6 +310,7 @@ class LocalExecutor:
     async def _retire(self, worker: Worker) -> None:
         """Replace a worker that has done its share of calls, while it ends."""
         if not self._closing.is_set():
+            self._replaced["calls"] += 1
             await self._replace(worker)
         await worker.end(EXIT_GRACE)
 
@@ -288,6 +328,7 @@ class LocalExecutor:
             self._check_started(self._cause)
             return
         logger.warning("A worker of %s ended: %s.", self.ref.name, self._cause)
+        self._replaced[worker.ending()] += 1
         self._failed_starts = 0 if worker.ready else self._failed_starts + 1
         self._despair()
         delay = BACK_OFF[min(self._failed_starts, len(BACK_OFF) - 1)]
@@ -301,7 +342,7 @@ class LocalExecutor:
         call = worker.call
         if call is None or not worker.unread or call.outcome.done():
             return False
-        worker.call = call.worker = None
+        worker.call = call.worker = call.began = None
         self._waiting[call] = None
         self._waiting.move_to_end(call, last=False)
         return True
@@ -357,6 +398,8 @@ class LocalExecutor:
 class TrainingExecutor(LocalExecutor):
     """Workers for trainings: each is started for one of them, and ends after it."""
 
+    _trains = True
+
     def launch(self) -> None:
         pass
 
@@ -367,6 +410,16 @@ class TrainingExecutor(LocalExecutor):
         self._refuse_if_closing()
         running = sum(worker.call is not None for worker in self._workers)
         self._refuse(len(self._waiting) - (self._count - running))
+
+    def join(self, others: ExecutorStatus) -> ExecutorStatus:
+        """Add the trainings to the status of what does not train."""
+        ours = self.status()
+        return replace(
+            others,
+            workers=others.workers + ours.workers,
+            waiting={**others.waiting, **ours.waiting},
+            running={**others.running, **ours.running},
+        )
 
     def _queue(self, call: PendingCall) -> None:
         self.admit(call.method)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import glob
+import enum
 import logging
 import os
 import pickle
@@ -11,12 +11,22 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from deepaas.errors import DeepaasError
-from deepaas.executors import Began, Event, Line, Reply, WorkerState, WorkerStatus
+from deepaas.executors import (
+    Began,
+    Ended,
+    Event,
+    Line,
+    Reply,
+    WorkerState,
+    WorkerStatus,
+)
+from deepaas.executors.family import descendants
 from deepaas.executors.messages import (
     HEADER,
     End,
@@ -49,12 +59,22 @@ BURST = 100
 """Lines at once from which they share one record of the log."""
 
 
+class Killed(enum.Enum):
+    """Why a worker is killed, in words for the log."""
+
+    CANCELLED = "its call was cancelled"
+    TIMEOUT = "its call took too long"
+    WARMING = "it was not warm in time"
+    STOPPING = "the server is stopping"
+    EXIT = "it did not exit"
+
+
 class PendingCall:
     """A call on its way: waiting, or running in `worker`."""
 
     __slots__ = (
-        *("finish", "frame", "label", "method", "on_event"),
-        *("outcome", "stream", "timeout", "timer", "worker"),
+        *("began", "finish", "frame", "label", "method", "on_end", "on_event"),
+        *("outcome", "queued", "stream", "timeout", "timer", "worker"),
     )
 
     def __init__(
@@ -66,6 +86,7 @@ class PendingCall:
         finish: bool = False,
         label: str = "",
         on_event: Callable[[Event], None] | None = None,
+        on_end: Callable[[Ended], None] | None = None,
     ) -> None:
         self.frame = frame
         self.finish = finish
@@ -75,6 +96,11 @@ class PendingCall:
         self.label = label
         """What the model prints meanwhile is logged under it."""
         self.on_event = on_event
+        self.on_end = on_end
+        """None when it has been called."""
+        self.queued = time.monotonic()
+        self.began: float | None = None
+        """When the model began, by the same clock."""
         self.outcome: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.stream: ReplyStream | None = None
         """Set when the outcome is a stream, which then ends the call."""
@@ -89,6 +115,7 @@ class PendingCall:
         """Give the caller its answer, once."""
         if self.timer is not None:
             self.timer.cancel()
+        self.end(result.status if isinstance(result, DeepaasError) else 200)
         if self.stream is not None and isinstance(result, DeepaasError):
             self.stream.end(result)
         if self.outcome.done():
@@ -111,8 +138,22 @@ class PendingCall:
         """The stream is whole, or as long as it was wanted."""
         if self.timer is not None:
             self.timer.cancel()
+        self.end(200)
         if self.stream is not None:
             self.stream.end()
+
+    def end(self, status: int) -> None:
+        """Tell, once, that it is over."""
+        on_end, self.on_end = self.on_end, None
+        if on_end is None:
+            return
+        now = time.monotonic()
+        began = now if self.began is None else self.began
+        ran = None if self.began is None else now - began
+        event = Ended(self.method, status, began - self.queued, ran)
+        on_end(event)
+        if self.on_event is not None:
+            self.on_event(event)
 
     async def over(self) -> None:
         """Wait until the worker is done with it."""
@@ -126,12 +167,14 @@ class Worker(asyncio.BufferedProtocol):
 
     def __init__(self, start: Start, on_change: Callable[["Worker"], None]) -> None:
         self.name = start.ref.name
-        self.state = WorkerState.STARTING
+        self._state = WorkerState.STARTING
+        self._since = time.monotonic()
         self.call: PendingCall | None = None
         self.calls = 0
         self.ready = False
         self.failure: str | None = None
         """Why it did not start, or why it was killed."""
+        self._killed: Killed | None = None
         self.gone = asyncio.Event()
         self.unread = False
         """It died without having read its call."""
@@ -174,6 +217,15 @@ class Worker(asyncio.BufferedProtocol):
         self._socket = ours
 
     @property
+    def state(self) -> WorkerState:
+        return self._state
+
+    @state.setter
+    def state(self, state: WorkerState) -> None:
+        self._state = state
+        self._since = time.monotonic()
+
+    @property
     def alive(self) -> bool:
         """It is warm, and can be called or is."""
         return self.ready and self.state is not WorkerState.DEAD
@@ -194,21 +246,22 @@ class Worker(asyncio.BufferedProtocol):
         loop.add_reader(self._output, self._read_output)
         await loop.create_unix_connection(lambda: self, sock=self._socket)
 
-    def kill(self, reason: str) -> None:
+    def kill(self, why: Killed, words: str = "") -> None:
         """End the process and all that it started; the end of file follows."""
         if self.process.returncode is None:
             self._pause(False)  # to read the end of file
-            self.failure = self.failure or reason
-            strays = _descendants(self.pid)  # some may lead groups of their own
+            self.failure = self.failure or words or why.value
+            self._killed = self._killed or why
+            strays = descendants(self.pid)  # some may lead groups of their own
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
             for pid in strays:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
-    async def destroy(self, reason: str) -> None:
+    async def destroy(self, why: Killed) -> None:
         """End it, and wait until it is gone: a moment, if the kernel lets go of it."""
-        self.kill(reason)
+        self.kill(why)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self.gone.wait(), KILL_GRACE)
 
@@ -216,7 +269,7 @@ class Worker(asyncio.BufferedProtocol):
         """Let the process exit by itself, within `grace` seconds."""
         await self.connect()
         loop = asyncio.get_running_loop()
-        killer = loop.call_later(grace, self.kill, "it did not exit")
+        killer = loop.call_later(grace, self.kill, Killed.EXIT)
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write_eof()
         await self.gone.wait()
@@ -243,6 +296,7 @@ class Worker(asyncio.BufferedProtocol):
         assert self._transport is not None
         self.state = WorkerState.BUSY
         self.call, call.worker = call, self
+        call.began = time.monotonic()
         self._transport.write(call.frame)
         if call.on_event is not None:
             call.on_event(Began())
@@ -343,7 +397,7 @@ class Worker(asyncio.BufferedProtocol):
             if call.finish:
                 self._stop_stream()
             else:
-                self.kill("its call was cancelled")
+                self.kill(Killed.CANCELLED)
 
         call.begin_stream(media_type, ReplyStream(self._pause, abandon))
 
@@ -381,6 +435,12 @@ class Worker(asyncio.BufferedProtocol):
         """Say why it ended; it has been reaped."""
         return self.failure or f"its worker died: {self.obituary()}"
 
+    def ending(self) -> str:
+        """Say in one word why it ended, for metrics."""
+        if self._killed is not None:
+            return self._killed.name.lower()
+        return "died" if self.ready else "start"
+
     def obituary(self) -> str:
         """Say what the process died of; it has been reaped."""
         code = self.process.returncode
@@ -392,8 +452,9 @@ class Worker(asyncio.BufferedProtocol):
             name = f"signal {-code}"
         return f"{name} (out of memory?)" if name == "SIGKILL" else name
 
-    def status(self, cause: str | None) -> WorkerStatus:
-        return WorkerStatus(self.state, self.pid, self.calls, cause)
+    def status(self, *, trains: bool) -> WorkerStatus:
+        since = time.monotonic() - self._since
+        return WorkerStatus(self._state, self.pid, self.calls, since, trains)
 
     # -- what the model prints
 
@@ -432,13 +493,3 @@ class Worker(asyncio.BufferedProtocol):
         if self.call is not None and self.call.on_event is not None:
             for text in texts:
                 self.call.on_event(Line(text))
-
-
-def _descendants(pid: int) -> list[int]:
-    """Return the processes that a process has started, and these; on Linux only."""
-    found = []
-    for file in glob.glob(f"/proc/{pid}/task/*/children"):
-        with contextlib.suppress(OSError), open(file) as children:
-            for child in children.read().split():
-                found += [int(child), *_descendants(int(child))]
-    return found

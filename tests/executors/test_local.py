@@ -41,7 +41,7 @@ async def until(condition):
 
 
 def busy(made):
-    return [w for w in made.workers() if w.state is WorkerState.BUSY]
+    return [w for w in made.status().workers if w.state is WorkerState.BUSY]
 
 
 def test_trainings_never_take_the_last_of_several_workers():
@@ -65,7 +65,7 @@ def test_trainings_never_take_the_last_of_several_workers():
 def test_trainings_in_workers_of_their_own():
     async def scenario():
         async with executor(workers=1, train_workers=2) as made:
-            [shared] = made.workers()
+            [shared] = made.status().workers
             trainings = [
                 asyncio.create_task(made.call("train", {"seconds": 0.3}))
                 for _ in range(5)
@@ -106,7 +106,7 @@ def test_a_single_worker_trains_too():
     async def scenario():
         async with executor(workers=1) as made:
             reply = await asyncio.wait_for(made.call("train", {}), BOUND)
-            assert int(reply.body) == made.workers()[0].pid
+            assert int(reply.body) == made.status().workers[0].pid
 
     asyncio.run(scenario())
 
@@ -114,7 +114,7 @@ def test_a_single_worker_trains_too():
 def test_a_call_that_is_cancelled_but_may_finish():
     async def scenario():
         async with executor() as made:
-            pid = made.workers()[0].pid
+            pid = made.status().workers[0].pid
             call = asyncio.create_task(
                 made.call("predict", {"seconds": 0.3}, finish=True)
             )
@@ -122,7 +122,7 @@ def test_a_call_that_is_cancelled_but_may_finish():
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
-            assert made.workers()[0].pid == pid
+            assert made.status().workers[0].pid == pid
             assert not busy(made)
 
     asyncio.run(scenario())
@@ -178,7 +178,7 @@ class Executors(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def kill_a_worker(self, data):
-        worker = data.draw(st.sampled_from(self.made.workers()))
+        worker = data.draw(st.sampled_from(self.made.status().workers))
         if worker.state is not WorkerState.DEAD:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker.pid, signal.SIGKILL)
@@ -196,7 +196,7 @@ class Executors(RuleBasedStateMachine):
         self.wait_for_all()
         self.begin()
         self.run(asyncio.wait([self.calls[0][1]]))
-        pids = [worker.pid for worker in self.made.workers()]
+        pids = [worker.pid for worker in self.made.status().workers]
         self.run(self.made.close(0))
         for pid in pids:
             with pytest.raises(ProcessLookupError):

@@ -1,0 +1,161 @@
+"""What is counted, for Prometheus. The names and labels are in doc/operations.md."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from importlib.metadata import version
+from typing import TypeAlias
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from deepaas.executors import Ended, Executor, ExecutorStatus, WorkerState
+from deepaas.store import Kind, Status
+
+BUCKETS = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1, 2.5, 5, 10, 30, 60, 120, 300, 600),
+)
+"""Seconds: from a trivial model to a slow one."""
+
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+"""What else a client calls a method is not ours to remember."""
+
+JobCounts: TypeAlias = Mapping[tuple[str, Kind, Status], int]
+"""Jobs by model, kind and status."""
+
+
+class Metrics:
+    """The metrics of one server, in a registry of their own."""
+
+    def __init__(self, executors: Mapping[str, Executor]) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._executors = executors
+        Info("deepaas", "The server.", registry=registry).info(
+            {"version": version("deepaas")}
+        )
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        self._requests = Counter(
+            "deepaas_requests",
+            "HTTP requests that were answered.",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        self._received = Counter(
+            "deepaas_request_bytes",
+            "Bytes of the bodies that were received.",
+            ["route"],
+            registry=registry,
+        )
+        self._sent = Counter(
+            "deepaas_response_bytes",
+            "Bytes that were sent, heads included.",
+            ["route"],
+            registry=registry,
+        )
+        self._calls = Counter(
+            "deepaas_calls",
+            "Calls of the models that are over, by the HTTP status of their outcome; "
+            "499 if the caller had left.",
+            ["model", "method", "status"],
+            registry=registry,
+        )
+        self._queue = Histogram(
+            "deepaas_call_queue_seconds",
+            "Time that calls waited for a worker.",
+            ["model", "method"],
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self._run = Histogram(
+            "deepaas_call_run_seconds",
+            "Time that calls ran in the model.",
+            ["model", "method"],
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        for model, executor in executors.items():
+            executor.listen(partial(self._count_call, model))
+
+    def count_request(
+        self, method: str, route: str, status: int, received: int, sent: int
+    ) -> None:
+        """Count a request that has been answered; sizes are in bytes."""
+        method = method if method in METHODS else "other"
+        self._requests.labels(method, route, status).inc()
+        self._received.labels(route).inc(received)
+        self._sent.labels(route).inc(sent)
+
+    def _count_call(self, model: str, call: Ended) -> None:
+        self._calls.labels(model, call.method, call.status).inc()
+        self._queue.labels(model, call.method).observe(call.waited)
+        if call.ran is not None:
+            self._run.labels(model, call.method).observe(call.ran)
+
+    def state(self) -> Mapping[str, ExecutorStatus]:
+        """Return what the executors are doing, to be passed to `text`."""
+        return {name: one.status() for name, one in self._executors.items()}
+
+    def text(self, state: Mapping[str, ExecutorStatus], jobs: JobCounts) -> bytes:
+        """Return all metrics as Prometheus reads them. Takes milliseconds."""
+        current = CollectorRegistry()
+        current.register(_Current(state, jobs))
+        return generate_latest(self._registry) + generate_latest(current)
+
+
+class _Current(Collector):
+    """What is counted when it is asked for."""
+
+    def __init__(self, state: Mapping[str, ExecutorStatus], jobs: JobCounts) -> None:
+        self._state = state
+        self._jobs = jobs
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        waiting = GaugeMetricFamily(
+            "deepaas_calls_waiting", "Calls in the queue.", labels=["model", "method"]
+        )
+        running = GaugeMetricFamily(
+            "deepaas_calls_running", "Calls in the model.", labels=["model", "method"]
+        )
+        workers = GaugeMetricFamily(
+            "deepaas_workers", "Worker processes.", labels=["model", "state"]
+        )
+        memory = GaugeMetricFamily(
+            "deepaas_worker_memory_bytes",
+            "Resident memory of a worker with what it has started.",
+            labels=["model", "worker"],
+        )
+        replaced = CounterMetricFamily(
+            "deepaas_worker_replacements",
+            "Workers that were replaced by new ones.",
+            labels=["model", "cause"],
+        )
+        for model, status in self._state.items():
+            for method in ("predict", "train"):
+                waiting.add_metric([model, method], status.waiting.get(method, 0))
+                running.add_metric([model, method], status.running.get(method, 0))
+            for state in WorkerState:
+                count = sum(worker.state is state for worker in status.workers)
+                workers.add_metric([model, state.value], count)
+            for place, worker in enumerate(status.workers):
+                memory.add_metric([model, str(place)], worker.memory())
+            for cause, number in status.replaced.items():
+                replaced.add_metric([model, cause], number)
+        jobs = GaugeMetricFamily(
+            "deepaas_jobs",
+            "Jobs that are kept.",
+            labels=["model", "method", "status"],
+        )
+        for (model, kind, outcome), number in self._jobs.items():
+            if model in self._state:
+                jobs.add_metric([model, kind.value, outcome.value], number)
+        return iter((waiting, running, workers, memory, replaced, jobs))

@@ -1,0 +1,164 @@
+"""What an operator sees: metrics, health, the access log."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.conftest import Serve
+from tests.server import Server, wait_until
+
+MODELS = Path(__file__).parent / "models"
+
+
+def model(name: str) -> str:
+    return f"--model={name}={MODELS / name}.py"
+
+
+class Samples(dict):
+    """What /metrics answers: numbers by the name and the labels' values."""
+
+    def __init__(self, server: Server) -> None:
+        text = server.get("/metrics").text
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                key = (sample.name, frozenset(sample.labels.values()))
+                self[key] = sample.value
+
+    def of(self, name: str, *labels: str) -> float | None:
+        return self.get((name, frozenset(labels)))
+
+
+def test_metrics_of_calls(serve: Serve, promtool):
+    server = serve(
+        *(model("failing"), model("slow"), model("trainable")),
+        *("--predict-timeout", "0.5", "--debug-endpoint"),
+        errors_expected=True,
+    )
+    failing, slow = "/v2/models/failing/predict", "/v2/models/slow/predict/"
+    assert server.post(failing, params={"how": "nothing"}).status_code == 200
+    assert server.post(failing, params={"how": "value"}).status_code == 500
+    assert server.post(failing, params={"how": "SIGKILL"}).status_code == 500
+    assert server.post(slow, params={"seconds": 30}).status_code == 504
+    assert server.post(slow, params={"seconds": "x"}).status_code == 422
+    assert server.get("/no/such/place").status_code == 404
+    assert server.client.request("PROPFIND", "/").status_code == 405
+    job = server.post("/v2/models/trainable/train/").json()
+    place = f"/v2/models/trainable/train/{job['uuid']}"
+    wait_until(lambda: server.get(place).json()["status"] == "done")
+    wait_until(lambda: server.get("/v2/health/ready").status_code == 200)
+    found = Samples(server)
+    expected = {
+        ("deepaas_calls_total", "failing", "predict", "200"): 1,
+        ("deepaas_calls_total", "failing", "predict", "500"): 2,
+        ("deepaas_calls_total", "slow", "predict", "504"): 1,
+        ("deepaas_calls_total", "trainable", "train", "200"): 1,
+        ("deepaas_call_run_seconds_count", "failing", "predict"): 3,
+        ("deepaas_call_queue_seconds_count", "slow", "predict"): 1,
+        ("deepaas_worker_replacements_total", "failing", "died"): 1,
+        ("deepaas_worker_replacements_total", "slow", "timeout"): 1,
+        ("deepaas_workers", "slow", "idle"): 1,
+        ("deepaas_calls_waiting", "slow", "predict"): 0,
+        ("deepaas_calls_running", "slow", "predict"): 0,
+        ("deepaas_jobs", "trainable", "train", "done"): 1,
+        (
+            "deepaas_requests_total",
+            *("POST", "/v2/models/{model}/predict", "422"),
+        ): 1,
+        ("deepaas_requests_total", "GET", "unknown", "404"): 1,
+        ("deepaas_requests_total", "other", "unknown", "405"): 1,
+    }
+    assert {key: found.of(*key) for key in expected} == expected
+    assert 0.4 < found.of("deepaas_call_run_seconds_sum", "slow", "predict") < 10
+    assert found.of("deepaas_worker_memory_bytes", "slow", "0") > 5e6
+    assert found.of("process_resident_memory_bytes") > 5e6
+    answer = server.get("/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    checked = subprocess.run(
+        [promtool, "check", "metrics"],
+        input=answer.content,
+        capture_output=True,
+        timeout=20,
+        check=False,
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_bytes_in_and_out(serve: Serve):
+    server = serve(model("upload"))
+    path = "/v2/models/upload/predict"
+    answer = server.post(path, files={"file": ("a", b"x" * 100_000)})
+    found = Samples(server)
+    route = "/v2/models/{model}/predict"
+    assert found.of("deepaas_request_bytes_total", route) > 100_000
+    assert found.of("deepaas_response_bytes_total", route) > len(answer.content)
+
+
+def test_what_waits_and_runs(serve: Serve):
+    server = serve(model("slow"))
+    path = "/v2/models/slow/predict/"
+    jobs = [
+        server.post(path, params={"seconds": 30}, headers={"Prefer": "respond-async"})
+        for _ in range(3)
+    ]
+    running = ("deepaas_jobs", "slow", "predict", "running")
+    wait_until(lambda: Samples(server).of(*running) == 1)
+    found = Samples(server)
+    assert found.of("deepaas_calls_running", "slow", "predict") == 1
+    assert found.of("deepaas_calls_waiting", "slow", "predict") == 2
+    assert found.of("deepaas_workers", "slow", "busy") == 1
+    for job in jobs:
+        server.delete(job.headers["Location"])
+    found = Samples(server)
+    assert found.of("deepaas_calls_total", "slow", "predict", "499") == 3
+
+
+def test_health(serve: Serve):
+    server = serve(model("slow"))
+    for path in ("/v2/models/slow/ready", "/v2/models/slow/ready/"):
+        answer = server.get(path)
+        assert answer.status_code == 200
+        [worker] = answer.json()["workers"]
+        assert worker["state"] == "idle"
+        assert worker["pid"] == server.workers()[0]
+        assert worker["memory"] > 5e6
+        assert worker["since"] >= 0
+        assert server.head(path).status_code == 200
+    unknown = server.get("/v2/models/nobody/ready")
+    assert unknown.status_code == 404
+    assert "nobody" in unknown.json()["message"]
+
+
+def test_the_access_log(serve: Serve):
+    server = serve(model("slow"))
+    headers = {"X-Request-ID": "mine-1"}
+    answer = server.post("/v2/models/slow/predict/?seconds=0.2", headers=headers)
+    found = server.wait_for_output(
+        r'127\.0\.0\.1 mine-1 "POST /v2/models/slow/predict/" 200 (\d+) (\S+) '
+        r"slow waited (\S+) ran (\S+)"
+    )
+    assert int(found[1]) > len(answer.content)  # the head counts
+    assert 0.2 <= float(found[4]) <= float(found[2])
+    server.get("/v2/")
+    server.wait_for_output(r'127\.0\.0\.1 [0-9a-f]{32} "GET /v2/" 200')
+
+
+@pytest.mark.parametrize("how", ["nothing", "value"])
+def test_the_log_as_json(serve: Serve, how):
+    server = serve(model("failing"), "--use-json", errors_expected=True)
+    headers = {"X-Request-ID": "mine-2"}
+    server.post(f"/v2/models/failing/predict?how={how}", headers=headers)
+    server.wait_for_output("aiohttp.access")
+    lines = [json.loads(line) for line in server.stderr.splitlines()]
+    mine = [line for line in lines if line["extra"].get("request_id") == "mine-2"]
+    [access] = [line for line in mine if line["name"] == "aiohttp.access"]
+    assert access["extra"]["model"] == "failing"
+    assert access["extra"]["ran"] > 0
+    about = [line for line in lines if re.search("mine-2", line["message"])]
+    assert about == mine
+    assert len(mine) == (2 if how == "value" else 1)
