@@ -20,6 +20,7 @@ import uuid
 from pathlib import Path
 
 from deepaas import progress
+from deepaas.encoding import JSONText
 from deepaas.store import Job, Kind, Status, Store
 
 MODEL = "def train(): pass\n"
@@ -36,7 +37,7 @@ def fill(folder: Path, count: int) -> None:
                 date="2026-11-24T12:00:00.000+00:00",
                 args={"epochs": 30, "learning_rate": 0.005},
                 status=Status.DONE,
-                output={"accuracy": 0.9, "number": number},
+                output=JSONText(f'{{"accuracy": 0.9, "number": {number}}}'),
                 finish_date="2026-11-24T12:01:00.000+00:00",
                 duration=60.0,
             )
