@@ -26,6 +26,44 @@ _OPTIONS = [
         help="Path under which all routes are, for example /x behind a proxy.",
     ),
     cfg.MultiStrOpt(
+        "trusted-proxy",
+        default=[],
+        metavar="ADDRESS",
+        help="Address or network of a proxy whose X-Forwarded-For and "
+        "X-Forwarded-Prefix are believed. May be repeated.",
+    ),
+    cfg.StrOpt(
+        "auth-token-file",
+        default="",
+        metavar="FILE",
+        help="Only callers with a token of this file, one a line, are answered, "
+        "except for health. SIGHUP reads it anew.",
+    ),
+    cfg.BoolOpt(
+        "open-metrics",
+        default=False,
+        help="Answer /metrics and /v2/debug/ without a token.",
+    ),
+    cfg.StrOpt(
+        "tls-cert",
+        default="",
+        metavar="FILE",
+        help="Certificate chain in PEM; the server speaks HTTPS only then.",
+    ),
+    cfg.StrOpt(
+        "tls-key",
+        default="",
+        metavar="FILE",
+        help="Its private key; without it, the certificate's file holds it.",
+    ),
+    cfg.MultiStrOpt(
+        "cors-origin",
+        default=[],
+        metavar="ORIGIN",
+        help="Origin whose pages may call the API, for example "
+        "https://app.example.org; * for any. May be repeated.",
+    ),
+    cfg.MultiStrOpt(
         "model-name",
         default=[],
         metavar="NAME",
@@ -85,6 +123,21 @@ _OPTIONS = [
         min=0,
         help="Calls after which a worker is replaced by a new one, for models that "
         "leak memory; 0 for never.",
+    ),
+    cfg.IntOpt(
+        "max-worker-memory",
+        default=0,
+        min=0,
+        metavar="MIB",
+        help="Memory, resident and with the processes that it has started, over which "
+        "a worker is replaced by a new one after its call; 0 for any.",
+    ),
+    cfg.ListOpt(
+        "gpus",
+        default=[],
+        metavar="LIST",
+        help="GPUs for the workers, one each, round robin: numbers or names as "
+        "CUDA_VISIBLE_DEVICES takes them, for example 0,1.",
     ),
     cfg.FloatOpt(
         "shutdown-grace",
@@ -168,6 +221,13 @@ class Settings:
     listen_port: int = 5000
     base_path: str = ""
     """Empty, or beginning with a slash and ending without one."""
+    trusted_proxies: Sequence[str] = ()
+    auth_token_file: str = ""
+    """Empty for none, as with the next paths."""
+    open_metrics: bool = False
+    tls_cert: str = ""
+    tls_key: str = ""
+    cors_origins: Sequence[str] = ()
     model_names: Sequence[str] = ()
     models: Sequence[str] = ()
     workers: int = 1
@@ -178,6 +238,9 @@ class Settings:
     predict_timeout: float = 0
     max_queued: int = 1000
     max_calls_per_worker: int = 0
+    max_worker_memory: int = 0
+    """MiB; 0 for no limit."""
+    gpus: Sequence[str] = ()
     shutdown_grace: float = 30
     """Seconds."""
     client_max_size: int = 1024**3
@@ -222,6 +285,12 @@ def _read_settings(conf: cfg.ConfigOpts, argv: Sequence[str]) -> Settings:
         listen_ip=conf.listen_ip,
         listen_port=conf.listen_port,
         base_path=_base_path(conf.base_path),
+        trusted_proxies=conf.trusted_proxy,
+        auth_token_file=conf.auth_token_file,
+        open_metrics=conf.open_metrics,
+        tls_cert=conf.tls_cert,
+        tls_key=conf.tls_key,
+        cors_origins=conf.cors_origin,
         model_names=conf.model_name
         or [name.strip() for name in from_environment.split(",") if name.strip()],
         models=conf.model,
@@ -232,6 +301,8 @@ def _read_settings(conf: cfg.ConfigOpts, argv: Sequence[str]) -> Settings:
         predict_timeout=conf.predict_timeout,
         max_queued=conf.max_queued,
         max_calls_per_worker=conf.max_calls_per_worker,
+        max_worker_memory=conf.max_worker_memory,
+        gpus=conf.gpus,
         shutdown_grace=conf.shutdown_grace,
         client_max_size=conf.client_max_size,
         state_dir=conf.state_dir or "",

@@ -84,6 +84,12 @@ class UnsupportedMediaType(DeepaasError):
     status = 415
 
 
+class Unauthorized(DeepaasError):
+    """The caller has shown no token that is known."""
+
+    status = 401
+
+
 class NotAcceptable(DeepaasError):
     """No media type that the model returns fits the Accept header."""
 

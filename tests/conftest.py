@@ -10,8 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Page, sync_playwright
 
 from tests.server import Exit, Server, run_to_exit
+
+QUIET = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update"),
+    "--disable-sync",
+)
 
 Serve = Callable[..., Server]
 
@@ -70,6 +77,20 @@ def fail_to_start(make_directory: Callable[[], Path]) -> Callable[..., Exit]:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     return _program_of_debian("/usr/bin/chromium", package="chromium")
+
+
+@pytest.fixture
+def page(chromium: str) -> Iterator[Page]:
+    """A page of a real browser, which keeps nothing and calls nobody."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=[*QUIET])
+        yield browser.new_page()
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def nginx() -> str:
+    return _program_of_debian("/usr/sbin/nginx", package="nginx-light")
 
 
 @pytest.fixture(scope="session")

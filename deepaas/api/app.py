@@ -7,10 +7,17 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from deepaas.api.metrics import Metrics
 from deepaas.api.openapi import Documentation
 from deepaas.api.operations import METRICS, Operations
+from deepaas.api.protection import (
+    Tokens,
+    allow_origins,
+    authenticate,
+    heed_proxies,
+)
 from deepaas.api.responses import REQUEST_ID, Handler, compress, log_failure
 from deepaas.api.v2 import V2, ServedModel
 from deepaas.config import Settings
@@ -25,6 +32,14 @@ from deepaas.store import Store
 logger = logging.getLogger(__name__)
 
 HEADER = "X-Request-ID"
+
+TOKENS = web.AppKey("tokens", Tokens)
+"""Absent where callers need none."""
+
+HEALTH = ("/v2/health/live", "/v2/health/ready", "/v2/models/{model}/ready")
+OPERATIONS = ("/metrics", "/v2/debug")
+PAGES = ("/api", "/ui", "/swagger.json", "/api/static")
+"""What a browser opens."""
 
 SANE_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 """A caller's request id that may go into headers and logs."""
@@ -42,9 +57,13 @@ def create_app(
         ref.name: ServedModel(ModelAdapter(ref), executor)
         for ref, executor in executors.items()
     }
+    tokens = Tokens(settings.auth_token_file) if settings.auth_token_file else None
     app = web.Application(
-        middlewares=[compress, answer_errors], client_max_size=settings.client_max_size
+        middlewares=_middlewares(settings, tokens),
+        client_max_size=settings.client_max_size,
     )
+    if tokens is not None:
+        app[TOKENS] = tokens
     app.on_response_prepare.append(_add_request_id)
     jobs = Jobs(store, keep=settings.keep_jobs, keep_days=settings.keep_days)
     app.cleanup_ctx.append(_lifetime(list(executors.values()), jobs))
@@ -66,7 +85,27 @@ def create_app(
         for path in ("/swagger.json", "/api", "/ui"):
             app.router.add_get(base + path, _no_documentation)
             app.router.add_get(f"{base}{path}/", _no_documentation)
+    if settings.cors_origins:
+        allow_origins(app, settings.cors_origins)
     return app
+
+
+def _middlewares(settings: Settings, tokens: Tokens | None) -> list[Middleware]:
+    middlewares: list[Middleware] = [compress, answer_errors]
+    if settings.trusted_proxies:
+        middlewares.append(heed_proxies(settings.trusted_proxies))
+    if tokens is not None:
+        base = settings.base_path
+        public = [*HEALTH, *(OPERATIONS if settings.open_metrics else ())]
+        middlewares.append(
+            authenticate(
+                tokens,
+                public=[base + path for path in public],
+                pages=[base + path for path in PAGES],
+                cors=bool(settings.cors_origins),
+            )
+        )
+    return middlewares
 
 
 def _lifetime(

@@ -18,6 +18,7 @@ from aiohttp import web
 from aiohttp_apispec.aiohttp_apispec import AiohttpApiSpec
 
 from deepaas.api import schemas
+from deepaas.api.responses import prefix
 from deepaas.arguments import Argument, Arguments
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
@@ -82,6 +83,14 @@ BYTES = {"type": "string", "format": "binary"}
 
 UUID = {"name": "uuid", "in": "path", "required": True, "type": "string"}
 
+TOKEN = {
+    "type": "apiKey",
+    "name": "Authorization",
+    "in": "header",
+    "description": "The word `Bearer`, a space, and the token.",
+}
+"""Swagger 2.0 has no word for bearer tokens."""
+
 _Parameters = list[dict[str, Any]]
 
 
@@ -89,13 +98,9 @@ class Documentation:
     """The document, made once, and the page that shows it."""
 
     def __init__(self, models: list[ModelAdapter], settings: Settings) -> None:
-        self._base = base = settings.base_path
-        self._body = encode_json(_Document(settings).build(models))
-        self._page = PAGE.substitute(
-            title="deepaas",
-            static=html.escape(f"{base}/api/static"),
-            document=html.escape(f"{base}/swagger.json"),
-        )
+        self._base = settings.base_path
+        self._document = _Document(settings).build(models)
+        self._body = encode_json(self._document)
 
     def routes(self) -> list[web.AbstractRouteDef]:
         return [
@@ -112,13 +117,22 @@ class Documentation:
         ]
 
     async def document(self, request: web.Request) -> web.Response:
-        return web.Response(body=self._body, content_type=JSON)
+        body = self._body
+        if base := prefix(request):
+            body = encode_json({**self._document, "basePath": base})
+        return web.Response(body=body, content_type=JSON)
 
     async def page(self, request: web.Request) -> web.Response:
-        return web.Response(text=self._page, content_type="text/html")
+        base = html.escape(prefix(request) + self._base)
+        text = PAGE.substitute(
+            title="deepaas",
+            static=f"{base}/api/static",
+            document=f"{base}/swagger.json",
+        )
+        return web.Response(text=text, content_type="text/html")
 
     async def redirect(self, request: web.Request) -> web.Response:
-        raise web.HTTPFound(f"{self._base}/api")
+        raise web.HTTPFound(f"{prefix(request)}{self._base}/api")
 
 
 class _Document:
@@ -171,6 +185,9 @@ class _Document:
         document: dict[str, Any] = self._spec.swagger_dict()
         for definition in document.get("definitions", {}).values():
             _clean_schema(definition)
+        if self._settings.auth_token_file:
+            document["securityDefinitions"] = {"token": TOKEN}
+            document["security"] = [{"token": []}]
         return document
 
     # -- operations

@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from deepaas.api import schemas
 from deepaas.api.metrics import Metrics
-from deepaas.api.responses import ENDED, REQUEST_ID
+from deepaas.api.responses import CLIENT, ENDED, REQUEST_ID
 from deepaas.config import Settings
 from deepaas.errors import NotFound
 from deepaas.executors import ExecutorStatus
@@ -128,7 +128,7 @@ class AccessLog(AbstractAccessLogger):
             facts |= {"model": model, "waited": ended.waited, "ran": ended.ran}
         self.logger.info(
             '%s %s "%s %s" %d %d %.6f%s',
-            request.remote,
+            request.get(CLIENT, request.remote),
             request_id,
             request.method,
             request.rel_url.raw_path,
@@ -174,6 +174,7 @@ def _health(status: ExecutorStatus) -> dict[str, Any]:
                 "memory": worker.memory(),
                 "since": round(worker.since, 3),
                 "trains": worker.trains,
+                **({} if worker.gpu is None else {"gpu": worker.gpu}),
             }
             for worker in status.workers
         ],

@@ -33,6 +33,19 @@ CHUNK = 256 * 1024
 """Bytes of a large answer that are handed to the socket at once."""
 
 
+CLIENT = web.RequestKey("client", str)
+"""The caller's address, where a trusted proxy has told it."""
+
+PREFIX = web.RequestKey("prefix", str)
+"""The path under which a trusted proxy has us, and which it has cut off."""
+
+
+def prefix(request: web.Request) -> str:
+    """Return what our own paths begin with for this caller."""
+    found: str = request.get(PREFIX, "")
+    return found
+
+
 def log_failure(request: web.Request, error: DeepaasError) -> None:
     """Log what a model has raised, if it is not the caller's fault."""
     if isinstance(error, ModelRaised) and error.status >= 500:

@@ -108,6 +108,7 @@ class WorkerReport(Schema):
     calls = fields.Int(required=True)
     memory = fields.Int(metadata={"description": "Bytes, with its children's"})
     since = fields.Float(metadata={"description": "Seconds since its state changed"})
+    gpu = fields.Str(metadata={"description": "CUDA_VISIBLE_DEVICES, if it was given"})
     trains = fields.Bool(metadata={"description": "It was started for a training"})
 
 

@@ -18,6 +18,7 @@ from deepaas.api.responses import (
     both,
     json_response,
     note_end,
+    prefix,
     send,
 )
 from deepaas.config import Settings
@@ -69,33 +70,40 @@ class V2:
     # -- what there is
 
     async def versions(self, request: web.Request) -> web.Response:
+        base = prefix(request) + self._base
         links = [
-            {"rel": "help", "type": "text/html", "href": f"{self._base}/api"},
-            {"rel": "describedby", "href": f"{self._base}/swagger.json"},
+            {"rel": "help", "type": "text/html", "href": f"{base}/api"},
+            {"rel": "describedby", "href": f"{base}/swagger.json"},
         ]
         value = {
-            "versions": [self._version()],
+            "versions": [self._version(base)],
             "links": links if self._settings.doc_endpoint else [],
         }
         return web.json_response(schemas.Versions().dump(value))
 
     async def version(self, request: web.Request) -> web.Response:
-        return web.json_response(schemas.Version().dump(self._version()))
+        return web.json_response(
+            schemas.Version().dump(self._version(prefix(request) + self._base))
+        )
 
-    def _version(self) -> dict[str, Any]:
-        link = {"rel": "self", "href": f"{self._base}/v2/"}
+    def _version(self, base: str) -> dict[str, Any]:
+        link = {"rel": "self", "href": f"{base}/v2/"}
         return {"version": "stable", "id": "v2", "links": [link]}
 
     async def models(self, request: web.Request) -> web.Response:
-        described = await asyncio.gather(*map(self._describe, self._models.values()))
+        base = prefix(request) + self._base
+        described = await asyncio.gather(
+            *(self._describe(model, base) for model in self._models.values())
+        )
         return json_response({"models": described})
 
     async def model(self, request: web.Request) -> web.Response:
-        return json_response(await self._describe(self._find(request)))
+        base = prefix(request) + self._base
+        return json_response(await self._describe(self._find(request), base))
 
-    async def _describe(self, model: ServedModel) -> dict[str, Any]:
+    async def _describe(self, model: ServedModel, base: str) -> dict[str, Any]:
         metadata = await model.adapter.metadata()
-        href = f"{self._base}/v2/models/{quote(model.adapter.name, safe='')}/"
+        href = f"{base}/v2/models/{quote(model.adapter.name, safe='')}/"
         value = {**metadata, "links": [{"rel": "self", "href": href}]}
         return {**value, **self._metadata.dump(value)}
 
@@ -162,7 +170,7 @@ class V2:
                 media_type=arguments.accepted(kwargs) if predicts else None,
                 timeout=self._settings.predict_timeout or None if predicts else None,
             )
-        headers = {"Location": f"{self._place(job)}"}
+        headers = {"Location": f"{prefix(request)}{self._place(job)}"}
         if predicts:
             headers["Preference-Applied"] = "respond-async"
         return self._job(job, status=202 if predicts else 200, headers=headers)

@@ -1,23 +1,29 @@
 """deepaas-run: settings, logging, the application, and running it. Nothing else."""
 
 import asyncio
+import ipaddress
 import logging
 import signal
 import socket
+import ssl
 import sys
+from typing import NoReturn
 
 from aiohttp import web
 from oslo_log import log
 
-from deepaas.api.app import create_app
+from deepaas.api.app import TOKENS, create_app
 from deepaas.api.operations import AccessLog
 from deepaas.config import Settings, new_config, read_settings, state_dir
 from deepaas.errors import DeepaasError, StartError
-from deepaas.executors import Executor, Limits, create_executor
+from deepaas.executors import Executor, Limits, create_executor, rotated
 from deepaas.model.loading import find_models
 from deepaas.store import Store
 
 logger = logging.getLogger(__name__)
+
+KEEPALIVE = 75.0
+"""Seconds that a connection may be idle, or take to send the head of a request."""
 
 LAST_WORDS = 1.0
 """Seconds that jobs have to store their end when the server ends at once."""
@@ -42,6 +48,12 @@ def run(settings: Settings) -> None:
     """Serve the models of the settings. Raises StartError when that cannot begin."""
     if settings.openwhisk_detect:
         logger.warning("--openwhisk-detect is ignored.")
+    if not settings.auth_token_file and not _is_local(settings.listen_ip):
+        logger.warning(
+            "Anyone who reaches %s can call the models: see --auth-token-file.",
+            settings.listen_ip,
+        )
+    tls = _tls(settings)
     refs = find_models(settings.model_names, settings.models)
     with _bind(settings) as listener:
         port = listener.getsockname()[1]
@@ -49,8 +61,10 @@ def run(settings: Settings) -> None:
         limits = Limits(
             max_queued=settings.max_queued,
             max_calls=settings.max_calls_per_worker,
+            max_memory=settings.max_worker_memory * 2**20,
             warm_timeout=settings.warm_timeout,
         )
+        of_each = settings.workers + settings.train_workers
         executors = {
             ref: create_executor(
                 ref,
@@ -59,13 +73,21 @@ def run(settings: Settings) -> None:
                 raw_predictions=settings.raw_predictions,
                 limits=limits,
                 train_workers=settings.train_workers,
+                gpus=rotated(settings.gpus, number * of_each),
             )
-            for ref in refs
+            for number, ref in enumerate(refs)
         }
         for executor in executors.values():
             executor.launch()  # they load while we do
         app = create_app(settings, executors, store)
-        asyncio.run(_serve(app, list(executors.values()), listener, settings))
+        asyncio.run(_serve(app, list(executors.values()), listener, tls, settings))
+
+
+def _is_local(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
 
 
 def _bind(settings: Settings) -> socket.socket:
@@ -88,22 +110,25 @@ async def _serve(
     app: web.Application,
     executors: list[Executor],
     listener: socket.socket,
+    tls: ssl.SSLContext | None,
     settings: Settings,
 ) -> None:
     signals = _Signals()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, app)
     runner = web.AppRunner(
         app,
         shutdown_timeout=settings.shutdown_grace,
         handler_cancellation=True,
         auto_decompress=False,  # the arguments do it
         access_log_class=AccessLog,
+        keepalive_timeout=KEEPALIVE,
     )
     starting = asyncio.create_task(runner.setup())
     try:
         await signals.before(starting, count=1)
         if starting.done():
             await starting
-            await _listen(runner, listener)
+            await _listen(runner, listener, tls)
             _announce(listener, settings)
             await signals.wait(1)
         else:
@@ -118,9 +143,37 @@ async def _serve(
             await asyncio.wait([stopping], timeout=LAST_WORDS)
 
 
-async def _listen(runner: web.AppRunner, listener: socket.socket) -> None:
+def _reload(app: web.Application) -> None:
+    """Do what SIGHUP asks for: read the tokens anew."""
+    if TOKENS in app:
+        app[TOKENS].reload()
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    """Return how the server speaks HTTPS, None if it does not. Raises StartError."""
+    if not settings.tls_cert:
+        if settings.tls_key:
+            raise StartError("--tls-key needs --tls-cert")
+        return None
+
+    def refuse() -> NoReturn:  # or it would be asked for on the terminal
+        raise StartError(f"{settings.tls_key} needs a password")
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    key = settings.tls_key or None
     try:
-        await web.SockSite(runner, listener).start()
+        context.load_cert_chain(settings.tls_cert, key, refuse)
+    except OSError as error:  # ssl.SSLError is one
+        files = " or ".join(filter(None, (settings.tls_cert, key)))
+        raise StartError(f"TLS: {files} cannot be used: {error.strerror}") from error
+    return context
+
+
+async def _listen(
+    runner: web.AppRunner, listener: socket.socket, tls: ssl.SSLContext | None
+) -> None:
+    try:
+        await web.SockSite(runner, listener, ssl_context=tls).start()
     except OSError as error:  # another server has taken the port meanwhile
         raise StartError(f"cannot listen: {error.strerror}") from error
 
@@ -155,7 +208,8 @@ class _Signals:
 def _announce(listener: socket.socket, settings: Settings) -> None:
     host, port = listener.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
-    url = f"http://{host}:{port}{settings.base_path}"
+    scheme = "https" if settings.tls_cert else "http"
+    url = f"{scheme}://{host}:{port}{settings.base_path}"
     print(f"The API is at            {url}/v2/")
     if settings.doc_endpoint:
         print(f"Its documentation is at  {url}/api")

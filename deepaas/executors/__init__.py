@@ -1,7 +1,7 @@
 """Executors: where a model computes. The server knows no more of it than this."""
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -46,6 +46,8 @@ class WorkerStatus:
     """Seconds since its state changed."""
     trains: bool = False
     """It was started for a training."""
+    gpu: str | None = None
+    """The one that it sees, if it was given one."""
 
     def memory(self) -> int:
         """Return the bytes of memory that it and its children have in use."""
@@ -113,6 +115,8 @@ class Limits:
     """Calls that may wait."""
     max_calls: int = 0
     """Calls after which a worker is replaced; 0 for any number."""
+    max_memory: int = 0
+    """Bytes of memory over which a worker is replaced; 0 for any."""
     warm_timeout: float = 0
     """Seconds that loading and warming may take; 0 for any time."""
 
@@ -173,10 +177,12 @@ def create_executor(
     raw_predictions: bool = False,
     limits: Limits | None = None,
     train_workers: int = 0,
+    gpus: Sequence[str] = (),
 ) -> Executor:
     """Make the executor of a model, with `workers` processes on this machine.
 
     Up to `train_workers` more are started for trainings; with 0 they share the workers.
+    Each has its place, and sees the GPU of that place, round robin.
     """
     # A worker imports this package too, and has no use for the parent's side.
     from deepaas.executors.local import LocalExecutor, TrainingExecutor
@@ -190,6 +196,7 @@ def create_executor(
             warm=warm,
             raw_predictions=raw_predictions,
             limits=limits,
+            gpus=rotated(gpus, workers),
         )
     return LocalExecutor(
         ref,
@@ -197,5 +204,12 @@ def create_executor(
         warm=warm,
         raw_predictions=raw_predictions,
         limits=limits,
+        gpus=gpus,
         trainings=trainings,
     )
+
+
+def rotated(gpus: Sequence[str], by: int) -> list[str]:
+    """Return the GPUs as whoever comes after `by` places counts them."""
+    start = by % len(gpus) if gpus else 0
+    return [*gpus[start:], *gpus[:start]]

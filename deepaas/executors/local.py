@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import sys
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +28,7 @@ from deepaas.executors import (
     Reply,
     WorkerState,
 )
+from deepaas.executors.family import resident
 from deepaas.executors.messages import Call, Start, pack
 from deepaas.executors.process import Killed, PendingCall, Worker
 from deepaas.model.loading import ModelRef
@@ -62,6 +64,7 @@ class LocalExecutor:
         warm: bool,
         raw_predictions: bool,
         limits: Limits,
+        gpus: Sequence[str] = (),
         trainings: "TrainingExecutor | None" = None,
     ) -> None:
         self.ref = ref
@@ -70,6 +73,7 @@ class LocalExecutor:
         self._count = workers
         self._start = Start(ref, list(sys.argv), warm, raw_predictions)
         self._limits = limits
+        self._gpus = gpus
         self._workers: list[Worker] = []
         self._idle: deque[Worker] = deque()
         self._waiting: OrderedDict[PendingCall, None] = OrderedDict()
@@ -91,7 +95,7 @@ class LocalExecutor:
 
     def launch(self) -> None:
         while len(self._workers) < self._count:
-            self._workers.append(Worker(self._start, self._changed))
+            self._workers.append(self._new_worker(len(self._workers)))
 
     async def start(self) -> None:
         self._started = asyncio.get_running_loop().create_future()
@@ -267,6 +271,10 @@ class LocalExecutor:
 
     # -- workers
 
+    def _new_worker(self, place: int) -> Worker:
+        gpu = self._gpus[place % len(self._gpus)] if self._gpus else None
+        return Worker(self._start, self._changed, place=place, gpu=gpu)
+
     async def _connect(self, worker: Worker) -> None:
         await worker.connect()
         if self._limits.warm_timeout:
@@ -285,8 +293,8 @@ class LocalExecutor:
             self._spawn(self._bury(worker))
         elif worker.state is WorkerState.IDLE:
             self._hope()
-            if 0 < self._limits.max_calls <= worker.calls:
-                self._spawn(self._retire(worker))
+            if (limit := self._outgrown(worker)) is not None:
+                self._spawn(self._retire(worker, limit))
             else:
                 self._idle.append(worker)
                 self._dispatch()
@@ -307,10 +315,19 @@ class LocalExecutor:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _retire(self, worker: Worker) -> None:
-        """Replace a worker that has done its share of calls, while it ends."""
+    def _outgrown(self, worker: Worker) -> str | None:
+        """Return which limit a worker has reached that ends it after its call."""
+        if 0 < self._limits.max_calls <= worker.calls:
+            return "calls"
+        # Before its first call, a new one would be no smaller.
+        if worker.calls and 0 < self._limits.max_memory < resident(worker.pid):
+            return "memory"
+        return None
+
+    async def _retire(self, worker: Worker, limit: str) -> None:
+        """Replace a worker that has reached a limit, while it ends."""
         if not self._closing.is_set():
-            self._replaced["calls"] += 1
+            self._replaced[limit] += 1
             await self._replace(worker)
         await worker.end(EXIT_GRACE)
 
@@ -356,7 +373,7 @@ class LocalExecutor:
             call.resolve(WorkerDied(f"The worker died in the call: {obituary}."))
 
     async def _replace(self, worker: Worker) -> None:
-        replacement = Worker(self._start, self._changed)
+        replacement = self._new_worker(worker.place)
         self._workers[self._workers.index(worker)] = replacement
         await self._connect(replacement)
 
@@ -430,7 +447,9 @@ class TrainingExecutor(LocalExecutor):
         """Start as many workers as there are trainings, and as are allowed."""
         starting = sum(worker.call is None for worker in self._workers)
         while starting < len(self._waiting) and len(self._workers) < self._count:
-            worker = Worker(self._start, self._changed)
+            taken = {worker.place for worker in self._workers}
+            place = next(n for n in itertools.count() if n not in taken)
+            worker = self._new_worker(place)
             self._workers.append(worker)
             self._spawn(self._connect(worker))
             starting += 1

@@ -165,8 +165,18 @@ class PendingCall:
 class Worker(asyncio.BufferedProtocol):
     """One worker process: its socket, its state, and the call that it runs."""
 
-    def __init__(self, start: Start, on_change: Callable[["Worker"], None]) -> None:
+    def __init__(
+        self,
+        start: Start,
+        on_change: Callable[["Worker"], None],
+        *,
+        place: int = 0,
+        gpu: str | None = None,
+    ) -> None:
         self.name = start.ref.name
+        self.place = place
+        """Its number among the workers of the model; a replacement inherits it."""
+        self.gpu = gpu
         self._state = WorkerState.STARTING
         self._since = time.monotonic()
         self.call: PendingCall | None = None
@@ -199,6 +209,9 @@ class Worker(asyncio.BufferedProtocol):
             f"import sys; sys.path[:] = {sys.path!r}; "
             "from deepaas.executors.worker import main; main()"
         )
+        environment = dict(os.environ)
+        if self.gpu is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = self.gpu
         try:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", code, str(theirs.fileno()), str(lifeline)],
@@ -206,6 +219,7 @@ class Worker(asyncio.BufferedProtocol):
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                env=environment,
                 start_new_session=True,
             )
         finally:
@@ -454,7 +468,7 @@ class Worker(asyncio.BufferedProtocol):
 
     def status(self, *, trains: bool) -> WorkerStatus:
         since = time.monotonic() - self._since
-        return WorkerStatus(self._state, self.pid, self.calls, since, trains)
+        return WorkerStatus(self._state, self.pid, self.calls, since, trains, self.gpu)
 
     # -- what the model prints
 

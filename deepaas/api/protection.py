@@ -1,0 +1,170 @@
+"""Who may call: tokens, pages of other origins, and what proxies say of callers."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import ipaddress
+import logging
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import aiohttp_cors
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from deepaas.api.responses import CLIENT, PREFIX, Handler
+from deepaas.errors import StartError, Unauthorized
+
+logger = logging.getLogger(__name__)
+
+EXPOSED = (
+    "Content-Disposition",
+    "Location",
+    "Preference-Applied",
+    "Retry-After",
+    "X-Request-ID",
+)
+"""Headers of ours that a page of another origin may read."""
+
+SANE_PREFIX = re.compile(r"(/[A-Za-z0-9._~%-]+)*")
+
+
+class Tokens:
+    """The tokens of a file, one a line; any of them lets a caller in."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._hashes = self._read()
+
+    def __contains__(self, token: str) -> bool:
+        given = _hash(token)
+        # All are compared, in constant time: how long it takes tells nothing.
+        return sum(hmac.compare_digest(given, known) for known in self._hashes) > 0
+
+    def reload(self) -> None:
+        """Read the file anew; one that cannot be read changes nothing."""
+        try:
+            self._hashes = self._read()
+        except StartError as error:
+            logger.error("The tokens stay as they are: %s", error)
+        else:
+            logger.info("%d tokens were read.", len(self._hashes))
+
+    def _read(self) -> list[bytes]:
+        """Read the file. Raises StartError, also for one without a token."""
+        try:
+            lines = Path(self._path).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is no UTF-8"
+            raise StartError(
+                f"--auth-token-file {self._path} cannot be read: {reason}"
+            ) from error
+        hashes = [_hash(line.strip()) for line in lines if line.strip()]
+        if not hashes:
+            raise StartError(f"--auth-token-file {self._path} holds no token")
+        return hashes
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def authenticate(
+    tokens: Tokens, *, public: Collection[str], pages: Collection[str], cors: bool
+) -> Middleware:
+    """Make the middleware that lets in who has a token (RFC 6750).
+
+    The routes `public` need none. The routes `pages` are for browsers, which cannot
+    send a token when they open one: there, it may be the password of HTTP Basic.
+    """
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        resource = request.match_info.route.resource
+        route = "" if resource is None else resource.canonical.rstrip("/")
+        preflight = request.method == "OPTIONS" and "Origin" in request.headers
+        if route in public or (cors and preflight):
+            return await handler(request)
+        is_page = route in pages
+        if _token(request, basic=is_page) not in tokens:
+            scheme = "Basic" if is_page else "Bearer"
+            raise Unauthorized(
+                "A token is needed: `Authorization: Bearer ...`.",
+                headers={"WWW-Authenticate": f'{scheme} realm="deepaas"'},
+            )
+        return await handler(request)
+
+    return middleware
+
+
+def _token(request: web.Request, *, basic: bool) -> str:
+    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+    value = value.strip()
+    if scheme.lower() == "bearer":
+        return value
+    if basic and scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value).decode().partition(":")[2]
+        except (binascii.Error, UnicodeError, ValueError):
+            return ""
+    return ""
+
+
+def allow_origins(app: web.Application, origins: Sequence[str]) -> None:
+    """Let pages of these origins call all routes that there are; `*` is any."""
+    options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
+        allow_credentials=False,
+        allow_headers="*",
+        allow_methods="*",
+        expose_headers=EXPOSED,
+        max_age=600,
+    )
+    cors = aiohttp_cors.setup(app, defaults=dict.fromkeys(origins, options))
+    for resource in list(app.router.resources()):
+        if not isinstance(resource, web.StaticResource):
+            cors.add(resource)
+            for route in list(resource):
+                cors.add(route)
+
+
+def heed_proxies(trusted: Sequence[str]) -> Middleware:
+    """Make the middleware that believes `X-Forwarded-*` of these addresses.
+
+    Raises StartError for what is neither an address nor a network.
+    """
+    try:
+        networks = [ipaddress.ip_network(text, strict=False) for text in trusted]
+    except ValueError as error:
+        raise StartError(f"--trusted-proxy: {error}") from error
+
+    def is_trusted(text: str | None) -> bool:
+        try:
+            address = ipaddress.ip_address(text or "")
+        except ValueError:
+            return False
+        return any(address in network for network in networks)
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if is_trusted(request.remote):
+            # Each proxy adds its caller at the end: the last one not ours is true.
+            hops = ",".join(request.headers.getall("X-Forwarded-For", ())).split(",")
+            strangers = [hop.strip() for hop in hops if not is_trusted(hop.strip())]
+            if strangers and _is_address(strangers[-1]):
+                request[CLIENT] = strangers[-1]
+            prefix = request.headers.get("X-Forwarded-Prefix", "").rstrip("/")
+            if SANE_PREFIX.fullmatch(prefix):
+                request[PREFIX] = prefix
+        return await handler(request)
+
+    return middleware
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

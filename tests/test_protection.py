@@ -1,0 +1,457 @@
+"""Who may call: tokens, TLS, pages of other origins, proxies; and who may not."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+import trustme
+
+from tests.conftest import Serve
+from tests.server import wait_until
+
+MODELS = Path(__file__).parent / "models"
+ECHO = f"--model=echo={MODELS / 'echo.py'}"
+UPLOAD = f"--model=upload={MODELS / 'upload.py'}"
+PREDICT = "/v2/models/echo/predict/"
+SHA256_OF_X = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+# -- tokens
+
+
+@pytest.fixture
+def tokens(tmp_path) -> Path:
+    path = tmp_path / "tokens"
+    path.write_text("first-secret\n\n  zweites-Geheimnis-ü  \n")
+    return path
+
+
+def test_without_a_token(serve: Serve, tokens):
+    server = serve(ECHO, "--auth-token-file", tokens, "--debug", "--debug-endpoint")
+    routes = [
+        *("/", "/v2", "/v2/", "/v2/models/", "/v2/models/echo", "/v2/models/nobody/"),
+        *("/v2/models/echo/train/", "/v2/models/echo/predict/abc/result", "/v2/debug/"),
+        *("/metrics", "/swagger.json", "/api", "/ui", "/api/static/swagger-ui.css"),
+        *("/no/such/place", "/v2/health", "/v2/health/ready/x", "//v2/health/live"),
+    ]
+    wrong = [
+        {},
+        bearer("wrong"),
+        {"Authorization": "Bearer"},
+        {"Authorization": "first-secret"},
+    ]
+    odd = ("Bearer", "first-secret", "Basic Zmlyc3Q=")
+    wrong += [{"Authorization": value} for value in odd]
+    for path in routes:
+        for headers in wrong:
+            answer = server.get(path, headers=headers)
+            assert answer.status_code == 401, path
+            assert "realm=" in answer.headers["WWW-Authenticate"]
+            assert "token" in answer.json()["message"]
+    for path in (PREDICT, "/v2/models/nobody/predict", "/v2/models/echo/train"):
+        answer = server.post(path, params={"n": 1})
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        assert server.client.request("OPTIONS", path).status_code == 401
+    for path in ("/v2/health/live", "/v2/health/ready/", "/v2/models/echo/ready"):
+        assert server.get(path).status_code == 200
+    for token in ("first-secret", "zweites-Geheimnis-ü"):
+        headers = {"Authorization": f"Bearer {token}".encode()}
+        assert server.post(PREDICT, params={"n": 1}, headers=headers).json() == {"n": 1}
+        assert server.get("/metrics", headers=headers).status_code == 200
+        assert token not in server.get("/v2/debug/", headers=headers).text
+    assert "secret" not in server.output
+    assert "Geheimnis" not in server.output
+
+
+def test_open_metrics(serve: Serve, tokens):
+    server = serve(ECHO, "--auth-token-file", tokens, "--open-metrics")
+    assert server.get("/metrics").status_code == 200
+    assert server.get("/v2/debug/").status_code == 204
+    assert server.get("/v2/models/").status_code == 401
+
+
+def test_a_browser_with_a_token(serve: Serve, tokens, page):
+    """It asks for a password to open the page; calls need the token itself."""
+    server = serve(ECHO, "--auth-token-file", tokens)
+    basic = {"Authorization": httpx.BasicAuth("me", "first-secret")._auth_header}
+    assert server.get("/api", headers=basic).status_code == 200
+    assert server.get("/v2/models/", headers=basic).status_code == 401
+    credentials = {"username": "me", "password": "first-secret"}
+    page = page.context.browser.new_page(http_credentials=credentials)
+    page.goto(f"{server.url}/api")
+    page.locator("button.authorize").first.click()
+    page.locator(".auth-container input").fill("Bearer first-secret")
+    page.locator(".auth-btn-wrapper button.authorize").click()
+    page.locator(".auth-btn-wrapper button.btn-done").click()
+    operation = page.locator("#operations-models-predict-echo")
+    operation.locator("button").first.click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.locator("input").first.fill("7")
+    with page.expect_response("**/predict/**") as answer:
+        operation.get_by_role("button", name="Execute").click()
+    assert answer.value.json() == {"n": 7}
+
+
+def test_new_tokens_without_losing_a_call(serve: Serve, tokens):
+    server = serve(ECHO, "--auth-token-file", tokens)
+    statuses = []
+    ended = threading.Event()
+
+    def call() -> None:
+        while not ended.is_set():
+            headers = bearer("second" if len(statuses) % 2 else "first-secret")
+            statuses.append(server.post(PREDICT + "?n=1", headers=headers).status_code)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    tokens.write_text("first-secret\nsecond\n")
+    os.kill(server.pid, signal.SIGHUP)
+    server.wait_for_output("2 tokens were read")
+    seen = len(statuses)
+    wait_until(lambda: len(statuses) > seen + 20)
+    ended.set()
+    caller.join()
+    assert set(statuses[:seen]) <= {200, 401}
+    assert set(statuses[seen + 2 :]) == {200}
+
+
+def test_a_token_file_that_goes_wrong(serve: Serve, fail_to_start, tokens, tmp_path):
+    for path, words in ((tmp_path / "none", "No such"), (tmp_path, "directory")):
+        ended = fail_to_start(ECHO, "--auth-token-file", path)
+        assert ended.code == 1
+        assert len(ended.stderr.splitlines()) == 1
+        assert words in ended.stderr
+    server = serve(ECHO, "--auth-token-file", tokens, errors_expected=True)
+    tokens.write_text("\n")
+    os.kill(server.pid, signal.SIGHUP)
+    server.wait_for_output("The tokens stay as they are: .* holds no token")
+    assert server.get("/v2/", headers=bearer("first-secret")).status_code == 200
+
+
+def test_sighup_without_tokens_and_the_warning(serve: Serve):
+    server = serve(ECHO)
+    os.kill(server.pid, signal.SIGHUP)
+    assert server.get("/v2/").status_code == 200
+    assert "Anyone" not in server.output
+
+
+# -- TLS
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def test_https(serve: Serve, authority, tmp_path):
+    issued = authority.issue_cert("127.0.0.1")
+    cert, key, root = (tmp_path / name for name in ("cert.pem", "key.pem", "ca.pem"))
+    issued.cert_chain_pems[0].write_to_path(cert)
+    issued.private_key_pem.write_to_path(key)
+    authority.cert_pem.write_to_path(root)
+    server = serve(ECHO, "--tls-cert", cert, "--tls-key", key)
+    assert server.url.startswith("https://")
+    context = ssl.create_default_context(cafile=root)
+    with httpx.Client(base_url=server.url, verify=context, trust_env=False) as client:
+        assert client.post(PREDICT, params={"n": 3}).json() == {"n": 3}
+    with pytest.raises(httpx.TransportError):
+        server.get("/v2/")
+    with pytest.raises(httpx.TransportError):
+        httpx.get(server.url.replace("https", "http"), trust_env=False)
+
+
+def test_certificates_that_cannot_be_used(fail_to_start, authority, tmp_path):
+    cert, other, bad = (tmp_path / n for n in ("cert.pem", "other.pem", "bad.pem"))
+    authority.issue_cert("127.0.0.1").cert_chain_pems[0].write_to_path(cert)
+    authority.issue_cert("127.0.0.1").private_key_pem.write_to_path(other)
+    bad.write_text("nonsense")
+    for options in (
+        ("--tls-cert", tmp_path / "none"),
+        ("--tls-cert", bad, "--tls-key", other),
+        ("--tls-cert", cert, "--tls-key", other),
+        ("--tls-cert", cert, "--tls-key", bad),
+        ("--tls-cert", cert),
+        ("--tls-key", other),
+    ):
+        ended = fail_to_start(ECHO, *options)
+        assert ended.code == 1
+        assert len(ended.stderr.splitlines()) == 1, ended.stderr
+        assert "tls" in ended.stderr.lower()
+
+
+# -- pages of other origins
+
+
+PAGE = """<script>
+async function call(url) {
+  const form = new FormData();
+  form.append("data", new Blob(["x"]), "x.txt");
+  const answer = await fetch(url, {
+    method: "POST", body: form, headers: {"X-Request-ID": "from-a-page"},
+  });
+  return [await answer.json(), answer.headers.get("X-Request-ID")];
+}
+</script>"""
+
+
+class _Elsewhere(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(PAGE.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Elsewhere) as site:
+        thread = threading.Thread(target=site.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{site.server_port}"
+        site.shutdown()
+        thread.join()
+
+
+def test_a_page_of_another_origin(serve: Serve, page, elsewhere):
+    server = serve(UPLOAD, "--cors-origin", elsewhere, "--cors-origin", "http://x.y")
+    other = serve(UPLOAD, "--cors-origin", "http://x.y")
+    page.goto(elsewhere)
+    path = "/v2/models/upload/predict/"
+    body, request_id = page.evaluate(f"call('{server.url}{path}')")
+    assert body["predictions"] == SHA256_OF_X
+    assert request_id == "from-a-page"
+    failure = page.evaluate(f"call('{other.url}{path}').catch(String)")
+    assert "TypeError" in failure
+
+
+def test_a_preflight_needs_no_token(serve: Serve, tokens):
+    server = serve(ECHO, "--auth-token-file", tokens, "--cors-origin", "http://x.y")
+    headers = {
+        "Origin": "http://x.y",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization",
+    }
+    answer = server.client.request("OPTIONS", PREDICT, headers=headers)
+    assert answer.status_code == 200
+    assert answer.headers["Access-Control-Allow-Origin"] == "http://x.y"
+    refused = server.post(PREDICT, headers={"Origin": "http://x.y"})
+    assert refused.status_code == 401
+    assert refused.headers["Access-Control-Allow-Origin"] == "http://x.y"
+
+
+# -- proxies
+
+
+def test_who_is_believed(serve: Serve):
+    for trusted, client, prefix in (
+        ("127.0.0.0/8", "192.0.2.1", "/x"),
+        ("::1", None, ""),
+    ):
+        server = serve(ECHO, "--trusted-proxy", trusted)
+        headers = {
+            "X-Forwarded-For": "198.51.100.7, 192.0.2.1, 127.0.0.2",
+            "X-Forwarded-Prefix": "/x/",
+        }
+        [link] = server.get("/v2/", headers=headers).json()["links"]
+        assert link["href"] == f"{prefix}/v2/"
+        server.wait_for_output(f'{client or "127.0.0.1"} \\w+ "GET /v2/" 200')
+        document = server.get("/swagger.json", headers=headers).json()
+        assert document.get("basePath", "") == prefix
+        odd = server.get("/v2/", headers={**headers, "X-Forwarded-Prefix": '/"<'})
+        assert odd.json()["links"][0]["href"] == "/v2/"
+
+
+def test_no_address(fail_to_start):
+    ended = fail_to_start(ECHO, "--trusted-proxy", "proxy.example")
+    assert ended.code == 1
+    assert "--trusted-proxy" in ended.stderr
+
+
+NGINX = """
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 64; }}
+http {{
+  access_log off;
+  client_max_body_size 0;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  server {{
+    listen 127.0.0.1:{port};
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_request_buffering off;
+    proxy_http_version 1.1;
+    location /models/here/ {{
+      proxy_pass {url};
+    }}
+    location /cut/ {{
+      proxy_set_header X-Forwarded-Prefix /cut;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_pass {cut}/;
+    }}
+  }}
+}}
+"""
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def behind_nginx(nginx, serve: Serve, tmp_path) -> Iterator[str]:
+    models = (ECHO, UPLOAD, "--trusted-proxy", "127.0.0.1")
+    server = serve(*models, "--base-path", "/models/here")
+    cut = serve(*models)
+    port = _free_port()
+    config = tmp_path / "nginx.conf"
+    config.write_text(
+        NGINX.format(folder=tmp_path, port=port, url=server.url, cut=cut.url)
+    )
+    process = subprocess.Popen([nginx, "-c", config, "-p", tmp_path])
+    try:
+        with socket.socket() as probe:
+            wait_until(lambda: probe.connect_ex(("127.0.0.1", port)) == 0)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.mark.parametrize("base", ["/models/here", "/cut"])
+def test_behind_nginx(behind_nginx, page, base):
+    url = behind_nginx
+    get = partial(httpx.get, trust_env=False)
+    for link in get(f"{url}{base}/").json()["links"]:
+        assert get(f"{url}{link['href']}").status_code == 200
+    [link] = get(f"{url}{base}/v2/models/echo/").json()["links"]
+    assert get(f"{url}{link['href']}").json()["id"] == "echo"
+    assert get(f"{url}{base}/ui").headers["Location"] == f"{base}/api"
+    job = httpx.post(
+        f"{url}{base}{PREDICT}?n=1",
+        headers={"Prefer": "respond-async"},
+        trust_env=False,
+    )
+    assert get(f"{url}{job.headers['Location']}").json()["uuid"] == job.json()["uuid"]
+    page.goto(f"{url}{base}/api")
+    operation = page.locator("#operations-models-predict-echo")
+    operation.locator("button").first.click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.locator("input").first.fill("7")
+    with page.expect_response("**/predict/**") as answer:
+        operation.get_by_role("button", name="Execute").click()
+    assert answer.value.json() == {"n": 7}
+
+
+def test_a_large_upload_through_nginx(behind_nginx):
+    url = behind_nginx
+    answer = httpx.post(
+        f"{url}/models/here/v2/models/upload/predict/",
+        files={"data": ("x", b"\0" * (200 << 20))},
+        timeout=50,
+        trust_env=False,
+    )
+    assert answer.json()["predictions"] == (
+        "72abf2ca8f36943ebe2e49ca3a51d409ca5f0bfcffab6c9d25643c17c32889da"
+    )
+
+
+# -- those who take their time
+
+
+def test_many_slow_clients(serve: Serve):
+    """They hold connections, and that is all."""
+    server = serve(ECHO)
+    address = ("127.0.0.1", server.port)
+    slow = [socket.create_connection(address) for _ in range(500)]
+    try:
+        for text in (b"P", b"O", b"S", b"T", b" "):
+            for connection in slow:
+                connection.sendall(text)
+            assert server.post(PREDICT, params={"n": 1}).json() == {"n": 1}
+    finally:
+        for connection in slow:
+            connection.close()
+
+
+def test_heads_that_are_too_large(serve: Serve):
+    server = serve(ECHO, errors_expected=True)  # aiohttp logs them so
+    assert server.get("/v2/?" + "x" * 9000).status_code == 400
+    assert server.get("/v2/", headers={"X": "x" * 9000}).status_code == 400
+    many = {f"X-{number}": "x" for number in range(500)}
+    assert server.get("/v2/", headers=many).status_code == 400
+    assert server.get("/v2/").status_code == 200
+
+
+# -- GPUs and memory
+
+
+def test_gpus(serve: Serve):
+    models = (f"--model={name}={MODELS / 'environment.py'}" for name in "ab")
+    server = serve(*models, "--workers=3", "--gpus=0,1", "--raw-predictions")
+
+    def places() -> dict[str, list[str]]:
+        found = server.get("/v2/health/ready").json()["models"]
+        return {name: [w["gpu"] for w in found[name]["workers"]] for name in found}
+
+    expected = {"a": ["0", "1", "0"], "b": ["1", "0", "1"]}
+    assert places() == expected
+    health = server.get("/v2/health/ready").json()["models"]["a"]["workers"]
+    os.kill(health[1]["pid"], signal.SIGKILL)
+    wait_until(lambda: "died" in server.get("/metrics").text)
+    wait_until(
+        lambda: all(
+            worker["state"] == "idle"
+            for worker in server.get("/v2/models/a/ready").json()["workers"]
+        )
+    )
+    assert places() == expected
+    seen = {}
+    for _ in range(30):
+        answer = server.post("/v2/models/a/predict/").json()
+        seen[answer["pid"]] = answer["gpu"]
+    workers = server.get("/v2/models/a/ready").json()["workers"]
+    assert seen == {worker["pid"]: worker["gpu"] for worker in workers}
+
+
+def test_a_worker_that_leaks(serve: Serve):
+    server = serve(
+        f"--model=environment={MODELS / 'environment.py'}",
+        *("--max-worker-memory", "300", "--raw-predictions"),
+    )
+    path = "/v2/models/environment/predict/"
+    pids = set()
+    for n in range(200):
+        answer = server.post(path, params={"mib": 20, "n": n})
+        assert answer.json()["n"] == n
+        pids.add(answer.json()["pid"])
+        [worker] = server.get("/v2/models/environment/ready").json()["workers"]
+        assert worker["memory"] < 340 << 20
+    assert 10 <= len(pids) <= 25
+    assert 'replacements_total{cause="memory"' in server.get("/metrics").text
