@@ -94,6 +94,11 @@ def nginx() -> str:
 
 
 @pytest.fixture(scope="session")
+def systemd_analyze() -> str:
+    return _program_of_debian("/usr/bin/systemd-analyze", package="systemd")
+
+
+@pytest.fixture(scope="session")
 def promtool() -> str:
     return _program_of_debian("/usr/bin/promtool", package="prometheus")
 

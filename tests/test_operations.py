@@ -162,3 +162,14 @@ def test_the_log_as_json(serve: Serve, how):
     about = [line for line in lines if re.search("mine-2", line["message"])]
     assert about == mine
     assert len(mine) == (2 if how == "value" else 1)
+
+
+def test_what_a_model_says_as_json(serve: Serve):
+    server = serve(model("slow"), "--use-json")
+    headers = {"X-Request-ID": "mine-3"}
+    server.post("/v2/models/slow/predict/?n=7", headers=headers)
+    said = server.wait_for_output(r"^\{.*running 7.*$")
+    line = json.loads(said[0])
+    [worker] = server.workers()
+    facts = {"model": "slow", "worker": worker, "request_id": "mine-3"}
+    assert line["extra"].items() >= facts.items()

@@ -500,10 +500,12 @@ class Worker(asyncio.BufferedProtocol):
 
     def _log(self, lines: list[bytes]) -> None:
         texts = [line.decode(errors="backslashreplace") for line in lines]
-        label = f" {self.call.label}" if self.call and self.call.label else ""
-        marked = [f"[{self.name} {self.pid}{label}] {text}" for text in texts]
+        label = self.call.label if self.call else ""
+        mark = f"[{self.name} {self.pid} {label}".rstrip() + "]"
+        marked = [f"{mark} {text}" for text in texts]
+        facts = {"model": self.name, "worker": self.pid, "request_id": label}
         for record in marked if len(marked) < BURST else ["\n".join(marked)]:
-            logger.info("%s", record)
+            logger.info("%s", record, extra={"extra": facts})
         if self.call is not None and self.call.on_event is not None:
             for text in texts:
                 self.call.on_event(Line(text))

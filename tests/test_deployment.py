@@ -1,0 +1,92 @@
+"""What an operator copies: the container, the unit, the dashboard, the alerts."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.conftest import Serve
+from tests.server import ROOT
+
+ETC = ROOT / "etc"
+VARIABLES = {"$__rate_interval": "5m"}
+
+
+def run(*command: str | Path) -> str:
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_the_dockerfile():
+    hadolint = Path(sys.executable).parent / "hadolint"
+    assert run(hadolint, ROOT / "examples" / "digits" / "Dockerfile") == ""
+
+
+def test_the_unit(systemd_analyze, tmp_path):
+    """Where it starts the server is the operator's; here it is this one."""
+    unit = (ETC / "deepaas.service").read_text()
+    path = tmp_path / "deepaas.service"
+    path.write_text(unit.replace("/opt/deepaas/bin", str(Path(sys.executable).parent)))
+    done = subprocess.run(
+        [systemd_analyze, "verify", "--man=no", path],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    said = [line for line in done.stderr.splitlines() if "deepaas.service" in line]
+    assert said == []
+
+
+def test_the_alerts(promtool):
+    assert "SUCCESS" in run(promtool, "check", "rules", ETC / "prometheus-alerts.yml")
+
+
+def _queries() -> list[str]:
+    dashboard = json.loads((ETC / "grafana-dashboard.json").read_text())
+    return [
+        target["expr"] for panel in dashboard["panels"] for target in panel["targets"]
+    ]
+
+
+def test_the_dashboard_loads():
+    """Grafana's own types read it."""
+    models = pytest.importorskip("grafana_foundation_sdk.models.dashboard")
+    content = json.loads((ETC / "grafana-dashboard.json").read_text())
+    dashboard = models.Dashboard.from_json(content)
+    assert len(dashboard.panels) == len(content["panels"])
+    names = {variable["name"] for variable in content["templating"]["list"]}
+    used = set(re.findall(r"\$\{?(\w+)", json.dumps(content)))
+    assert used - {"__rate_interval", "__all"} == names
+
+
+def test_the_queries(promtool, tmp_path):
+    rules = []
+    for number, query in enumerate(_queries()):
+        for variable, value in VARIABLES.items():
+            query = query.replace(variable, value)
+        rules.append({"record": f"query:{number}", "expr": query})
+    path = tmp_path / "rules.json"  # which is YAML, too
+    path.write_text(json.dumps({"groups": [{"name": "queries", "rules": rules}]}))
+    run(promtool, "check", "rules", path)
+
+
+def test_what_is_asked_for_is_there(serve: Serve):
+    server = serve("--model", f"echo={ROOT / 'tests' / 'models' / 'echo.py'}")
+    server.post("/v2/models/echo/predict/?n=1")
+    families = list(text_string_to_metric_families(server.get("/metrics").text))
+    there = {sample.name for family in families for sample in family.samples}
+    there |= {"deepaas_jobs", "deepaas_worker_replacements_total", "up"}
+    texts = [*_queries(), (ETC / "prometheus-alerts.yml").read_text()]
+    asked = set(re.findall(r"\b(?:deepaas|process)_\w+", "\n".join(texts)))
+    assert asked
+    assert asked <= there
