@@ -53,15 +53,15 @@ def create_app(
     Loads each model, and raises StartError for one that cannot be served. The
     executors are started with the application; they and the store are closed with it.
     """
-    models = {
-        ref.name: ServedModel(ModelAdapter(ref), executor)
-        for ref, executor in executors.items()
-    }
     tokens = Tokens(settings.auth_token_file) if settings.auth_token_file else None
     app = web.Application(
         middlewares=_middlewares(settings, tokens),
         client_max_size=settings.client_max_size,
     )
+    models = {
+        ref.name: ServedModel(ModelAdapter(ref), executor)
+        for ref, executor in executors.items()
+    }
     if tokens is not None:
         app[TOKENS] = tokens
     app.on_response_prepare.append(_add_request_id)
