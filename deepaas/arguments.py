@@ -29,11 +29,11 @@ from webargs.core import is_multiple
 
 from deepaas.encoding import describe_json, encode_json
 from deepaas.errors import (
-    AUTHORS_ERRORS_OR_EXIT,
     BadBody,
     BodyTooLarge,
     InvalidArguments,
     UnsupportedMediaType,
+    authors_errors_or_exit,
     disk_errors,
     named,
     text_of,
@@ -179,7 +179,7 @@ class Arguments:
             loaded = self.schema.load(values, unknown=marshmallow.EXCLUDE)
         except marshmallow.ValidationError as error:
             raise InvalidArguments(_by_argument(error)) from error
-        except AUTHORS_ERRORS_OR_EXIT as error:  # from the author's own fields
+        except authors_errors_or_exit() as error:  # from the author's own fields
             self._blame(values, error)
         if self.negotiation is not None and "accept" in loaded:
             loaded["accept"] = self.negotiation.settle(loaded["accept"])
@@ -229,7 +229,7 @@ class Arguments:
                     argument.name,
                     values,
                 )
-            except AUTHORS_ERRORS_OR_EXIT as broken:
+            except authors_errors_or_exit() as broken:
                 messages[argument.name] = [named(broken)]
         raise InvalidArguments(messages or {"_schema": [text_of(error)]}) from error
 

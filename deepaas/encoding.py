@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from deepaas.errors import AUTHORS_ERRORS
+from deepaas.errors import authors_errors
 
 OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
 
@@ -57,11 +57,11 @@ def describe_json(value: Any) -> bytes:
     """Encode a value as JSON, with a text in place of what has no JSON form."""
     try:
         return encode_json(value)
-    except AUTHORS_ERRORS:  # an author's own class may raise anything
+    except authors_errors():  # an author's own class may raise anything
         try:
             simple = _simplify(value, "", otherwise=_describe)
             return json.dumps(simple, separators=(",", ":")).encode()
-        except AUTHORS_ERRORS:
+        except authors_errors():
             return json.dumps(_describe(value)).encode()
 
 
@@ -73,7 +73,7 @@ def _describe(value: Any) -> str:
             return f"<{type(value).__name__} of {memoryview(value).nbytes} bytes>"
     try:
         return repr(value)[:LONGEST_TEXT]
-    except AUTHORS_ERRORS:
+    except authors_errors():
         return f"<{type(value).__name__}>"
 
 
@@ -135,7 +135,7 @@ def _simplify(
         return json.loads(value.text)
     try:
         plain = _plain(value)
-    except AUTHORS_ERRORS as error:
+    except authors_errors() as error:
         if otherwise is not None:
             return otherwise(value)
         if not isinstance(error, NoJSONForm):

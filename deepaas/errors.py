@@ -1,24 +1,30 @@
 """Everything that can go wrong on purpose, each with its HTTP status."""
 
-import asyncio
 import contextlib
 import errno
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-AUTHORS_ERRORS = (Exception, asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)
-"""What an author's code may raise and the process go on: all but SystemExit."""
+
+def authors_errors() -> tuple[type[BaseException], ...]:
+    """Return what an author's code may raise and the process go on: not SystemExit."""
+    kinds = (Exception, KeyboardInterrupt, GeneratorExit)
+    # asyncio's is none of these. A worker does without it until its model imports it.
+    asyncio = sys.modules.get("asyncio.exceptions")
+    return kinds if asyncio is None else (*kinds, asyncio.CancelledError)
 
 
-AUTHORS_ERRORS_OR_EXIT = (*AUTHORS_ERRORS, SystemExit)
-"""What must not end the server, where an author's code runs in it."""
+def authors_errors_or_exit() -> tuple[type[BaseException], ...]:
+    """Return what must not end the server, where an author's code runs in it."""
+    return (*authors_errors(), SystemExit)
 
 
 def text_of(error: object) -> str:
     """Return the text of an exception, even of one whose own text raises."""
     try:
         return str(error)
-    except AUTHORS_ERRORS as broken:
+    except authors_errors() as broken:
         return f"(its text cannot be shown: {type(broken).__name__})"
 
 

@@ -321,7 +321,7 @@ class Jobs:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        return replace(reply, stream=None, path=str(path), delete=True)
+        return reply._replace(stream=None, path=str(path), delete=True)
 
     async def _keep_result(self, job: Job, reply: Reply) -> dict[str, Any]:
         source = reply.body if reply.path is None else Path(reply.path)

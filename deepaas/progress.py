@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple, SupportsFloat
 
 __all__ = ["report"]
@@ -36,8 +35,7 @@ class Report(NamedTuple):
     metrics: dict[str, float | None]
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """What a job has reported since the batch before."""
 
     latest: Report

@@ -22,7 +22,7 @@ from deepaas.api.responses import prefix
 from deepaas.arguments import Argument, Arguments
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
-from deepaas.errors import AUTHORS_ERRORS
+from deepaas.errors import authors_errors
 from deepaas.model.adapter import ModelAdapter
 from deepaas.store import Kind
 
@@ -339,7 +339,7 @@ class _Document:
                 **self._converter.field2property(item.field),
                 **_exclusive(item.field),
             }
-        except AUTHORS_ERRORS as error:  # from the author's own field or default
+        except authors_errors() as error:  # from the author's own field or default
             logger.warning("%r is documented as a string: %r", item.name, error)
             return {"type": "string"}
 

@@ -9,10 +9,10 @@ from typing import BinaryIO, Protocol
 from deepaas import progress
 from deepaas.cli.signals import run
 from deepaas.errors import (
-    AUTHORS_ERRORS,
-    AUTHORS_ERRORS_OR_EXIT,
     ModelRaised,
     StartError,
+    authors_errors,
+    authors_errors_or_exit,
     named,
 )
 from deepaas.executors import Began, Event, create_executor
@@ -78,7 +78,7 @@ class ThisProcess:
     def warm(self) -> None:
         try:
             self._host.warm()
-        except AUTHORS_ERRORS_OR_EXIT as error:
+        except authors_errors_or_exit() as error:
             message = f"The model {self._name!r} cannot be served: {named(error)}"
             raise StartError(message) from error
 
@@ -87,7 +87,7 @@ class ThisProcess:
             with _collected(yields.media_type) as (whole, file):
                 for item in yields.items:
                     file.write(yields.encode(item))
-        except AUTHORS_ERRORS as error:
+        except authors_errors() as error:
             raise describe(error).error() from error
         finally:
             yields.close()

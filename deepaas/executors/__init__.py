@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from deepaas.executors.family import resident
 from deepaas.executors.messages import Reply
@@ -59,8 +59,7 @@ class WorkerStatus:
         return self.state in (WorkerState.IDLE, WorkerState.BUSY)
 
 
-@dataclass(frozen=True)
-class Began:
+class Began(NamedTuple):
     """A call has left the queue: the model runs."""
 
 
@@ -71,8 +70,7 @@ class Line:
     text: str
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(NamedTuple):
     """A call is over, or did not begin."""
 
     method: str

@@ -3,6 +3,8 @@
 import contextlib
 import glob
 import os
+import signal
+from collections.abc import Iterator
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 """Bytes."""
@@ -16,6 +18,27 @@ def descendants(pid: int) -> list[int]:
             for child in children.read().split():
                 found += [int(child), *descendants(int(child))]
     return found
+
+
+@contextlib.contextmanager
+def ended_with(pid: int) -> Iterator[None]:
+    """End what a process has started, when that process has ended by itself meanwhile.
+
+    Those that lead groups of their own are not found any longer then, and their numbers
+    may be those of others, so they are held by descriptors.
+    """
+    with contextlib.ExitStack() as stack:
+        for child in descendants(pid):
+            with contextlib.suppress(OSError):
+                held = os.pidfd_open(child)
+                stack.callback(os.close, held)
+                stack.callback(_end, held)
+        yield
+
+
+def _end(held: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(held, signal.SIGKILL)
 
 
 def resident(pid: int) -> int:

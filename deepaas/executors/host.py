@@ -1,8 +1,9 @@
 """ModelHost: one loaded model; calls it and turns what comes back into a message."""
 
-import asyncio
+from __future__ import annotations
+
 import contextlib
-import http.client
+import http
 import inspect
 import sys
 import time
@@ -10,17 +11,23 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepaas.encoding import describe_json
-from deepaas.errors import AUTHORS_ERRORS, text_of
+from deepaas.errors import DeepaasError, authors_errors, text_of
 from deepaas.executors.messages import Call, Raised, Reply
 from deepaas.executors.replies import JSON, Validate, is_file, make_reply
 from deepaas.executors.yields import InTurn, encoder, is_iterator, stream_type
 from deepaas.model.loading import response_fields
 
+if TYPE_CHECKING:
+    import asyncio
+
 LONGEST = 65536
 """Characters of an exception's text and of its traceback that are kept."""
+
+PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
+"""What a status says of itself."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +87,14 @@ class ModelHost:
                 raw=self._raw_predictions,
                 started=started,
             )
-        except AUTHORS_ERRORS as error:
+        except authors_errors() as error:
             return describe(error)
 
     def close(self) -> None:
         """Cancel what the model's coroutines left running."""
         if self._loop is not None:
+            import asyncio
+
             tasks = asyncio.all_tasks(self._loop)
             for task in tasks:
                 task.cancel()
@@ -102,6 +111,8 @@ class ModelHost:
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop of the model's coroutines; it lives as long as the model."""
         if self._loop is None:
+            import asyncio  # here, since it is a fifth of an idle worker's memory
+
             self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self._loop)
         return self._loop
@@ -131,6 +142,8 @@ def describe(error: BaseException) -> Raised:
     if isinstance(error, NotImplementedError):
         message = _cut(text_of(error)) or "The model does not implement this."
         return Raised(kind, message, log, status=501)
+    if isinstance(error, DeepaasError):
+        return Raised(kind, str(error), log, error.status)
     if (known := _http_exception(error)) is not None:
         status, message = known
         return Raised(kind, _cut(message), log, status)
@@ -154,8 +167,8 @@ def _http_exception(error: BaseException) -> tuple[int, str] | None:
         return None
     base = module.HTTPException
     if isinstance(error, base):
-        standard = http.client.responses.get(error.status, "")
-        return error.status, error.reason if error.reason != standard else error.text
+        own = error.reason != PHRASES.get(error.status)
+        return error.status, error.reason if own else error.text or error.reason
     for frame, _ in traceback.walk_tb(error.__traceback__):
         if frame.f_code is base.__init__.__code__:
             return _refused(frame)

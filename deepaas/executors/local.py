@@ -95,7 +95,10 @@ class LocalExecutor:
 
     def launch(self) -> None:
         while len(self._workers) < self._count:
-            self._workers.append(self._new_worker(len(self._workers)))
+            try:
+                self._workers.append(self._new_worker(len(self._workers)))
+            except OSError as error:
+                raise StartError(_no_process(error)) from error
 
     async def start(self) -> None:
         self._started = asyncio.get_running_loop().create_future()
@@ -184,8 +187,9 @@ class LocalExecutor:
             call.end(error.status)
             raise
         try:
-            return await asyncio.shield(call.outcome)
+            return await call.outcome
         except asyncio.CancelledError:
+            call.renew()  # the worker may still answer
             await self._abandon(call)
             raise
 
@@ -244,15 +248,16 @@ class LocalExecutor:
 
     def _spares_last(self) -> bool:
         """Tell whether trainings have all the workers but the last of several."""
-        trainings = sum(w.call is not None and w.call.trains for w in self._workers)
-        return 1 < self._count <= trainings + 1
+        trainings = sum(worker.trains for worker in self._workers)
+        # Those that are being replaced do not count: it may take them for ever.
+        warm = sum(worker.alive for worker in self._workers)
+        return self._count > 1 and warm <= trainings + 1
 
     async def _abandon(self, call: PendingCall) -> None:
         """Do what is due when nobody waits for a call any longer."""
         if call.worker is None:
             self._waiting.pop(call, None)
             call.end(LEFT)
-            call.outcome.cancel()
             return
         if not call.finish and not call.outcome.done():
             call.resolve(WorkerDied("The call was cancelled.", status=LEFT))
@@ -293,12 +298,27 @@ class LocalExecutor:
             self._spawn(self._bury(worker))
         elif worker.state is WorkerState.IDLE:
             self._hope()
-            if (limit := self._outgrown(worker)) is not None:
-                self._spawn(self._retire(worker, limit))
+            if 0 < self._limits.max_calls <= worker.calls:
+                self._spawn(self._retire(worker, "calls"))
+            elif self._limits.max_memory and worker.calls:
+                self._spawn(self._weigh(worker))
             else:
-                self._idle.append(worker)
-                self._dispatch()
+                self._rest(worker)
             self._check_started()
+
+    def _rest(self, worker: Worker) -> None:
+        """Let a worker wait for its next call, or begin it."""
+        self._idle.append(worker)
+        self._dispatch()
+
+    async def _weigh(self, worker: Worker) -> None:
+        """Replace a worker that has grown too large by its last call."""
+        # Looking through /proc takes milliseconds where there are many threads.
+        size = await asyncio.to_thread(resident, worker.pid)
+        if size > self._limits.max_memory:
+            await self._retire(worker, "memory")
+        elif worker.state is WorkerState.IDLE:
+            self._rest(worker)
 
     def _check_started(self, failure: str | None = None) -> None:
         if self._started is None or self._started.done():
@@ -315,20 +335,17 @@ class LocalExecutor:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _outgrown(self, worker: Worker) -> str | None:
-        """Return which limit a worker has reached that ends it after its call."""
-        if 0 < self._limits.max_calls <= worker.calls:
-            return "calls"
-        # Before its first call, a new one would be no smaller.
-        if worker.calls and 0 < self._limits.max_memory < resident(worker.pid):
-            return "memory"
-        return None
-
     async def _retire(self, worker: Worker, limit: str) -> None:
         """Replace a worker that has reached a limit, while it ends."""
         if not self._closing.is_set():
             self._replaced[limit] += 1
-            await self._replace(worker)
+            logger.info(
+                "A worker of %s is replaced after %d calls: it has reached its limit "
+                "of %s.",
+                *(self.ref.name, worker.calls, limit),
+            )
+            with contextlib.suppress(OSError):  # else it is replaced when it has ended
+                await self._replace(worker)
         await worker.end(EXIT_GRACE)
 
     async def _bury(self, worker: Worker) -> None:
@@ -337,6 +354,7 @@ class LocalExecutor:
             self._idle.remove(worker)
         if self._take_back(worker):
             self._dispatch()
+        label = worker.call.label if worker.call is not None else ""
         await self._reap(worker)
         if self._closing.is_set() or worker not in self._workers:
             return
@@ -344,15 +362,29 @@ class LocalExecutor:
         if self._started is not None and not self._started.done():
             self._check_started(self._cause)
             return
-        logger.warning("A worker of %s ended: %s.", self.ref.name, self._cause)
+        name = self.ref.name
+        logger.warning(
+            "%sA worker of %s ended: %s.",
+            *(f"{label}: " if label else "", name, self._cause),
+            extra={"extra": {"model": name, "worker": worker.pid, "request_id": label}},
+        )
         self._replaced[worker.ending()] += 1
         self._failed_starts = 0 if worker.ready else self._failed_starts + 1
+        while await self._wait_to_start():
+            try:
+                return await self._replace(worker)
+            except OSError as error:
+                self._cause = _no_process(error)
+                logger.warning("%s: %s", name, self._cause)
+                self._failed_starts += 1
+
+    async def _wait_to_start(self) -> bool:
+        """Wait the longer, the more starts have failed; tell whether to try again."""
         self._despair()
         delay = BACK_OFF[min(self._failed_starts, len(BACK_OFF) - 1)]
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._closing.wait(), delay)
-        if not self._closing.is_set():
-            await self._replace(worker)
+        return not self._closing.is_set()
 
     def _take_back(self, worker: Worker) -> bool:
         """Let a call that the dead worker never read wait again, as the first."""
@@ -388,7 +420,7 @@ class LocalExecutor:
 
     def _despair(self) -> None:
         """A worker has died: if it was the last, calls wait a while, then give up."""
-        if any(worker.alive for worker in self._workers):
+        if any(worker.alive and not worker.trains for worker in self._workers):
             return
         if self._failed_starts >= HOPELESS:
             self._lose_hope()
@@ -438,18 +470,17 @@ class TrainingExecutor(LocalExecutor):
             running={**others.running, **ours.running},
         )
 
-    def _queue(self, call: PendingCall) -> None:
-        self.admit(call.method)
-        self._waiting[call] = None
-        self._man()
-
-    def _man(self) -> None:
+    def _dispatch(self) -> None:
         """Start as many workers as there are trainings, and as are allowed."""
         starting = sum(worker.call is None for worker in self._workers)
         while starting < len(self._waiting) and len(self._workers) < self._count:
             taken = {worker.place for worker in self._workers}
             place = next(n for n in itertools.count() if n not in taken)
-            worker = self._new_worker(place)
+            try:
+                worker = self._new_worker(place)
+            except OSError as error:
+                self._fail_first(_no_process(error))
+                continue
             self._workers.append(worker)
             self._spawn(self._connect(worker))
             starting += 1
@@ -468,12 +499,17 @@ class TrainingExecutor(LocalExecutor):
         await self._reap(worker)
         self._workers.remove(worker)
         if not worker.ready and self._waiting:
-            first, _ = self._waiting.popitem(last=False)
-            first.resolve(
-                WorkerDied(f"The training could not start: {worker.cause()}.")
-            )
+            self._fail_first(worker.cause())
         if not self._closing.is_set():
-            self._man()
+            self._dispatch()
+
+    def _fail_first(self, cause: str) -> None:
+        first, _ = self._waiting.popitem(last=False)
+        first.resolve(WorkerDied(f"The training could not start: {cause}."))
+
+
+def _no_process(error: OSError) -> str:
+    return f"no process can be started: {error.strerror}"
 
 
 def _pack(call: Call) -> bytes:

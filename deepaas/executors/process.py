@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import enum
 import logging
+import mmap
 import os
-import pickle
 import re
 import signal
 import socket
@@ -13,8 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from deepaas.errors import DeepaasError
 from deepaas.executors import (
@@ -26,10 +25,11 @@ from deepaas.executors import (
     WorkerState,
     WorkerStatus,
 )
-from deepaas.executors.family import descendants
+from deepaas.executors.family import descendants, ended_with
 from deepaas.executors.messages import (
     HEADER,
     End,
+    Message,
     Piece,
     Raised,
     Ready,
@@ -37,6 +37,7 @@ from deepaas.executors.messages import (
     Stop,
     StreamBegan,
     pack,
+    unpack,
 )
 from deepaas.executors.stream import ReplyStream
 from deepaas.progress import Batch
@@ -44,7 +45,7 @@ from deepaas.progress import Batch
 logger = logging.getLogger(__name__)
 
 RECEIVE = 65536
-"""Bytes read at once; a larger body is read into its own buffer."""
+"""Bytes read at once; a larger frame is read into memory of its own."""
 
 LONGEST_LINE = 8192
 """Bytes after which a line of a model's output is cut in two."""
@@ -69,12 +70,28 @@ class Killed(enum.Enum):
     EXIT = "it did not exit"
 
 
+def _retrieve(outcome: asyncio.Future[Any]) -> None:
+    """Keep asyncio from complaining of an error that nobody asks for."""
+    if not outcome.cancelled():
+        outcome.exception()
+
+
+def _pipe(
+    reader: contextlib.ExitStack, writer: contextlib.ExitStack
+) -> tuple[int, int]:
+    """Make a pipe, each end of which is closed with a stack."""
+    ends = os.pipe()
+    for stack, end in zip((reader, writer), ends, strict=True):
+        stack.callback(os.close, end)
+    return ends
+
+
 class PendingCall:
     """A call on its way: waiting, or running in `worker`."""
 
     __slots__ = (
-        *("began", "finish", "frame", "label", "method", "on_end", "on_event"),
-        *("outcome", "queued", "stream", "timeout", "timer", "worker"),
+        *("began", "ended", "finish", "frame", "label", "method", "on_end"),
+        *("on_event", "outcome", "queued", "stream", "timeout", "timer", "worker"),
     )
 
     def __init__(
@@ -102,6 +119,8 @@ class PendingCall:
         self.began: float | None = None
         """When the model began, by the same clock."""
         self.outcome: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[None] | None = None
+        """Set when it is over, if someone waits for that."""
         self.stream: ReplyStream | None = None
         """Set when the outcome is a stream, which then ends the call."""
         self.worker: Worker | None = None
@@ -118,6 +137,7 @@ class PendingCall:
         self.end(result.status if isinstance(result, DeepaasError) else 200)
         if self.stream is not None and isinstance(result, DeepaasError):
             self.stream.end(result)
+        self.renew()
         if self.outcome.done():
             return
         if isinstance(result, DeepaasError):
@@ -129,10 +149,17 @@ class PendingCall:
         """Give the caller a stream; `resolve` ends it."""
         self.stream = stream
         reply = Reply(media_type, stream=stream)
+        self.renew()
         if self.outcome.done():  # it has run out of time just now
             stream.end()
         else:
             self.outcome.set_result(reply)
+
+    def renew(self) -> None:
+        """Have an outcome again, for whoever tidies up, if the caller has left."""
+        if self.outcome.cancelled():
+            self.outcome = asyncio.get_running_loop().create_future()
+            self.outcome.add_done_callback(_retrieve)
 
     def end_stream(self) -> None:
         """The stream is whole, or as long as it was wanted."""
@@ -154,12 +181,14 @@ class PendingCall:
         on_end(event)
         if self.on_event is not None:
             self.on_event(event)
+        if self.ended is not None:
+            self.ended.set_result(None)
 
     async def over(self) -> None:
-        """Wait until the worker is done with it."""
-        await asyncio.wait([self.outcome])
-        if self.stream is not None:
-            await self.stream.ended.wait()
+        """Wait until it is over."""
+        if self.on_end is not None:
+            self.ended = asyncio.get_running_loop().create_future()
+            await self.ended
 
 
 class Worker(asyncio.BufferedProtocol):
@@ -192,18 +221,21 @@ class Worker(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._received = bytearray(RECEIVE)
         self._filled = 0
-        self._target: bytearray | None = None
+        self._target: mmap.mmap | None = None
+        """Memory for a large frame: the kernel clears it page by page as it comes."""
         self._line = bytearray()
         self._connecting: asyncio.Task[None] | None = None
+        self._death: int | None = None
+        """A descriptor that is readable when the process is dead."""
         self._launch(start)
 
     # -- the process
 
     def _launch(self, start: Start) -> None:
-        """Start the process: a leader of its own group, with one end of everything."""
-        ours, theirs = socket.socketpair()
-        lifeline, self._lifeline = os.pipe()
-        self._output, output = os.pipe()
+        """Start the process: a leader of its own group, with one end of everything.
+
+        Raises OSError where the machine has no more processes, memory or descriptors.
+        """
         # The worker imports what the server would, whatever folder it starts in.
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; "
@@ -212,23 +244,24 @@ class Worker(asyncio.BufferedProtocol):
         environment = dict(os.environ)
         if self.gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpu
-        try:
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            self._socket, connection = socket.socketpair()
+            theirs.callback(connection.close)
+            ours.callback(self._socket.close)
+            lifeline, self._lifeline = _pipe(theirs, ours)
+            self._output, output = _pipe(ours, theirs)
             self.process = subprocess.Popen(
-                [sys.executable, "-c", code, str(theirs.fileno()), str(lifeline)],
-                pass_fds=(theirs.fileno(), lifeline),
+                [sys.executable, "-c", code, str(connection.fileno()), str(lifeline)],
+                pass_fds=(connection.fileno(), lifeline),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 env=environment,
                 start_new_session=True,
             )
-        finally:
-            theirs.close()
-            os.close(lifeline)
-            os.close(output)
+            ours.pop_all()
         os.set_blocking(self._output, False)
-        ours.sendall(pack(start))
-        self._socket = ours
+        self._socket.sendall(pack(start))
 
     @property
     def state(self) -> WorkerState:
@@ -245,6 +278,11 @@ class Worker(asyncio.BufferedProtocol):
         return self.ready and self.state is not WorkerState.DEAD
 
     @property
+    def trains(self) -> bool:
+        """It is busy with a training."""
+        return self.call is not None and self.call.trains
+
+    @property
     def pid(self) -> int:
         return self.process.pid
 
@@ -258,6 +296,8 @@ class Worker(asyncio.BufferedProtocol):
         loop = asyncio.get_running_loop()
         self._socket.setblocking(False)
         loop.add_reader(self._output, self._read_output)
+        self._death = os.pidfd_open(self.pid)
+        loop.add_reader(self._death, self._read_to_end)
         await loop.create_unix_connection(lambda: self, sock=self._socket)
 
     def kill(self, why: Killed, words: str = "") -> None:
@@ -280,14 +320,18 @@ class Worker(asyncio.BufferedProtocol):
             await asyncio.wait_for(self.gone.wait(), KILL_GRACE)
 
     async def end(self, grace: float) -> None:
-        """Let the process exit by itself, within `grace` seconds."""
+        """Let the process exit by itself, within `grace` seconds.
+
+        What it has started ends with it, those too that lead groups of their own.
+        """
         await self.connect()
         loop = asyncio.get_running_loop()
-        killer = loop.call_later(grace, self.kill, Killed.EXIT)
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write_eof()
-        await self.gone.wait()
-        killer.cancel()
+        with ended_with(self.pid):
+            killer = loop.call_later(grace, self.kill, Killed.EXIT)
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.write_eof()
+            await self.gone.wait()
+            killer.cancel()
 
     async def reap(self) -> None:
         """Collect the dead process, and end what is left of its group.
@@ -298,6 +342,7 @@ class Worker(asyncio.BufferedProtocol):
             os.killpg(self.pid, signal.SIGKILL)
         await asyncio.to_thread(self.process.wait)
         os.close(self._lifeline)
+        self._forget_death()
         asyncio.get_running_loop().remove_reader(self._output)
         self._drain_output()
         os.close(self._output)
@@ -318,8 +363,9 @@ class Worker(asyncio.BufferedProtocol):
     # -- what it says
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(
+            asyncio.Transport, transport
+        )  # uvloop's is no child of it
 
     def get_buffer(self, sizehint: int) -> memoryview:
         buffer = self._received if self._target is None else self._target
@@ -327,22 +373,22 @@ class Worker(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._filled += nbytes
-        while (frame := self._next_frame()) is not None:
+        while self._filled and (frame := self._next_frame()) is not None:
             self._hear(*frame)
 
-    def _next_frame(self) -> tuple[Any, bytes | memoryview] | None:
+    def _next_frame(self) -> tuple[Message, bytes | memoryview] | None:
         """Take one whole frame from what was received, if there is one."""
         if self._filled < HEADER.size:
             return None
         buffer = self._received if self._target is None else self._target
-        head, body = HEADER.unpack_from(buffer)
+        code, head, body = HEADER.unpack_from(buffer)
         middle, end = HEADER.size + head, HEADER.size + head + body
         if self._filled < end:
             if end > len(buffer):
-                self._target = bytearray(end)
-                self._target[: self._filled] = memoryview(buffer)[: self._filled]
+                self._target = mmap.mmap(-1, end)
+                self._target[: self._filled] = buffer[: self._filled]
             return None
-        message = pickle.loads(memoryview(buffer)[HEADER.size : middle])
+        message = unpack(code, memoryview(buffer)[HEADER.size : middle])
         data: bytes | memoryview
         if self._target is not None:
             data = memoryview(self._target)[middle:]
@@ -356,55 +402,47 @@ class Worker(asyncio.BufferedProtocol):
             self._filled = rest
         return message, data
 
-    def _hear(
-        self,
-        message: Ready | Reply | Raised | StreamBegan | Piece | End | Batch,
-        body: bytes | memoryview,
-    ) -> None:
-        if isinstance(message, Batch):
-            if self.call is not None and self.call.on_event is not None:
-                self.call.on_event(message)
-            return
-        if isinstance(message, StreamBegan):
-            self._begin_stream(message.media_type)
-            return
-        if isinstance(message, Piece):
-            if self.call is not None and self.call.stream is not None:
-                self.call.stream.feed(body)
-            return
+    def _hear(self, message: Message, body: bytes | memoryview) -> None:
+        call = self.call
+        if call is None:
+            self._hear_of_start(message)
+        elif isinstance(message, Reply):
+            reply = message._replace(body=body) if message.path is None else message
+            self._finish().resolve(reply)
+        elif isinstance(message, Raised):
+            self._finish().resolve(message.error())
+        elif isinstance(message, End):
+            self._finish().end_stream()
+        elif isinstance(message, StreamBegan):
+            self._begin_stream(call, message.media_type)
+        elif isinstance(message, Piece) and call.stream is not None:
+            call.stream.feed(body)
+        elif isinstance(message, Batch) and call.on_event is not None:
+            call.on_event(message)
+
+    def _hear_of_start(self, message: Message) -> None:
         if isinstance(message, Ready):
             self._drain_output()
             self.state = WorkerState.IDLE
             self.ready = True
-        elif self.call is not None:
-            self._answer(message, body)
+            self._on_change(self)
         elif isinstance(message, Raised):
             self.failure = str(message)
             logger.debug("%s", message.traceback)
-        self._on_change(self)
 
-    def _answer(self, message: Reply | Raised | End, body: bytes | memoryview) -> None:
+    def _finish(self) -> PendingCall:
+        """Take the call that it has ended; it gets its next one first of all."""
         self._drain_output()  # while it is known whose it is
         call, self.call = self.call, None
         assert call is not None
         self.state = WorkerState.IDLE
         self.calls += 1
-        if isinstance(message, End):
-            call.end_stream()
-        elif isinstance(message, Raised):
-            call.resolve(message.error())
-        elif message.path is None:
-            call.resolve(replace(message, body=body))
-        else:
-            call.resolve(message)
+        self._on_change(self)
+        return call
 
     # -- streams
 
-    def _begin_stream(self, media_type: str) -> None:
-        call = self.call
-        if call is None:
-            return
-
+    def _begin_stream(self, call: PendingCall, media_type: str) -> None:
         def abandon() -> None:
             if self.call is not call:
                 return
@@ -422,13 +460,24 @@ class Worker(asyncio.BufferedProtocol):
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGUSR1)
 
+    def _read_to_end(self) -> None:
+        """The process is dead: the end of file may be behind what nobody reads."""
+        self._forget_death()
+        self._pause(False)
+
+    def _forget_death(self) -> None:
+        if self._death is not None:
+            asyncio.get_running_loop().remove_reader(self._death)
+            os.close(self._death)
+            self._death = None
+
     def _pause(self, wait: bool) -> None:
         """Read no more, so that the worker has to wait, or read on."""
         if self._transport is None or self._transport.is_closing():
             return
-        if wait:
+        if wait and self._death is not None:
             self._transport.pause_reading()
-        else:
+        elif not wait:
             self._transport.resume_reading()
 
     def eof_received(self) -> bool:

@@ -1,12 +1,10 @@
 """The child's side: a worker process, its loop over the socket."""
 
-import asyncio
 import contextlib
 import ctypes
 import fcntl
 import logging
 import os
-import pickle
 import select
 import signal
 import socket
@@ -14,17 +12,17 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, BinaryIO
 
 from deepaas import progress
-from deepaas.errors import AUTHORS_ERRORS
+from deepaas.errors import authors_errors
 from deepaas.executors.host import ModelHost, Yields, describe
 from deepaas.executors.messages import (
     HEADER,
     Call,
     End,
+    Message,
     Piece,
     Raised,
     Ready,
@@ -33,6 +31,7 @@ from deepaas.executors.messages import (
     Stop,
     StreamBegan,
     pack,
+    unpack,
 )
 
 SMALL = 65536
@@ -63,7 +62,9 @@ def main() -> None:
 
 
 def _serve(connection: socket.socket) -> None:
-    start: Start = _receive(connection)
+    frames = connection.makefile("rb")
+    start = _receive(frames)
+    assert isinstance(start, Start)
     sys.argv[:] = start.argv
     _print_by_line()
     try:
@@ -71,14 +72,14 @@ def _serve(connection: socket.socket) -> None:
         host = ModelHost(model, raw_predictions=start.raw_predictions)
         if start.warm:
             host.warm()
-    except AUTHORS_ERRORS as error:
+    except authors_errors() as error:
         _send(connection, describe(error))
         sys.exit(1)
     interruption = _Interruption(connection)
     _send(connection, Ready())
     with contextlib.suppress(EOFError):
         while True:
-            answer = _answer(host, connection, interruption)
+            answer = _answer(host, frames, connection, interruption)
             sys.stdout.flush()
             sys.stderr.flush()
             _send(connection, answer)
@@ -86,16 +87,20 @@ def _serve(connection: socket.socket) -> None:
 
 
 def _answer(
-    host: ModelHost, connection: socket.socket, interruption: "_Interruption"
+    host: ModelHost,
+    frames: BinaryIO,
+    connection: socket.socket,
+    interruption: "_Interruption",
 ) -> Reply | Raised | End:
     try:
-        call: Call | Stop = _receive(connection)
+        call = _receive(frames)
         while isinstance(call, Stop):  # of a stream that had ended by itself
-            call = _receive(connection)
+            call = _receive(frames)
     except EOFError:
         raise
-    except AUTHORS_ERRORS as error:  # an argument that does not unpickle here
+    except authors_errors() as error:  # an argument that does not unpickle here
         return describe(error)
+    assert isinstance(call, Call)
     send = partial(_send, connection)
     with progress.recorded(send) if call.reports else contextlib.nullcontext():
         answer = host.call(call)
@@ -120,13 +125,14 @@ def _stream(
             send(Piece(), piece)
     except (StopIteration, GeneratorExit):
         pass
-    except AUTHORS_ERRORS as error:
-        if not (isinstance(error, asyncio.CancelledError) and interruption.wanted()):
+    except authors_errors() as error:
+        # An async generator that was stopped is a cancelled one.
+        if isinstance(error, Exception) or not interruption.wanted():
             return describe(error)
     finally:
         try:
             yields.close()
-        except AUTHORS_ERRORS:
+        except authors_errors():
             traceback.print_exc()
     if not begun:
         send(StreamBegan(yields.media_type))
@@ -189,26 +195,22 @@ def _exit(error: SystemExit) -> None:
     os._exit(code or 0)
 
 
-def _receive(connection: socket.socket) -> Any:
-    head, _ = HEADER.unpack(_read(connection, HEADER.size))
-    return pickle.loads(_read(connection, head))
+def _receive(frames: BinaryIO) -> Message:
+    code, size, _ = HEADER.unpack(_read(frames, HEADER.size))
+    return unpack(code, _read(frames, size))
 
 
-def _read(connection: socket.socket, size: int) -> bytearray:
-    data = bytearray(size)
-    view = memoryview(data)
-    while view:
-        count = connection.recv_into(view)
-        if not count:
-            raise EOFError
-        view = view[count:]
+def _read(frames: BinaryIO, size: int) -> bytes:
+    data = frames.read(size)
+    if len(data) < size:
+        raise EOFError
     return data
 
 
 def _send(connection: socket.socket, message: Any, piece: bytes = b"") -> None:
     body: bytes | memoryview = piece
     if isinstance(message, Reply) and message.body is not None:
-        body, message = message.body, replace(message, body=None)
+        body, message = message.body, message._replace(body=None)
     frame = pack(message, body)
     with _sending:
         if len(body) <= SMALL:

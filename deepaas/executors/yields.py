@@ -1,8 +1,9 @@
 """From what a model yields to the pieces of a stream: CONTRACT section 3."""
 
-import asyncio
+from __future__ import annotations
+
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepaas.encoding import encode_json
 from deepaas.executors.replies import (
@@ -12,6 +13,9 @@ from deepaas.executors.replies import (
     is_json,
     without_parameters,
 )
+
+if TYPE_CHECKING:
+    import asyncio
 
 NDJSON = "application/x-ndjson"
 EVENTS = "text/event-stream"
@@ -57,6 +61,10 @@ def encoder(media_type: str, validate: Validate | None) -> Callable[[Any], bytes
     return kinds.get(without_parameters(media_type), chunk)
 
 
+async def _next(items: AsyncIterator[Any]) -> Any:
+    return await anext(items)
+
+
 class InTurn(Iterator[Any]):
     """Iterates over what comes in an event loop."""
 
@@ -68,7 +76,7 @@ class InTurn(Iterator[Any]):
         self._step: asyncio.Future[Any] | None = None
 
     def __next__(self) -> Any:
-        self._step = asyncio.ensure_future(anext(self._items), loop=self._loop)
+        self._step = self._loop.create_task(_next(self._items))
         try:
             return self._loop.run_until_complete(self._step)
         except StopAsyncIteration:

@@ -9,7 +9,7 @@ from typing import Any
 
 from deepaas.arguments import Arguments
 from deepaas.encoding import encode_json
-from deepaas.errors import AUTHORS_ERRORS_OR_EXIT, StartError, named, text_of
+from deepaas.errors import StartError, authors_errors_or_exit, named, text_of
 from deepaas.model.loading import ModelRef, response_fields
 
 logger = logging.getLogger(__name__)
@@ -36,13 +36,13 @@ class ModelAdapter:
             self.response = response_fields(self.model)
         except NotImplementedError:
             self.response = None
-        except AUTHORS_ERRORS_OR_EXIT as error:
+        except authors_errors_or_exit() as error:
             raise self._error(f"schema: {text_of(error)}") from error
 
     def _load(self, ref: ModelRef) -> Any:
         try:
             return ref.load()
-        except AUTHORS_ERRORS_OR_EXIT as error:
+        except authors_errors_or_exit() as error:
             cause = f"{ref.target} does not load: {named(error)}"
             raise self._error(cause) from error
 
@@ -52,7 +52,7 @@ class ModelAdapter:
             return Arguments(get() if get is not None else {})
         except NotImplementedError:
             return Arguments({})
-        except AUTHORS_ERRORS_OR_EXIT as error:
+        except authors_errors_or_exit() as error:
             raise self._error(f"{method}: {named(error)}") from error
 
     def _method(self, name: str) -> Any:
@@ -91,7 +91,7 @@ class ModelAdapter:
             encode_json(described)
         except NotImplementedError:
             return {}
-        except AUTHORS_ERRORS_OR_EXIT as error:
+        except authors_errors_or_exit() as error:
             logger.warning("%s: get_metadata failed: %s", self.name, named(error))
             return {}
         return described if isinstance(described, Mapping) else {}

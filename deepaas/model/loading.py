@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -94,6 +93,8 @@ def find_models(
 
 
 def _installed() -> list[tuple[str, str]]:
+    from importlib.metadata import entry_points  # a worker has no use for it
+
     return [
         (point.name, f"{point.module}:{point.attr}" if point.attr else point.module)
         for point in entry_points(group=GROUP)
