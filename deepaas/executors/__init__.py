@@ -80,6 +80,8 @@ class Ended(NamedTuple):
     """Seconds in the queue."""
     ran: float | None
     """Seconds in the model; None if it did not begin."""
+    batch: int | None = None
+    """Calls in the batch that it led; None if it led none."""
 
 
 Event: TypeAlias = Began | Line | Batch | Ended

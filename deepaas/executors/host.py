@@ -8,7 +8,7 @@ import inspect
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from deepaas.errors import DeepaasError, authors_errors, text_of
 from deepaas.executors.messages import Call, Raised, Reply
 from deepaas.executors.replies import JSON, Validate, is_file, make_reply
 from deepaas.executors.yields import InTurn, encoder, is_iterator, stream_type
-from deepaas.model.loading import response_fields
+from deepaas.model.loading import batching, response_fields
 
 if TYPE_CHECKING:
     import asyncio
@@ -59,6 +59,8 @@ class ModelHost:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._model = model
         self._validate = _validator(model)
+        self.batching = batching(model)
+        """How many calls it takes at once; None for one."""
         self._raw_predictions = raw_predictions
 
     def warm(self) -> None:
@@ -73,6 +75,8 @@ class ModelHost:
 
         SystemExit passes: it is meant to end the process.
         """
+        if call.method == "predict" and self.batching is not None:
+            return self.call_together([call])[0]
         started = time.time()
         try:
             value = self._run(getattr(self._model, call.method), **call.kwargs)
@@ -80,15 +84,44 @@ class ModelHost:
                 return Reply(JSON, describe_json(value))
             if is_iterator(value) and not is_file(value):
                 return self._yields(value, call.media_type)
-            return make_reply(
-                value,
-                media_type=call.media_type,
-                validate=self._validate,
-                raw=self._raw_predictions,
-                started=started,
-            )
+            return self._reply(value, call, started)
         except authors_errors() as error:
             return describe(error)
+
+    def call_together(self, calls: Sequence[Call]) -> list[Reply | Raised]:
+        """Call `predict_batch`; return the answer of each call, in their order."""
+        started = time.time()
+        try:
+            arguments = [dict(call.kwargs) for call in calls]
+            values = list(self._run(self._model.predict_batch, arguments))
+            if len(values) != len(calls):
+                raise ValueError(
+                    f"predict_batch returned {len(values)} results for "
+                    f"{len(calls)} calls"
+                )
+        except authors_errors() as error:
+            return [describe(error)] * len(calls)
+        return [
+            self._answer_one(value, call, started)
+            for value, call in zip(values, calls, strict=True)
+        ]
+
+    def _answer_one(self, value: Any, call: Call, started: float) -> Reply | Raised:
+        if isinstance(value, BaseException):
+            return describe(value)
+        try:
+            return self._reply(value, call, started)
+        except authors_errors() as error:
+            return describe(error)
+
+    def _reply(self, value: Any, call: Call, started: float) -> Reply:
+        return make_reply(
+            value,
+            media_type=call.media_type,
+            validate=self._validate,
+            raw=self._raw_predictions,
+            started=started,
+        )
 
     def close(self) -> None:
         """Cancel what the model's coroutines left running."""
@@ -117,8 +150,8 @@ class ModelHost:
             asyncio.set_event_loop(self._loop)
         return self._loop
 
-    def _run(self, method: Callable[..., Any], /, **kwargs: Any) -> Any:
-        value = method(**kwargs)
+    def _run(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        value = method(*args, **kwargs)
         if not inspect.isawaitable(value):
             return value
         return self._event_loop().run_until_complete(value)

@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import sys
+import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
@@ -31,7 +32,7 @@ from deepaas.executors import (
 from deepaas.executors.family import resident
 from deepaas.executors.messages import Call, Start, pack
 from deepaas.executors.process import Killed, PendingCall, Worker
-from deepaas.model.loading import ModelRef
+from deepaas.model.loading import Batching, ModelRef
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +88,8 @@ class LocalExecutor:
         """Runs while no worker is warm."""
         self._hopeless = False
         """No worker is warm, and none is to be expected soon."""
+        self._gathering: asyncio.TimerHandle | None = None
+        """Runs while the first call of a batch waits for others."""
         self._replaced: Counter[str] = Counter()
         """By cause."""
         self._listeners: list[Callable[[Ended], None]] = []
@@ -117,24 +120,25 @@ class LocalExecutor:
         self._closing.set()
         stopping = Unavailable("The server is stopping.")
         self._drop_waiting(stopping)
-        if self._patience is not None:
-            self._patience.cancel()
+        for timer in (self._patience, self._gathering):
+            if timer is not None:
+                timer.cancel()
         running = [
-            asyncio.create_task(worker.call.over())
+            asyncio.create_task(call.over())
             for worker in self._workers
-            if worker.call is not None
+            for call in worker.running
         ]
         if running and grace > 0:
             await asyncio.wait(running, timeout=grace)
         for worker in self._workers:
-            if worker.call is not None:
-                worker.call.resolve(stopping)
+            for call in worker.running:
+                call.resolve(stopping)
                 worker.kill(Killed.STOPPING)
         await asyncio.gather(*(worker.end(EXIT_GRACE) for worker in self._workers))
         await asyncio.gather(*self._tasks, *running)
 
     def status(self) -> ExecutorStatus:
-        calls = [w.call.method for w in self._workers if w.call is not None]
+        calls = [call.method for w in self._workers for call in w.running]
         status = ExecutorStatus(
             workers=[worker.status(trains=self._trains) for worker in self._workers],
             waiting=Counter(call.method for call in self._waiting),
@@ -172,6 +176,7 @@ class LocalExecutor:
             timeout=timeout,
             finish=finish,
             label=label,
+            alone=reports or method != "predict",
             on_event=on_event,
             on_end=self._tell,
         )
@@ -230,14 +235,40 @@ class LocalExecutor:
             call = self._next_call()
             if call is None:
                 return
-            del self._waiting[call]
-            self._give(call, self._idle.popleft())
+            batching = self._idle[0].batching
+            calls = [call] if batching is None else self._batch(call, batching)
+            if not calls:
+                return
+            for each in calls:
+                del self._waiting[each]
+            self._give(self._idle.popleft(), *calls)
 
-    def _give(self, call: PendingCall, worker: Worker) -> None:
-        worker.send(call)
-        if call.timeout:
-            loop = asyncio.get_running_loop()
-            call.timer = loop.call_later(call.timeout, self._time_out, call)
+    def _batch(self, first: PendingCall, batching: Batching) -> list[PendingCall]:
+        """Return the calls that are taken together; none if more may still come."""
+        if first.alone:
+            return [first]
+        others = (call for call in self._waiting if not call.alone)
+        calls = list(itertools.islice(others, batching.max_size))
+        if len(calls) < batching.max_size:
+            rest = first.queued + batching.timeout - time.monotonic()
+            if rest > 0:
+                if self._gathering is None:
+                    loop = asyncio.get_running_loop()
+                    self._gathering = loop.call_later(rest, self._gathered)
+                return []
+        return calls
+
+    def _gathered(self) -> None:
+        """The first call of a batch has waited long enough for others."""
+        self._gathering = None
+        self._dispatch()
+
+    def _give(self, worker: Worker, *calls: PendingCall) -> None:
+        worker.send(*calls)
+        for call in calls:
+            if call.timeout:
+                loop = asyncio.get_running_loop()
+                call.timer = loop.call_later(call.timeout, self._time_out, call)
 
     def _next_call(self) -> PendingCall | None:
         """Return the first call that may run: trainings leave a worker for others."""
@@ -271,7 +302,7 @@ class LocalExecutor:
 
     def _time_out(self, call: PendingCall) -> None:
         call.resolve(CallTimeout(f"The model took longer than {call.timeout:g} s."))
-        if call.worker is not None and call.worker.call is call:
+        if call.worker is not None and call in call.worker.running:
             call.worker.kill(Killed.TIMEOUT)
 
     # -- workers
@@ -387,22 +418,25 @@ class LocalExecutor:
         return not self._closing.is_set()
 
     def _take_back(self, worker: Worker) -> bool:
-        """Let a call that the dead worker never read wait again, as the first."""
-        call = worker.call
-        if call is None or not worker.unread or call.outcome.done():
+        """Let calls that the dead worker never read wait again, as the first."""
+        if not worker.unread:
             return False
-        worker.call = call.worker = call.began = None
-        self._waiting[call] = None
-        self._waiting.move_to_end(call, last=False)
-        return True
+        unread = [call for call in worker.running if not call.outcome.done()]
+        for call in reversed(unread):
+            worker.running.remove(call)
+            call.worker = call.began = None
+            self._waiting[call] = None
+            self._waiting.move_to_end(call, last=False)
+        return bool(unread)
 
     async def _reap(self, worker: Worker) -> None:
-        """Collect a dead worker, and tell the caller of what it ran."""
+        """Collect a dead worker, and tell the callers of what it ran."""
         await worker.reap()  # with its call's last words
-        call, worker.call = worker.call, None
-        if call is not None:
+        while worker.running:
             obituary = worker.obituary()
-            call.resolve(WorkerDied(f"The worker died in the call: {obituary}."))
+            worker.running.popleft().resolve(
+                WorkerDied(f"The worker died in the call: {obituary}.")
+            )
 
     async def _replace(self, worker: Worker) -> None:
         replacement = self._new_worker(worker.place)
@@ -457,7 +491,7 @@ class TrainingExecutor(LocalExecutor):
 
     def admit(self, method: str) -> None:
         self._refuse_if_closing()
-        running = sum(worker.call is not None for worker in self._workers)
+        running = sum(bool(worker.running) for worker in self._workers)
         self._refuse(len(self._waiting) - (self._count - running))
 
     def join(self, others: ExecutorStatus) -> ExecutorStatus:
@@ -472,7 +506,7 @@ class TrainingExecutor(LocalExecutor):
 
     def _dispatch(self) -> None:
         """Start as many workers as there are trainings, and as are allowed."""
-        starting = sum(worker.call is None for worker in self._workers)
+        starting = sum(not worker.running for worker in self._workers)
         while starting < len(self._waiting) and len(self._workers) < self._count:
             taken = {worker.place for worker in self._workers}
             place = next(n for n in itertools.count() if n not in taken)
@@ -488,7 +522,7 @@ class TrainingExecutor(LocalExecutor):
     def _changed(self, worker: Worker) -> None:
         if worker.state is WorkerState.IDLE:
             if worker.calls == 0 and self._waiting:
-                self._give(self._waiting.popitem(last=False)[0], worker)
+                self._give(worker, self._waiting.popitem(last=False)[0])
             else:
                 self._spawn(worker.end(EXIT_GRACE))
         elif worker.state is WorkerState.DEAD:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from deepaas.errors import ModelRaised
-from deepaas.model.loading import ModelRef
+from deepaas.model.loading import Batching, ModelRef
 from deepaas.progress import Batch
 
 if TYPE_CHECKING:
@@ -45,8 +45,16 @@ class Call(NamedTuple):
     """What it reports is sent, in messages of type `progress.Batch`."""
 
 
+class Together(NamedTuple):
+    """To a worker: the calls that follow are a batch, to be answered in this order."""
+
+    size: int
+
+
 class Ready(NamedTuple):
     """From a worker: the model is loaded and warm."""
+
+    batching: Batching | None
 
 
 class Reply(NamedTuple):
@@ -106,9 +114,9 @@ class Raised(NamedTuple):
         )
 
 
-Message = (
-    Start | Call | Stop | Ready | Reply | StreamBegan | Piece | End | Raised | Batch
-)
+ToWorker = Start | Call | Together | Stop
+FromWorker = Ready | Reply | StreamBegan | Piece | End | Raised | Batch
+Message = ToWorker | FromWorker
 
 KINDS: tuple[type[Message], ...] = get_args(Message)
 CODES = {kind: code for code, kind in enumerate(KINDS)}

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -36,10 +37,12 @@ from deepaas.executors.messages import (
     Start,
     Stop,
     StreamBegan,
+    Together,
     pack,
     unpack,
 )
 from deepaas.executors.stream import ReplyStream
+from deepaas.model.loading import Batching
 from deepaas.progress import Batch
 
 logger = logging.getLogger(__name__)
@@ -92,6 +95,7 @@ class PendingCall:
     __slots__ = (
         *("began", "ended", "finish", "frame", "label", "method", "on_end"),
         *("on_event", "outcome", "queued", "stream", "timeout", "timer", "worker"),
+        *("alone", "batch"),
     )
 
     def __init__(
@@ -102,6 +106,7 @@ class PendingCall:
         timeout: float | None = None,
         finish: bool = False,
         label: str = "",
+        alone: bool = True,
         on_event: Callable[[Event], None] | None = None,
         on_end: Callable[[Ended], None] | None = None,
     ) -> None:
@@ -112,6 +117,10 @@ class PendingCall:
         self.timeout = timeout
         self.label = label
         """What the model prints meanwhile is logged under it."""
+        self.alone = alone
+        """It is not to be taken together with others."""
+        self.batch: int | None = None
+        """The size of the batch that it leads, if the model takes batches."""
         self.on_event = on_event
         self.on_end = on_end
         """None when it has been called."""
@@ -177,7 +186,7 @@ class PendingCall:
         now = time.monotonic()
         began = now if self.began is None else self.began
         ran = None if self.began is None else now - began
-        event = Ended(self.method, status, began - self.queued, ran)
+        event = Ended(self.method, status, began - self.queued, ran, self.batch)
         on_end(event)
         if self.on_event is not None:
             self.on_event(event)
@@ -208,7 +217,12 @@ class Worker(asyncio.BufferedProtocol):
         self.gpu = gpu
         self._state = WorkerState.STARTING
         self._since = time.monotonic()
-        self.call: PendingCall | None = None
+        self.batching: Batching | None = None
+        """How many calls it takes at once, when it is ready; None for one."""
+        self.running: deque[PendingCall] = deque()
+        """Calls that it has, in the order in which it answers them."""
+        self._label = ""
+        """Under which the model's output is logged."""
         self.calls = 0
         self.ready = False
         self.failure: str | None = None
@@ -280,7 +294,12 @@ class Worker(asyncio.BufferedProtocol):
     @property
     def trains(self) -> bool:
         """It is busy with a training."""
-        return self.call is not None and self.call.trains
+        return bool(self.running) and self.running[0].trains
+
+    @property
+    def call(self) -> PendingCall | None:
+        """Return the call that it answers next."""
+        return self.running[0] if self.running else None
 
     @property
     def pid(self) -> int:
@@ -350,15 +369,25 @@ class Worker(asyncio.BufferedProtocol):
 
     # -- what it is told
 
-    def send(self, call: PendingCall) -> None:
-        """Give it a call."""
+    def send(self, call: PendingCall, *more: PendingCall) -> None:
+        """Give it a call, or a batch of calls."""
         assert self._transport is not None
         self.state = WorkerState.BUSY
-        self.call, call.worker = call, self
-        call.began = time.monotonic()
-        self._transport.write(call.frame)
-        if call.on_event is not None:
-            call.on_event(Began())
+        calls = (call, *more)
+        self.running.extend(calls)
+        if more:
+            frames = (pack(Together(len(calls))), *(each.frame for each in calls))
+            self._transport.writelines(frames)
+            self._label = ",".join(each.label for each in calls)
+        else:
+            self._transport.write(call.frame)
+            self._label = call.label
+        call.batch = len(calls) if self.batching is not None else None
+        for each in calls:
+            each.worker = self
+            each.began = self._since
+            if each.on_event is not None:
+                each.on_event(Began())
 
     # -- what it says
 
@@ -424,6 +453,7 @@ class Worker(asyncio.BufferedProtocol):
         if isinstance(message, Ready):
             self._drain_output()
             self.state = WorkerState.IDLE
+            self.batching = message.batching
             self.ready = True
             self._on_change(self)
         elif isinstance(message, Raised):
@@ -432,12 +462,13 @@ class Worker(asyncio.BufferedProtocol):
 
     def _finish(self) -> PendingCall:
         """Take the call that it has ended; it gets its next one first of all."""
-        self._drain_output()  # while it is known whose it is
-        call, self.call = self.call, None
-        assert call is not None
-        self.state = WorkerState.IDLE
+        if len(self.running) == 1:
+            self._drain_output()  # while it is known whose it is
+        call = self.running.popleft()
         self.calls += 1
-        self._on_change(self)
+        if not self.running:
+            self.state = WorkerState.IDLE
+            self._on_change(self)
         return call
 
     # -- streams
@@ -549,7 +580,7 @@ class Worker(asyncio.BufferedProtocol):
 
     def _log(self, lines: list[bytes]) -> None:
         texts = [line.decode(errors="backslashreplace") for line in lines]
-        label = self.call.label if self.call else ""
+        label = self._label if self.running else ""
         mark = f"[{self.name} {self.pid} {label}".rstrip() + "]"
         marked = [f"{mark} {text}" for text in texts]
         facts = {"model": self.name, "worker": self.pid, "request_id": label}

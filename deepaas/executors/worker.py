@@ -11,9 +11,9 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 from deepaas import progress
 from deepaas.errors import authors_errors
@@ -30,6 +30,7 @@ from deepaas.executors.messages import (
     Start,
     Stop,
     StreamBegan,
+    Together,
     pack,
     unpack,
 )
@@ -37,6 +38,9 @@ from deepaas.executors.messages import (
 SMALL = 65536
 """Bytes up to which a body is copied, to send it in one piece with its frame."""
 
+
+Answer: TypeAlias = Reply | Raised | End
+"""What ends a call."""
 
 _sending = threading.Lock()
 """Progress is sent from a thread of its own, also while a stream is sent."""
@@ -76,13 +80,13 @@ def _serve(connection: socket.socket) -> None:
         _send(connection, describe(error))
         sys.exit(1)
     interruption = _Interruption(connection)
-    _send(connection, Ready())
+    _send(connection, Ready(host.batching))
     with contextlib.suppress(EOFError):
         while True:
-            answer = _answer(host, frames, connection, interruption)
+            answers = _answer(host, frames, connection, interruption)
             sys.stdout.flush()
             sys.stderr.flush()
-            _send(connection, answer)
+            _send(connection, *answers)
     host.close()
 
 
@@ -91,22 +95,39 @@ def _answer(
     frames: BinaryIO,
     connection: socket.socket,
     interruption: "_Interruption",
-) -> Reply | Raised | End:
-    try:
-        call = _receive(frames)
-        while isinstance(call, Stop):  # of a stream that had ended by itself
-            call = _receive(frames)
-    except EOFError:
-        raise
-    except authors_errors() as error:  # an argument that does not unpickle here
-        return describe(error)
+) -> Sequence[Answer]:
+    call = _receive_call(frames)
+    while isinstance(call, Stop):  # of a stream that had ended by itself
+        call = _receive_call(frames)
+    if isinstance(call, Together):
+        received = [_receive_call(frames) for _ in range(call.size)]
+        calls = [each for each in received if isinstance(each, Call)]
+        answers = iter(host.call_together(calls))
+        return [
+            each if isinstance(each, Raised) else next(answers) for each in received
+        ]
+    if isinstance(call, Raised):
+        return [call]
     assert isinstance(call, Call)
     send = partial(_send, connection)
     with progress.recorded(send) if call.reports else contextlib.nullcontext():
         answer = host.call(call)
         if isinstance(answer, Yields):
-            return _stream(answer, send, interruption)
-        return answer
+            return [_stream(answer, send, interruption)]
+        return [answer]
+
+
+def _receive_call(frames: BinaryIO) -> Message:
+    """Return what the server sends, or an error: of an argument that does not unpickle.
+
+    Raises EOFError when it sends no more.
+    """
+    try:
+        return _receive(frames)
+    except EOFError:
+        raise
+    except authors_errors() as error:
+        return describe(error)
 
 
 def _stream(
@@ -122,7 +143,7 @@ def _stream(
             if not begun:  # until then, an error still has its own status
                 send(StreamBegan(yields.media_type))
                 begun = True
-            send(Piece(), piece)
+            send(Piece(), piece=piece)
     except (StopIteration, GeneratorExit):
         pass
     except authors_errors() as error:
@@ -207,17 +228,21 @@ def _read(frames: BinaryIO, size: int) -> bytes:
     return data
 
 
-def _send(connection: socket.socket, message: Any, piece: bytes = b"") -> None:
-    body: bytes | memoryview = piece
-    if isinstance(message, Reply) and message.body is not None:
-        body, message = message.body, message._replace(body=None)
-    frame = pack(message, body)
+def _send(connection: socket.socket, *messages: Message, piece: bytes = b"") -> None:
+    pending = b""
     with _sending:
-        if len(body) <= SMALL:
-            connection.sendall(frame + body)
-        else:
-            connection.sendall(frame)
-            connection.sendall(body)
+        for message in messages:
+            body: bytes | memoryview = piece
+            if isinstance(message, Reply) and message.body is not None:
+                body, message = message.body, message._replace(body=None)
+            pending += pack(message, body)
+            if len(body) <= SMALL:
+                pending += body
+            else:
+                connection.sendall(pending)
+                connection.sendall(body)
+                pending = b""
+        connection.sendall(pending)
 
 
 def _die_with_server(lifeline: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from deepaas.arguments import Arguments
 from deepaas.encoding import encode_json
 from deepaas.errors import StartError, authors_errors_or_exit, named, text_of
-from deepaas.model.loading import ModelRef, response_fields
+from deepaas.model.loading import ModelRef, batching, response_fields
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +30,12 @@ class ModelAdapter:
         self.model = self._load(ref)
         self.predict_args = self._arguments("get_predict_args")
         self.train_args = self._arguments("get_train_args")
-        self.has_predict = self._method("predict") is not None
+        self.has_predict = any(map(self._method, ("predict", "predict_batch")))
         self.has_train = self._method("train") is not None
+        try:
+            batching(self.model)
+        except TypeError as error:
+            raise self._error(str(error)) from error
         try:
             self.response = response_fields(self.model)
         except NotImplementedError:

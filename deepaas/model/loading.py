@@ -2,17 +2,21 @@
 
 import importlib
 import importlib.util
+import math
 import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from deepaas.errors import StartError
 
 GROUP = "deepaas.v2.model"
+
+MAX_BATCH_SIZE = 32
+"""Calls that a model with `predict_batch` takes at once, if it does not say."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,31 @@ def _parse_target(text: str) -> tuple[str, str]:
     if ".py" in target:
         target = os.path.abspath(target)
     return name, target
+
+
+class Batching(NamedTuple):
+    """How many calls a model takes at once."""
+
+    max_size: int
+    timeout: float
+    """Seconds that the first call of a batch may wait for others."""
+
+
+def batching(model: Any) -> Batching | None:
+    """Return how a model with `predict_batch` wants its calls; None for one without.
+
+    Raises TypeError for a `max_batch_size` that is no positive int, or a
+    `batch_timeout` that is no number of seconds.
+    """
+    if not callable(getattr(model, "predict_batch", None)):
+        return None
+    max_size = getattr(model, "max_batch_size", MAX_BATCH_SIZE)
+    timeout = getattr(model, "batch_timeout", 0.0)
+    if type(max_size) is not int or max_size < 1:
+        raise TypeError(f"max_batch_size must be a positive int, not {max_size!r}")
+    if not isinstance(timeout, int | float) or not 0 <= timeout < math.inf:
+        raise TypeError(f"batch_timeout must be seconds, not {timeout!r}")
+    return Batching(max_size, float(timeout))
 
 
 def response_fields(model: Any) -> Mapping[str, Any] | type | None:
