@@ -1,7 +1,7 @@
 """What is counted, for Prometheus. The names and labels are in doc/operations.md."""
 
 from collections.abc import Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from typing import TypeAlias
 
@@ -26,7 +26,7 @@ BUCKETS = (
 )
 """Seconds: from a trivial model to a slow one."""
 
-METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+METHODS = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"))
 """What else a client calls a method is not ours to remember."""
 
 JobCounts: TypeAlias = Mapping[tuple[str, Kind, Status], int]
@@ -83,6 +83,9 @@ class Metrics:
             buckets=BUCKETS,
             registry=registry,
         )
+        # Looking a child up costs more than counting in it.
+        self._request_counts = cache(self._counts_of_request)
+        self._call_counts = cache(self._counts_of_call)
         for model, executor in executors.items():
             executor.listen(partial(self._count_call, model))
 
@@ -91,15 +94,29 @@ class Metrics:
     ) -> None:
         """Count a request that has been answered; sizes are in bytes."""
         method = method if method in METHODS else "other"
-        self._requests.labels(method, route, status).inc()
-        self._received.labels(route).inc(received)
-        self._sent.labels(route).inc(sent)
+        requests, bytes_in, bytes_out = self._request_counts(method, route, status)
+        requests.inc()
+        bytes_in.inc(received)
+        bytes_out.inc(sent)
+
+    def _counts_of_request(
+        self, method: str, route: str, status: int
+    ) -> tuple[Counter, Counter, Counter]:
+        requests = self._requests.labels(method, route, status)
+        return requests, self._received.labels(route), self._sent.labels(route)
 
     def _count_call(self, model: str, call: Ended) -> None:
-        self._calls.labels(model, call.method, call.status).inc()
-        self._queue.labels(model, call.method).observe(call.waited)
+        calls, queue, run = self._call_counts(model, call.method, call.status)
+        calls.inc()
+        queue.observe(call.waited)
         if call.ran is not None:
-            self._run.labels(model, call.method).observe(call.ran)
+            run.observe(call.ran)
+
+    def _counts_of_call(
+        self, model: str, method: str, status: int
+    ) -> tuple[Counter, Histogram, Histogram]:
+        calls = self._calls.labels(model, method, status)
+        return calls, self._queue.labels(model, method), self._run.labels(model, method)
 
     def state(self) -> Mapping[str, ExecutorStatus]:
         """Return what the executors are doing, to be passed to `text`."""
