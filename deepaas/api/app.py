@@ -1,12 +1,12 @@
 """create_app(): puts the parts together; the order of start and stop is here."""
 
-import contextlib
+import asyncio
 import logging
 import re
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 from aiohttp.typedefs import Middleware
 
 from deepaas.api.metrics import Metrics
@@ -32,6 +32,9 @@ from deepaas.store import Store
 logger = logging.getLogger(__name__)
 
 HEADER = "X-Request-ID"
+
+LEFT = 499
+"""The status of a request whose caller has left, as nginx has it."""
 
 TOKENS = web.AppKey("tokens", Tokens)
 """Absent where callers need none."""
@@ -91,7 +94,7 @@ def create_app(
 
 
 def _middlewares(settings: Settings, tokens: Tokens | None) -> list[Middleware]:
-    middlewares: list[Middleware] = [compress, answer_errors]
+    middlewares: list[Middleware] = [answer]
     if settings.trusted_proxies:
         middlewares.append(heed_proxies(settings.trusted_proxies))
     if tokens is not None:
@@ -141,36 +144,45 @@ async def _no_documentation(request: web.Request) -> web.Response:
 
 
 @web.middleware
-async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give every request its id, and every error its JSON."""
-    given = request.headers.get(HEADER, "")
-    request_id = given if SANE_ID.fullmatch(given) else uuid.uuid4().hex
-    request[REQUEST_ID] = request_id
+async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give every request its id, every error its JSON, and text its compression."""
+    request[REQUEST_ID] = new_request_id(request)
+    began = asyncio.get_running_loop().time()
     try:
-        with _cut_off_if_begun(request):
-            return await handler(request)
-    except DeepaasError as error:
-        log_failure(request, error)
-        return _failure(error.status, error.body(), error.headers)
-    except web.HTTPException as error:
-        if error.status < 400:
-            raise
-        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        return _failure(error.status, {"message": _explain(error, request)}, allow)
-    except Exception:
-        logger.exception("%s: %s %s failed", request_id, request.method, request.path)
-        return _failure(500, {"message": "The server failed; see its log."}, {})
-
-
-@contextlib.contextmanager
-def _cut_off_if_begun(request: web.Request) -> Iterator[None]:
-    """End the connection of an answer that fails in its middle: it is none."""
-    try:
-        yield
-    except Exception:
-        if request.writer.output_size and request.transport is not None:
-            request.transport.abort()
+        return compress(request, await handler(request))
+    except asyncio.CancelledError:
+        # Nobody is left to answer, and so aiohttp would not log it.
+        left = web.Response(status=LEFT)
+        request.protocol.log_access(request, left, began)
         raise
+    except Exception as error:
+        if request.writer.output_size and request.transport is not None:
+            request.transport.abort()  # what fails in its middle is no answer
+        return _answer_error(request, error)
+
+
+def _answer_error(request: web.Request, error: Exception) -> web.Response:
+    if isinstance(error, DeepaasError):
+        log_failure(request, error)
+        return failure(error.status, error.body(), error.headers)
+    if isinstance(error, web.HTTPException):
+        if error.status < 400:
+            raise error
+        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        return failure(error.status, {"message": _explain(error, request)}, allow)
+    if isinstance(error, ClientConnectionResetError):
+        return web.Response(status=LEFT)
+    request_id, method, path = request[REQUEST_ID], request.method, request.path
+    logger.error("%s: %s %s failed", request_id, method, path, exc_info=error)
+    return failure(500, {"message": "The server failed; see its log."}, {})
+
+
+def new_request_id(request: web.BaseRequest) -> str:
+    """Return the caller's id of a request, if it is sane, or a new one."""
+    given = request.headers.get(HEADER)
+    if given is not None and SANE_ID.fullmatch(given):
+        return given
+    return secrets.token_hex(16)
 
 
 async def _add_request_id(request: web.Request, response: web.StreamResponse) -> None:
@@ -186,7 +198,8 @@ def _explain(error: web.HTTPException, request: web.Request) -> str:
     return error.reason
 
 
-def _failure(status: int, body: object, headers: Mapping[str, str]) -> web.Response:
+def failure(status: int, body: object, headers: Mapping[str, str]) -> web.Response:
+    """Make the answer that says what has failed."""
     return web.Response(
         status=status,
         body=encode_json(body),

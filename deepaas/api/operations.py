@@ -96,6 +96,10 @@ class Operations:
 class AccessLog(AbstractAccessLogger):
     """Counts each request, and logs it; without its query, which may hold a secret."""
 
+    def __init__(self, metrics: Metrics, logger: logging.Logger, _: str) -> None:
+        super().__init__(logger, "")
+        self._metrics = metrics
+
     @property
     def enabled(self) -> bool:
         return True
@@ -103,14 +107,13 @@ class AccessLog(AbstractAccessLogger):
     def log(
         self, request: web.BaseRequest, response: web.StreamResponse, time: float
     ) -> None:
-        if not isinstance(request, web.Request):  # it was no HTTP
-            return
-        request.app[METRICS].count_request(
+        assert isinstance(request, web.Request)
+        self._metrics.count_request(
             request.method,
             _route(request),
             response.status,
             request.content.total_bytes,
-            response.body_length,
+            request.writer.output_size,
         )
         if self.logger.isEnabledFor(logging.INFO):
             self._log(request, response, time)
@@ -119,30 +122,33 @@ class AccessLog(AbstractAccessLogger):
         self, request: web.Request, response: web.StreamResponse, time: float
     ) -> None:
         """Log addressee, status, bytes and seconds; of a call, how it went as well."""
+        address = request.get(CLIENT) or request.remote
         request_id = request.get(REQUEST_ID, "-")
-        facts: dict[str, Any] = {"request_id": request_id}
-        call = ""
-        if ENDED in request:
-            model, ended = request.match_info["model"], request[ENDED]
-            call = f" {model} waited {ended.waited:.6f} ran {ended.ran or 0:.6f}"
-            facts |= {"model": model, "waited": ended.waited, "ran": ended.ran}
-        self.logger.info(
-            '%s %s "%s %s" %d %d %.6f%s',
-            request.get(CLIENT, request.remote),
-            request_id,
-            request.method,
-            request.rel_url.raw_path,
-            response.status,
-            response.body_length,
-            time,
-            call,
-            extra={"extra": facts},  # as oslo.log's JSON has it
-        )
+        method, path = request.method, request.rel_url.raw_path
+        status, sent = response.status, request.writer.output_size
+        line = f'{address} {request_id} "{method} {path}" {status} {sent} {time:.6f}'
+        facts: dict[str, Any] = {
+            "address": address,
+            "request_id": request_id,
+            "method": method,
+            "path": path,
+            "status": status,
+            "bytes": sent,
+            "seconds": time,
+        }
+        if (ended := request.get(ENDED)) is not None:
+            model, waited, ran = request.match_info["model"], ended.waited, ended.ran
+            line += f" {model} waited {waited:.6f} ran {ran or 0:.6f}"
+            facts |= {"model": model, "waited": waited, "ran": ran}
+        self.logger.info(line, extra={"extra": facts})  # as oslo.log's JSON has it
 
 
 def _route(request: web.Request) -> str:
     """Return the pattern of a request's path; there are only so many."""
-    resource = request.match_info.route.resource
+    try:
+        resource = request.match_info.route.resource
+    except (AssertionError, AttributeError):  # its head could not be read
+        return "unknown"
     return "unknown" if resource is None else resource.canonical.rstrip("/") or "/"
 
 

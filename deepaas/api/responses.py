@@ -83,10 +83,8 @@ def json_response(
     )
 
 
-@web.middleware
-async def compress(request: web.Request, handler: Handler) -> web.StreamResponse:
+def compress(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
     """Compress text and JSON where the caller takes it."""
-    response = await handler(request)
     if (
         isinstance(response, web.Response)
         and isinstance(response.body, bytes | bytearray)

@@ -7,13 +7,16 @@ import signal
 import socket
 import ssl
 import sys
+from functools import partial
 from typing import NoReturn
 
 from aiohttp import web
 from oslo_log import log
+from oslo_log.formatters import ContextFormatter
 
 from deepaas.api.app import TOKENS, create_app
-from deepaas.api.operations import AccessLog
+from deepaas.api.connection import Connection
+from deepaas.api.operations import METRICS, AccessLog
 from deepaas.config import Settings, new_config, read_settings, state_dir
 from deepaas.errors import DeepaasError, StartError
 from deepaas.executors import Executor, Limits, create_executor, rotated
@@ -24,6 +27,13 @@ logger = logging.getLogger(__name__)
 
 KEEPALIVE = 75.0
 """Seconds that a connection may be idle, or take to send the head of a request."""
+
+OSLO_FIELDS = {
+    **dict.fromkeys(("color", "instance", "resource", "user_identity"), ""),
+    **dict.fromkeys(("global_request_id", "project_name", "user_name"), ""),
+    **{"error_summary": "-", "project": "deepaas", "version": "unknown"},
+}
+"""What a format of oslo.log may name besides the fields of any record."""
 
 LAST_WORDS = 1.0
 """Seconds that jobs have to store their end when the server ends at once."""
@@ -37,11 +47,39 @@ def main() -> None:
     try:
         settings = read_settings(conf, sys.argv[1:])
         log.setup(conf, "deepaas")
+        _hurry_log()
         run(settings)
     except DeepaasError as error:
         sys.exit(f"deepaas-run: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _hurry_log() -> None:
+    """Let oslo.log's formatter do only what another one cannot."""
+    for handler in logging.getLogger().handlers:
+        oslo = handler.formatter
+        if not isinstance(oslo, ContextFormatter):
+            continue
+        if "%(isotime)" not in oslo.conf.logging_default_format_string:
+            handler.setFormatter(_Lines(oslo))
+
+
+class _Lines(logging.Formatter):
+    """oslo.log's lines. Its own formatter costs more than the rest of a small call.
+
+    It still formats warnings, tracebacks and what is for debugging: it adds to them.
+    """
+
+    def __init__(self, oslo: ContextFormatter) -> None:
+        form = oslo.conf.logging_default_format_string
+        super().__init__(form, oslo.datefmt, defaults=OSLO_FIELDS)
+        self._oslo = oslo
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.levelno == logging.INFO and not record.exc_info:
+            return super().format(record)
+        return self._oslo.format(record)
 
 
 def run(settings: Settings) -> None:
@@ -119,22 +157,22 @@ async def _serve(
         app,
         shutdown_timeout=settings.shutdown_grace,
         handler_cancellation=True,
-        auto_decompress=False,  # the arguments do it
-        access_log_class=AccessLog,
-        keepalive_timeout=KEEPALIVE,
     )
+    listening: asyncio.Server | None = None
     starting = asyncio.create_task(runner.setup())
     try:
         await signals.before(starting, count=1)
         if starting.done():
             await starting
-            await _listen(runner, listener, tls)
+            listening = await _listen(runner, listener, tls)
             _announce(listener, settings)
             await signals.wait(1)
         else:
             starting.cancel()
             await asyncio.wait([starting])
     finally:
+        if listening is not None:
+            listening.close()
         stopping = asyncio.create_task(runner.cleanup())
         await signals.before(stopping, count=2)
         if not stopping.done():
@@ -171,9 +209,19 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 
 async def _listen(
     runner: web.AppRunner, listener: socket.socket, tls: ssl.SSLContext | None
-) -> None:
+) -> asyncio.Server:
+    assert runner.server is not None
+    loop = asyncio.get_running_loop()
+    connect = partial(
+        Connection,
+        runner.server,
+        loop=loop,
+        access_log_class=partial(AccessLog, runner.app[METRICS]),  # type: ignore[arg-type]
+        auto_decompress=False,  # the arguments do it
+        keepalive_timeout=KEEPALIVE,
+    )
     try:
-        await web.SockSite(runner, listener, ssl_context=tls).start()
+        return await loop.create_server(connect, sock=listener, ssl=tls, backlog=128)
     except OSError as error:  # another server has taken the port meanwhile
         raise StartError(f"cannot listen: {error.strerror}") from error
 

@@ -1,0 +1,50 @@
+"""A caller's connection: what the application never sees is answered as the rest is."""
+
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http import HttpProcessingError
+
+from deepaas.api.app import HEADER, failure, new_request_id
+from deepaas.api.responses import REQUEST_ID
+
+UNREADABLE = (HttpProcessingError, web.RequestPayloadError)
+"""What a request raises that is no HTTP; their texts quote it, tokens and all."""
+
+
+class Connection(web.RequestHandler):
+    """Answers a head that cannot be read in JSON, and quotes it nowhere."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if not isinstance(exc, UNREADABLE):
+            return super().handle_error(request, status, exc, message)
+        self.log_exception(exc_info=exc)
+        return web.Response(status=status, reason="The request cannot be read")
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        error = kw.get("exc_info")
+        if isinstance(error, UNREADABLE):
+            self.logger.info("A request cannot be read: %s", type(error).__name__)
+        else:
+            super().log_exception(*args, **kw)
+
+    async def finish_response(
+        self,
+        request: web.BaseRequest,
+        resp: web.StreamResponse,
+        start_time: float | None,
+    ) -> tuple[web.StreamResponse, bool]:
+        if REQUEST_ID not in request:  # the application's middlewares had no part
+            request_id = request[REQUEST_ID] = new_request_id(request)
+            message = {"message": f"{resp.reason}."}
+            resp = failure(resp.status, message, {HEADER: request_id})
+            resp.force_close()
+        return await super().finish_response(request, resp, start_time)
