@@ -1,5 +1,9 @@
-"""The OpenAPI document and the Swagger page; the only importer of aiohttp_apispec."""
+"""The OpenAPI document and the Swagger page; the only importer of aiohttp_apispec.
 
+That takes as long as all else of a start, and so waits for whoever asks.
+"""
+
+import asyncio
 import decimal
 import html
 import itertools
@@ -9,13 +13,12 @@ import math
 import string
 from collections.abc import Mapping
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import aiohttp_apispec
 import marshmallow
 from aiohttp import web
-from aiohttp_apispec.aiohttp_apispec import AiohttpApiSpec
 
 from deepaas.api import schemas
 from deepaas.api.responses import prefix
@@ -27,9 +30,6 @@ from deepaas.model.adapter import ModelAdapter
 from deepaas.store import Kind
 
 logger = logging.getLogger(__name__)
-
-STATIC = Path(aiohttp_apispec.__file__).parent / "static"
-"""The files of Swagger UI, which aiohttp_apispec brings along."""
 
 JSON = "application/json"
 
@@ -95,16 +95,19 @@ _Parameters = list[dict[str, Any]]
 
 
 class Documentation:
-    """The document, made once, and the page that shows it."""
+    """The document, made once, when it is asked for, and the page that shows it."""
 
     def __init__(self, models: list[ModelAdapter], settings: Settings) -> None:
         self._base = settings.base_path
-        self._document = _Document(settings).build(models)
-        self._body = encode_json(self._document)
+        self._models = models
+        self._settings = settings
+        self._making = asyncio.Lock()
+        self._document: dict[str, Any] | None = None
+        self._body = b""
 
     def routes(self) -> list[web.AbstractRouteDef]:
         return [
-            web.static(f"{self._base}/api/static", STATIC),
+            web.static(f"{self._base}/api/static", _static()),
             *(
                 web.get(f"{self._base}{path}{slash}", handler)
                 for path, handler in (
@@ -117,10 +120,18 @@ class Documentation:
         ]
 
     async def document(self, request: web.Request) -> web.Response:
+        async with self._making:
+            if self._document is None:
+                made = await asyncio.to_thread(self._make)
+                self._document, self._body = made
         body = self._body
         if base := prefix(request):
             body = encode_json({**self._document, "basePath": base})
         return web.Response(body=body, content_type=JSON)
+
+    def _make(self) -> tuple[dict[str, Any], bytes]:
+        document = _Document(self._settings).build(self._models)
+        return document, encode_json(document)
 
     async def page(self, request: web.Request) -> web.Response:
         base = html.escape(prefix(request) + self._base)
@@ -135,10 +146,20 @@ class Documentation:
         raise web.HTTPFound(f"{prefix(request)}{self._base}/api")
 
 
+def _static() -> Path:
+    """Return the folder of Swagger UI, which aiohttp_apispec brings along."""
+    found = find_spec("aiohttp_apispec")  # which imports nothing
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent / "static"
+
+
 class _Document:
     """A Swagger 2.0 document in the making."""
 
     def __init__(self, settings: Settings) -> None:
+        from aiohttp_apispec.aiohttp_apispec import AiohttpApiSpec
+
         self._settings = settings
         self._names: set[str] = set()
         self._spec = AiohttpApiSpec(
@@ -185,6 +206,7 @@ class _Document:
         document: dict[str, Any] = self._spec.swagger_dict()
         for definition in document.get("definitions", {}).values():
             _clean_schema(definition)
+            _clean_properties(definition)
         if self._settings.auth_token_file:
             document["securityDefinitions"] = {"token": TOKEN}
             document["security"] = [{"token": []}]
@@ -335,10 +357,12 @@ class _Document:
 
     def _property(self, item: Argument) -> dict[str, Any]:
         try:
-            return {
+            prop = {
                 **self._converter.field2property(item.field),
                 **_exclusive(item.field),
             }
+            encode_json(prop)
+            return prop
         except authors_errors() as error:  # from the author's own field or default
             logger.warning("%r is documented as a string: %r", item.name, error)
             return {"type": "string"}
@@ -487,3 +511,13 @@ def _clean_schema(schema: Any) -> Any:
     for key in ("items", "additionalProperties"):
         _clean_schema(schema.get(key))
     return schema
+
+
+def _clean_properties(schema: dict[str, Any]) -> None:
+    """Say nothing of properties whose metadata have no JSON form, in place."""
+    for name, value in schema.get("properties", {}).items():
+        try:
+            encode_json(value)
+        except authors_errors() as error:
+            logger.warning("%r is documented as anything: %r", name, error)
+            schema["properties"][name] = {}

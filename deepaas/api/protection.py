@@ -10,7 +10,6 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-import aiohttp_cors
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
@@ -114,6 +113,8 @@ def _token(request: web.Request, *, basic: bool) -> str:
 
 def allow_origins(app: web.Application, origins: Sequence[str]) -> None:
     """Let pages of these origins call all routes that there are; `*` is any."""
+    import aiohttp_cors
+
     options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
         allow_credentials=False,
         allow_headers="*",

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import marshmallow
+
 from deepaas.arguments import Arguments
 from deepaas.encoding import encode_json
 from deepaas.errors import StartError, authors_errors_or_exit, named, text_of
@@ -38,6 +40,7 @@ class ModelAdapter:
             raise self._error(str(error)) from error
         try:
             self.response = response_fields(self.model)
+            _resolve(self.response)
         except NotImplementedError:
             self.response = None
         except authors_errors_or_exit() as error:
@@ -99,6 +102,23 @@ class ModelAdapter:
             logger.warning("%s: get_metadata failed: %s", self.name, named(error))
             return {}
         return described if isinstance(described, Mapping) else {}
+
+
+def _resolve(response: Mapping[str, Any] | type | None) -> None:
+    """Find the schemas that a schema nests by name. Raises RegistryError."""
+    if response is None:
+        return
+    if isinstance(response, Mapping):
+        response = marshmallow.Schema.from_dict(dict(response))
+    nested = marshmallow.fields.Nested
+    fields, seen = list(response().fields.values()), set()
+    while fields:
+        field = fields.pop()
+        if isinstance(field, nested) and type(field.schema) not in seen:
+            seen.add(type(field.schema))
+            fields += field.schema.fields.values()
+        within = (getattr(field, name, None) for name in ("inner", "value_field"))
+        fields += [one for one in within if one is not None]
 
 
 def _in_thread(function: Callable[[], Any]) -> asyncio.Future[Any]:

@@ -1,5 +1,6 @@
 """/swagger.json, judged by a validator that is not ours."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,50 @@ def test_an_operation_says_what_it_produces(document):
     assert paths["/v2/models/returns/predict/"]["post"]["produces"] == ["*/*"]
     with_slash = [path for path in paths if "models" in path]
     assert all(path.endswith("/") for path in with_slash)
+
+
+def test_it_is_made_when_it_is_asked_for(serve: Serve):
+    options = ("--model", f"echo={MODELS / 'echo.py'}")
+    server = serve(*options, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert server.get("/api").status_code == 200
+    assert server.get("/api/static/swagger-ui.css").status_code == 200
+    assert "deepaas.api.openapi" in server.stderr
+    assert "apispec" not in server.stderr
+    assert "aiohttp_cors" not in server.stderr
+    with ThreadPoolExecutor(8) as threads:
+        ask = [server.head, *[server.get] * 7]
+        answers = list(threads.map(lambda get: get("/swagger.json"), ask))
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.text for answer in answers[1:]} == {answers[-1].text}
+    assert answers[-1].json()["swagger"] == "2.0"
+    server.wait_for_output("aiohttp_apispec")
+
+
+def test_a_schema_that_nobody_knows(fail_to_start, tmp_path):
+    model = tmp_path / "nests.py"
+    model.write_text(
+        "from marshmallow import fields\n"
+        "schema = {'a': fields.List(fields.Nested('NoSuchSchema'))}\n"
+    )
+    ended = fail_to_start("--model", f"nests={model}")
+    assert ended.code == 1
+    assert "Traceback" not in ended.stderr
+    assert "'nests'" in ended.stderr
+    assert "NoSuchSchema" in ended.stderr
+
+
+def test_metadata_without_a_json_form(serve: Serve, tmp_path):
+    model = tmp_path / "odd.py"
+    model.write_text(
+        "from marshmallow import fields\n"
+        "odd = {'metadata': {'enum': [object()]}}\n"
+        "schema = {'a': fields.Str(**odd), 'b': fields.Str()}\n"
+        "def get_predict_args():\n    return {'c': fields.Str(**odd)}\n"
+        "def predict(c):\n    return {'a': c, 'b': c}\n"
+    )
+    server = serve("--model", f"odd={model}")
+    document = server.get("/swagger.json").json()
+    answer = document["definitions"]["ModelPredictionResponse"]["properties"]
+    assert answer == {"a": {}, "b": {"type": "string"}}
+    [c] = document["paths"]["/v2/models/odd/predict/"]["post"]["parameters"]
+    assert c["type"] == "string"
