@@ -7,6 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -148,6 +149,22 @@ def test_the_access_log(serve: Serve):
     server.wait_for_output(r'127\.0\.0\.1 [0-9a-f]{32} "GET /v2/" 200')
 
 
+def test_a_caller_who_leaves(serve: Serve):
+    """Before the answer, or in its middle."""
+    server = serve(model("slow"), model("yields"))
+    with pytest.raises(httpx.ReadTimeout):
+        server.post("/v2/models/slow/predict/?seconds=0.5", timeout=0.2)
+    server.wait_for_output('"POST /v2/models/slow/predict/" 499 0 .* slow waited')
+    path = "/v2/models/yields/predict/"
+    params = {"items": 100, "sleep": 0.2}
+    with server.client.stream("POST", path, params=params) as answer:
+        next(answer.iter_raw())
+    found = server.wait_for_output(f'"POST {path}" 499 (\\d+) ')
+    assert int(found[1]) > 0
+    counted = ("POST", "/v2/models/{model}/predict", "499")
+    assert Samples(server).of("deepaas_requests_total", *counted) == 2
+
+
 @pytest.mark.parametrize("how", ["nothing", "value"])
 def test_the_log_as_json(serve: Serve, how):
     server = serve(model("failing"), "--use-json", errors_expected=True)
@@ -157,8 +174,15 @@ def test_the_log_as_json(serve: Serve, how):
     lines = [json.loads(line) for line in server.stderr.splitlines()]
     mine = [line for line in lines if line["extra"].get("request_id") == "mine-2"]
     [access] = [line for line in mine if line["name"] == "aiohttp.access"]
-    assert access["extra"]["model"] == "failing"
-    assert access["extra"]["ran"] > 0
+    facts = access["extra"]
+    assert facts["model"] == "failing"
+    assert facts["ran"] > 0
+    assert facts["address"] == "127.0.0.1"
+    assert facts["method"] == "POST"
+    assert facts["path"] == "/v2/models/failing/predict"
+    assert facts["status"] == (500 if how == "value" else 200)
+    assert facts["bytes"] > 100
+    assert facts["seconds"] >= facts["ran"]
     about = [line for line in lines if re.search("mine-2", line["message"])]
     assert about == mine
     assert len(mine) == (2 if how == "value" else 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
 import signal
 import socket
@@ -18,7 +19,7 @@ import pytest
 import trustme
 
 from tests.conftest import Serve
-from tests.server import wait_until
+from tests.server import Server, wait_until
 
 MODELS = Path(__file__).parent / "models"
 ECHO = f"--model=echo={MODELS / 'echo.py'}"
@@ -400,13 +401,60 @@ def test_many_slow_clients(serve: Serve):
             connection.close()
 
 
-def test_heads_that_are_too_large(serve: Serve):
-    server = serve(ECHO, errors_expected=True)  # aiohttp logs them so
-    assert server.get("/v2/?" + "x" * 9000).status_code == 400
-    assert server.get("/v2/", headers={"X": "x" * 9000}).status_code == 400
-    many = {f"X-{number}": "x" for number in range(500)}
-    assert server.get("/v2/", headers=many).status_code == 400
+def _send(server: Server, text: bytes) -> tuple[dict[str, str], bytes]:
+    """Send bytes, and return the head and the body that come back until the end."""
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(text)
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    first, *fields = head.decode().split("\r\n")
+    headers = dict(field.lower().split(": ", 1) for field in fields)
+    return {**headers, "status": first.split()[1]}, body
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer SECRET\rX\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"SECRET" * 2000 + b"\r\n\r\n",
+        b"GET /?token=SECRET" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /?token=SECRET more HTTP/1.1\r\n\r\n",
+        b"SECRET\x00 / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: SECRET\r\n" * 200 + b"\r\n",
+    ],
+)
+def test_a_head_that_cannot_be_read(serve: Serve, head):
+    """Neither the answer nor the log quotes it."""
+    server = serve(ECHO, "--debug", "--debug-endpoint")
+    headers, body = _send(server, head)
+    assert headers["status"] == "400"
+    assert headers["content-type"] == "application/json"
+    assert json.loads(body) == {"message": "The request cannot be read."}
+    request_id = headers["x-request-id"]
+    server.wait_for_output(f'aiohttp.access .*127.0.0.1 {request_id} "UNKNOWN /" 400 ')
+    metrics = server.get("/metrics").text
+    assert 'requests_total{method="other",route="unknown",status="400"} 1.0' in metrics
+    assert "SECRET" not in server.output + body.decode() + server.get("/v2/debug").text
+
+
+def test_a_body_that_cannot_be_read(serve: Serve):
+    server = serve(ECHO, "--debug")
+    fields = "POST /nothing HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    headers, _ = _send(server, fields.encode() + b"SECRET\r\n")
+    assert headers["status"] in ("400", "404")
     assert server.get("/v2/").status_code == 200
+    assert "SECRET" not in server.output
+
+
+def test_an_expectation_that_nobody_meets(serve: Serve):
+    server = serve(ECHO)
+    for path in ("/v2/", "/no/such/place"):
+        answer = server.get(path, headers={"Expect": "foo", "X-Request-ID": "mine"})
+        assert answer.status_code == 417
+        assert answer.json() == {"message": "Expectation Failed."}
+        assert answer.headers["X-Request-ID"] == "mine"
 
 
 # -- GPUs and memory
