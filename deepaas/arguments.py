@@ -27,7 +27,7 @@ from multipart import (
 )
 from webargs.core import is_multiple
 
-from deepaas.encoding import describe_json, encode_json
+from deepaas.encoding import describe_json
 from deepaas.errors import (
     BadBody,
     BodyTooLarge,
@@ -84,6 +84,10 @@ HIDDEN = "***"
 
 LONGEST_SHOWN = 10_000
 """Bytes of a value's JSON from which its size is shown in its place."""
+
+DEEPEST_SHOWN = 100
+"""Levels of a value's JSON above which it is not shown: an encoder takes 254, and a
+job in a list has more of them than its arguments."""
 
 SHOWN_OF_FILES = ("name", "content_type", "original_filename")
 
@@ -395,8 +399,19 @@ def _show_fields(schema: marshmallow.Schema, values: Mapping[str, Any]) -> Any:
 
 
 def _bounded(shown: Any) -> Any:
-    size = len(encode_json(shown))
-    return shown if size <= LONGEST_SHOWN else f"({size} bytes of JSON)"
+    size = len(describe_json(shown))
+    if size > LONGEST_SHOWN:
+        return f"({size} bytes of JSON)"
+    deep = _is_deeper(shown, DEEPEST_SHOWN)
+    return f"(JSON of more than {DEEPEST_SHOWN} levels)" if deep else shown
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Tell whether a JSON value has more levels of objects and arrays than that."""
+    if not isinstance(value, dict | list):
+        return False
+    items = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(item, levels - 1) for item in items)
 
 
 def _show(field: Field | None, value: Any) -> Any:

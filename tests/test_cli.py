@@ -756,6 +756,11 @@ def test_a_training(cli, tmp_path):
     assert "secret" not in done.stderr
 
 
+def test_a_training_with_the_deepest_output(cli):
+    job = cli.model("trains", "train", "--result=deepest").json()
+    assert job["result"]["output"] == json.loads("[" * 254 + "]" * 254)
+
+
 @pytest.mark.parametrize("place", [(), (HERE,)])
 def test_a_training_that_fails(cli, place):
     done = cli.model("steps", *place, "train", "--fail=true")

@@ -301,6 +301,28 @@ def test_a_training_that_fails_says_why(server, fail, message):
     assert ("Traceback" in said) == (fail in ("request", "really"))
 
 
+def test_nothing_is_too_deep_for_the_list(serve: Serve, state):
+    server = serve("--model", MODEL, "--state-dir", state)
+    levels = [1, 99, *range(199, 256)]
+    jobs = []
+    for number in levels:
+        deep = "[" * number + "]" * number
+        value = json.loads(deep) if number < 255 else deep  # no JSON form: a text
+        body = {"params": {"result": "deep"}, "content": f'{{"deep": {deep}}}'}
+        headers = {"Content-Type": "application/json"}
+        answer = server.post(TRAIN, headers=headers, **body)
+        assert answer.status_code == 200, number
+        job = until(server, answer.json()["uuid"], "done")
+        hidden = "(JSON of more than 100 levels)"
+        assert job["args"]["deep"] == (hidden if 100 < number < 255 else value)
+        assert job["result"]["output"] == value
+        jobs.insert(0, job)
+    assert server.get(TRAIN).json() == jobs
+    server.stop()
+    server = serve("--model", MODEL, "--state-dir", state)
+    assert server.get(TRAIN).json() == jobs
+
+
 def test_what_a_model_says_is_logged_line_by_line(server):
     job = run(server, says="one\n\n\r 1%\r 2%\r\nno end")
     assert log(server, job["uuid"]) == "one\n\n 1%\n 2%\nno end\n"

@@ -111,3 +111,16 @@ def test_a_train_only_model_does_not_predict(serve: Serve):
 def test_a_prediction(serve: Serve):
     server = serve("--model", f"echo={MODELS / 'echo.py'}")
     assert predict(server, "echo", params={"n": 3}) == {"n": 3}
+
+
+def test_metadata_that_is_too_deep_for_the_list(serve: Serve, tmp_path):
+    model = tmp_path / "deep.py"
+    model.write_text(
+        "import json\n"
+        "def get_metadata():\n"
+        "    return {'deep': json.loads('[' * 252 + ']' * 252)}\n"
+        "def predict(): pass\n"
+    )
+    server = serve("--model", f"m={model}")
+    assert server.get("/v2/models/").json()["models"][0]["id"] == "m"
+    assert server.get("/v2/models/m/").status_code == 200

@@ -1,6 +1,5 @@
 """The record of a training, in the shape that the server's jobs have."""
 
-import json
 import time
 import uuid
 from collections.abc import Mapping
@@ -8,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from deepaas.api import schemas
-from deepaas.encoding import encode_json, iso_date
+from deepaas.encoding import JSONText, encode_json, iso_date
 from deepaas.executors import Began, Event, Reply
 from deepaas.jobs import shown, shown_progress
 from deepaas.progress import Batch
@@ -39,7 +38,7 @@ class Training:
 
     def done(self, reply: Reply) -> bytes:
         """End well; return the record as JSON."""
-        output = json.loads(bytes(reply.body or b"null"))
+        output = JSONText(bytes(reply.body or b"null").decode())
         return self._end(status=Status.DONE, output=output)
 
     def failed(self, status: Status, message: str) -> bytes:
