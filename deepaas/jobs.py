@@ -526,7 +526,9 @@ def shown(job: Job) -> dict[str, Any]:
     if job.progress is not None:
         value["progress"] = job.progress
     if job.finish_date is not None:
-        value["result"] = {"finish_date": job.finish_date, "duration": job.duration}
+        value["result"] = {"finish_date": job.finish_date}
+        if job.duration is not None:
+            value["result"]["duration"] = job.duration
         if job.kind is Kind.TRAIN and job.status is Status.DONE:
             value["result"]["output"] = job.output
     return value

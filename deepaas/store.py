@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import IO, Any
 
 import sqlalchemy as sa
 
-from deepaas.encoding import JSONText, encode_json
+from deepaas.encoding import JSONText, encode_json, iso_date
 from deepaas.errors import NoSpace, StartError, StoreFailed, disk_errors
 from deepaas.progress import Batch, Report
 
@@ -277,7 +278,11 @@ class Store:
         with self._transaction() as connection:
             for status, message in INTERRUPTED.items():
                 statement = _jobs.update().where(_jobs.c.status == status.value)
-                values = {"status": Status.ERROR.value, "message": message}
+                values = {
+                    "status": Status.ERROR.value,
+                    "message": message,
+                    "finish_date": iso_date(time.time()),
+                }
                 interrupted += connection.execute(statement.values(values)).rowcount
         return interrupted
 
@@ -371,21 +376,28 @@ class Store:
         return removed
 
     def expired(self, keep: int, since: str) -> Sequence[str]:
-        """Return ended jobs: all but the newest `keep`, and those from before `since`.
+        """Return what ended before the last `keep` jobs did, or before `since`.
 
         With 0 or an empty date there is no such limit.
         """
         ended = _jobs.c.status.in_([s.value for s in Status if s.ended])
         query = sa.select(_jobs.c.uuid).where(ended)
-        newest_first = query.order_by(_jobs.c.number.desc())
+        # Early versions did not say when an interrupted job had ended.
+        end = sa.func.coalesce(_jobs.c.finish_date, _jobs.c.date)
         found: list[str] = []
         with self._transaction() as connection:
             if keep:
-                # Not every database takes an offset without a limit.
-                beyond = newest_first.offset(keep).limit(2**31 - 1)
-                found += connection.scalars(beyond)
+                # No index knows the end: nothing is sorted while there are few.
+                count = sa.select(sa.func.count()).select_from(_jobs).where(ended)
+                beyond = connection.execute(count).scalar_one() - keep
+                if beyond > 0:
+                    first = query.order_by(end, _jobs.c.number).limit(beyond)
+                    found += connection.scalars(first)
             if since:
-                found += connection.scalars(query.where(_jobs.c.date < since))
+                # What began later has ended later: that is sooner read.
+                found += connection.scalars(
+                    query.where(_jobs.c.date < since, end < since)
+                )
         return list(dict.fromkeys(found))
 
     def sweep(self) -> None:

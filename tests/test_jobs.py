@@ -574,6 +574,21 @@ def test_what_is_kept(serve: Serve, state):
     assert get(server, later, PREDICT)["status"] == "done"
 
 
+def test_a_job_is_new_when_it_ends(serve: Serve, state, tmp_path):
+    options = ("--keep-jobs", "2", "--train-workers", "2", "--workers", "1")
+    server = serve("--model", MODEL, "--state-dir", state, *options)
+    long = start(server, steps=1, folder=tmp_path)
+    until(server, long, "running")
+    short = [run(server)["uuid"] for _ in range(3)]
+    wait_until(lambda: get(server, short[0]).get("status") is None)
+    step(tmp_path, 1)
+    assert until(server, long, "done")["progress"]["step"] == 1
+    assert run(server)["status"] == "done"
+    wait_until(lambda: get(server, short[2]).get("status") is None)
+    assert get(server, long)["status"] == "done"
+    assert log(server, long) == "step 1\n"
+
+
 def test_keep_days(serve: Serve, state):
     server = serve("--model", MODEL, "--state-dir", state)
     run(server)

@@ -1,6 +1,7 @@
 """The store by itself: versions of its tables, and numbers that databases change."""
 
 import contextlib
+import dataclasses
 import json
 import sqlite3
 import uuid
@@ -58,6 +59,33 @@ def test_the_history_is_thinned_and_ends_with_the_latest(tmp_path):
     assert made.history(stored.uuid)[0].metrics == {"loss": None}
     made.remove([stored.uuid])
     assert made.history(stored.uuid) == []
+    made.close()
+
+
+def test_jobs_expire_by_when_they_ended(tmp_path):
+    made = Store(tmp_path)
+
+    def ended(began, end=None, status=Status.DONE):
+        one = job(date=f"2026-11-{began}", finish_date=end and f"2026-11-{end}")
+        made.insert(dataclasses.replace(one, status=status))
+        return one.uuid
+
+    long = ended("01", "09")
+    short = [ended("02", "03"), ended("03", "04"), ended("05", "05")]
+    undated = ended("04", status=Status.ERROR)
+    assert made.expired(0, "") == []
+    assert made.expired(5, "2026-11-01") == []
+    assert made.expired(3, "") == short[:2]
+    assert made.expired(1, "") == [*short[:2], undated, short[2]]
+    assert set(made.expired(0, "2026-11-04")) == {short[0]}
+    assert set(made.expired(0, "2026-11-06")) == {*short, undated}
+    assert set(made.expired(4, "2026-11-04")) == {short[0]}
+    left = job(date="2026-11-01", status=Status.RUNNING)
+    made.insert(left)
+    assert made.interrupt() == 1
+    assert made.get(left.uuid).finish_date > "2026-11"
+    assert long not in made.expired(2, "")
+    assert left.uuid not in made.expired(1, "2026-11-10")
     made.close()
 
 
