@@ -130,7 +130,17 @@ class Jobs:
         write_log = partial(self._store.append_log, job.uuid)
         live = _Live(job, lambda text: self._write(write_log, text))
 
+        try:
+            if self._deadline is not None:
+                raise Unavailable("The server is stopping.")
+            place = executor.admit(kind.value)
+        except Unavailable:
+            await files.aclose()
+            raise
+        files.callback(place.close)
+
         async def call() -> Reply:
+            place.close()  # the call takes it in the same moment
             reply = await executor.call(
                 kind.value,
                 kwargs,
@@ -142,13 +152,6 @@ class Jobs:
             )
             return await self._collect(job, reply)
 
-        try:
-            if self._deadline is not None:
-                raise Unavailable("The server is stopping.")
-            executor.admit(kind.value)
-        except Unavailable:
-            await files.aclose()
-            raise
         self._live[job.uuid] = live
         live.task = asyncio.create_task(self._run(live, call, files))
         # The job begins even if the one who asked for it has left.

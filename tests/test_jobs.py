@@ -352,6 +352,30 @@ def test_too_many_wait(serve: Serve, tmp_path, options):
         until(server, job, "done")
 
 
+@pytest.mark.parametrize("path", [TRAIN, PREDICT])
+@pytest.mark.parametrize("options", [(), ("--train-workers", "1"), ("--workers", "2")])
+def test_too_many_come_at_once(serve: Serve, tmp_path, path, options):
+    server = serve("--model", MODEL, "--max-queued", "1", *options)
+    params = {"steps": 1, "folder": tmp_path}
+
+    def post(_):
+        return server.post(path, params=params, headers=ASYNC)
+
+    answers = at_once(post, *range(10))
+    jobs = [a.json()["uuid"] for a in answers if a.status_code in (200, 202)]
+    # a worker has what runs; both of them have predictions, one alone trainings
+    assert len(jobs) == (3 if "--workers" in options and path == PREDICT else 2)
+    for answer in answers:
+        if answer.status_code == 503:
+            assert answer.headers["Retry-After"]
+    assert sum(a.status_code == 503 for a in answers) == 10 - len(jobs)
+    step(tmp_path, "go")
+    step(tmp_path, 1)
+    for job in jobs:
+        assert until(server, job, *ENDED, path=path)["status"] == "done"
+    wait_until(lambda: post(None).status_code in (200, 202))  # no place is lost
+
+
 def test_an_end_that_cannot_be_stored_yet(serve: Serve, state, tmp_path):
     server = serve("--model", MODEL, "--state-dir", state, errors_expected=True)
     job = start(server, steps=1, folder=tmp_path)

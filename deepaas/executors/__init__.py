@@ -2,6 +2,7 @@
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -156,8 +157,11 @@ class Executor(Protocol):
         Raises ModelRaised, WorkerDied, CallTimeout or Unavailable.
         """
 
-    def admit(self, method: str) -> None:
-        """Raise Unavailable if a call could not even wait now."""
+    def admit(self, method: str) -> ExitStack:
+        """Keep a place for a call that is to come, until what is returned is closed.
+
+        Raises Unavailable if the call could not even wait.
+        """
 
     def status(self) -> ExecutorStatus:
         """Describe the workers and the calls as they are now."""

@@ -78,6 +78,8 @@ class LocalExecutor:
         self._workers: list[Worker] = []
         self._idle: deque[Worker] = deque()
         self._waiting: OrderedDict[PendingCall, None] = OrderedDict()
+        self._admitted: Counter[bool] = Counter()
+        """Calls that are to come and have a place, by whether they train."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._started: asyncio.Future[None] | None = None
         self._closing = asyncio.Event()
@@ -198,23 +200,31 @@ class LocalExecutor:
             await self._abandon(call)
             raise
 
-    def admit(self, method: str) -> None:
-        if method == "train" and self._trainings is not None:
+    def admit(self, method: str) -> contextlib.ExitStack:
+        trains = method == "train"
+        if trains and self._trainings is not None:
             return self._trainings.admit(method)
+        self._check(trains)
+        place = contextlib.ExitStack()
+        self._admitted[trains] += 1
+        place.callback(self._admitted.subtract, [trains])
+        return place
+
+    def _check(self, trains: bool) -> None:
+        """Raise Unavailable if a call could not even wait now."""
         self._refuse_if_closing()
         if self._hopeless:
             raise self._no_worker()
-        if len(self._waiting) < self._limits.max_queued:
-            return
-        trains = method == "train"
-        if self._idle and not (trains and self._spares_last()):
+        if len(self._waiting) + self._admitted.total() < self._limits.max_queued:
             return
         # Trainings and predictions do not take each other's places.
-        self._refuse(sum(call.trains == trains for call in self._waiting))
+        waiting = sum(call.trains == trains for call in self._waiting)
+        free = max(0, self._free(trains) - self._admitted[not trains])
+        self._refuse(waiting + self._admitted[trains] - free)
 
     def _queue(self, call: PendingCall) -> None:
         """Give a call to a worker, or let it wait for one."""
-        self.admit(call.method)
+        self._check(call.trains)
         self._waiting[call] = None
         self._dispatch()
 
@@ -273,16 +283,19 @@ class LocalExecutor:
     def _next_call(self) -> PendingCall | None:
         """Return the first call that may run: trainings leave a worker for others."""
         first = next(iter(self._waiting))
-        if not (first.trains and self._spares_last()):
+        if self._free(first.trains):
             return first
         return next((call for call in self._waiting if not call.trains), None)
 
-    def _spares_last(self) -> bool:
-        """Tell whether trainings have all the workers but the last of several."""
+    def _free(self, trains: bool) -> int:
+        """Return how many idle workers may take such calls; trainings leave one."""
+        idle = len(self._idle)
+        if not trains or self._count == 1:
+            return idle
         trainings = sum(worker.trains for worker in self._workers)
         # Those that are being replaced do not count: it may take them for ever.
         warm = sum(worker.alive for worker in self._workers)
-        return self._count > 1 and warm <= trainings + 1
+        return max(0, min(idle, warm - 1 - trainings))
 
     async def _abandon(self, call: PendingCall) -> None:
         """Do what is due when nobody waits for a call any longer."""
@@ -489,10 +502,11 @@ class TrainingExecutor(LocalExecutor):
     async def start(self) -> None:
         pass
 
-    def admit(self, method: str) -> None:
+    def _check(self, trains: bool) -> None:
         self._refuse_if_closing()
         running = sum(bool(worker.running) for worker in self._workers)
-        self._refuse(len(self._waiting) - (self._count - running))
+        waiting = len(self._waiting) + self._admitted.total()
+        self._refuse(waiting - (self._count - running))
 
     def join(self, others: ExecutorStatus) -> ExecutorStatus:
         """Add the trainings to the status of what does not train."""
