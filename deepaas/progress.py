@@ -7,6 +7,7 @@ are collected, and sent to the server a few times a second.
 import contextlib
 import itertools
 import logging
+import numbers
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -80,8 +81,12 @@ class Recorder:
     def add(self, step: Any, total: Any, metrics: dict[str, Any]) -> None:
         # The path of nearly all of a million reports: no lock, no thread, no call.
         for name, value in metrics.items():
-            if type(value) is not float:
-                metrics[name] = _number(value)
+            if type(value) not in _lasting:
+                metrics[name] = _as_now(value)
+        if type(step) not in _lasting:
+            step = _as_now(step)
+        if type(total) not in _lasting:
+            total = _as_now(total)
         number = next(self._numbers)
         self._latest = report = (number, time.time(), step, total, metrics)
         if self._timer is None or number % self._stride == 0:
@@ -152,13 +157,29 @@ def forget() -> None:
     _recorder = None
 
 
-_Raw = tuple[int, float, Any, Any, dict[str, float | None]]
+_Raw = tuple[int, float, Any, Any, dict[str, Any]]
 """A report as it came: a plain tuple is made faster than a named one."""
+
+_lasting: set[type] = {type(None)}
+"""Types whose values never change, so that they may become plain later, or never."""
+
+
+def _as_now(value: Any) -> Any:
+    """Return a value that stays as it is now, whatever becomes of the one given."""
+    if issubclass(
+        type(value), numbers.Number
+    ):  # numpy's scalars are, its arrays are not
+        _lasting.add(type(value))
+        return value
+    return _number(value)
 
 
 def _plain(raw: _Raw) -> Report:
+    """Return a report of plain types: a server has no others, and imports none."""
     number, when, step, total, metrics = raw
-    return Report(number, when, _number(step), _number(total), metrics)
+    # A name may be of an author's class: class Metric(str, Enum).
+    named = {str.__str__(name): _number(value) for name, value in metrics.items()}
+    return Report(number, when, _number(step), _number(total), named)
 
 
 def _number(value: Any) -> float | None:

@@ -352,6 +352,12 @@ def test_too_many_wait(serve: Serve, tmp_path, options):
         until(server, job, "done")
 
 
+def test_names_of_metrics_may_be_an_enumeration(server):
+    job = run(server, reports="named")
+    assert job["status"] == "done"
+    assert job["progress"]["metrics"] == {"loss": 0.5}
+
+
 @pytest.mark.parametrize("path", [TRAIN, PREDICT])
 @pytest.mark.parametrize("options", [(), ("--train-workers", "1"), ("--workers", "2")])
 def test_too_many_come_at_once(serve: Serve, tmp_path, path, options):

@@ -1,8 +1,13 @@
 """Reports of progress, and what becomes of them on their way to the server."""
 
+import enum
 import os
+import pickle
 import threading
+from decimal import Decimal
+from fractions import Fraction
 
+import numpy
 import pytest
 
 from deepaas import progress
@@ -71,6 +76,47 @@ def test_what_is_no_number_does_not_end_a_training(caplog):
     assert (latest.step, latest.total) == (None, None)
     assert latest.metrics == {"loss": None, "right": 0.5, "none": None, "on": 1.0}
     assert "is not a number" in caplog.text
+
+
+def test_names_and_numbers_of_any_class_arrive_as_plain_ones():
+    class Metric(str, enum.Enum):
+        LOSS = "loss"
+
+    class Name(str):
+        def __str__(self):
+            return "another"
+
+    class Number(float):
+        pass
+
+    batches = []
+    with progress.recorded(batches.append):
+        for step in (numpy.int64(1), Number(2)):
+            metrics = {Metric.LOSS: Number(0.5), Name("name"): numpy.float32(2)}
+            progress.report(step, numpy.float64(3), **metrics)
+    pickle.dumps(batches)  # as nothing of this function could be
+    for report in (batches[-1].latest, batches[-1].history[0]):
+        step, total, metrics = report[2:]
+        assert metrics == {"loss": 0.5, "name": 2.0}
+        assert {type(name) for name in metrics} == {str}
+        assert {type(value) for value in (step, total, *metrics.values())} == {float}
+
+
+def test_a_value_is_that_of_the_time_of_its_report():
+    changes = numpy.zeros(1)[0:1].reshape(())
+    batches = []
+    with progress.recorded(batches.append):
+        progress.report(0)  # leaves at once; the others wait
+        for step in range(1, 4):
+            changes[()] = step
+            lasting = {"ratio": Fraction(step, 2), "exact": Decimal(step)}
+            progress.report(changes, changes, loss=changes, **lasting)
+        changes[()] = 99
+    for step, report in enumerate(
+        batches[-1].history, start=4 - len(batches[-1].history)
+    ):
+        metrics = {"loss": step, "ratio": step / 2, "exact": step}
+        assert report[2:] == (step, step, metrics)
 
 
 def test_threads_report_too():

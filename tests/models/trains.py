@@ -1,5 +1,6 @@
 """Trains step by step: each step waits for a file, if there is a folder to look in."""
 
+import enum
 import json
 import os
 import signal
@@ -18,6 +19,10 @@ from deepaas import progress
 warm_in = None
 
 USER = {"user": fields.Str(), "key": fields.Str(load_only=True)}
+
+
+class Metric(str, enum.Enum):
+    LOSS = "loss"
 
 
 class Plain:
@@ -90,6 +95,8 @@ def train(
     print(says, end="")
     if reports == "huge":
         progress.report(10**5000, loss=10**5000, date=-1)
+    if reports == "named":
+        progress.report(1, **{Metric.LOSS: numpy.float32(0.5)})
     if file is not None:
         print("file", Path(file.filename).read_text())
     for number in range(lines):
