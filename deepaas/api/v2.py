@@ -205,7 +205,7 @@ class V2:
         found = await self._jobs.find(Kind.TRAIN, model.adapter.name, **query)
         dump = schemas.Job(many=True).dump
         # There may be many of them.
-        return json_response(await asyncio.to_thread(dump, map(shown, found)))
+        return await asyncio.to_thread(lambda: json_response(dump(map(shown, found))))
 
     async def job(self, kind: Kind, request: web.Request) -> web.Response:
         return self._job(await self._get(kind, request))
