@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from deepaas.encoding import JSONText, iso_date
-from deepaas.errors import DeepaasError, ModelRaised, NotFound, Unavailable
+from deepaas.errors import DeepaasError, Gone, ModelRaised, NotFound, Unavailable
 from deepaas.executors import Began, Event, Executor, Line, Reply
 from deepaas.progress import Batch, Report
 from deepaas.store import Job, Kind, Status, Store, append
@@ -34,6 +34,9 @@ LONGEST_LOG = 100 * 1024 * 1024
 
 CHUNK = 65536
 """Bytes of a log that are read at once."""
+
+LARGE = 32 * 1024 * 1024
+"""Bytes of a result up to which it is read at once, if it did not come as a file."""
 
 HEARTBEAT = 15.0
 """Seconds without news after which a follower is told so."""
@@ -240,13 +243,18 @@ class Jobs:
         """Return what is kept of a job's reports of progress, oldest first."""
         return await self._read(self._store.history, uuid)
 
-    def log(self, uuid: str) -> Path:
+    async def log(self, uuid: str) -> Path | None:
         """Return the file of a job's log; a job that says nothing has none."""
-        return self._store.log(uuid)
+        path = self._store.log(uuid)
+        return path if await self._read(path.exists) else None
 
-    def result(self, uuid: str) -> Path:
-        """Return the file of a prediction's result."""
-        return self._store.result(uuid)
+    async def result(self, job: Job, *, in_parts: bool = False) -> Reply:
+        """Return what a prediction that is done has answered. Raises Gone.
+
+        It is a file if it was one, if it is large, or if only parts of it are wanted.
+        """
+        path = self._store.result(job.uuid)
+        return await self._read(_kept_reply, job, path, 0 if in_parts else LARGE)
 
     # -- the life of a job
 
@@ -337,8 +345,13 @@ class Jobs:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(reply.path)
             raise
-        sent_as = {"media_type": reply.media_type, "filename": reply.filename}
-        return {"status": Status.DONE, "reply": {"status": 200, **sent_as}}
+        sent_as = {
+            "status": 200,
+            "media_type": reply.media_type,
+            "filename": reply.filename,
+            "whole": reply.path is None,
+        }
+        return {"status": Status.DONE, "reply": sent_as}
 
     async def _keep_outcome(self, live: "_Live", job: Job) -> None:
         """Store how a job ended, however long that takes; tell who waits for it."""
@@ -508,6 +521,17 @@ def _failure(error: DeepaasError) -> dict[str, Any]:
     if isinstance(error, ModelRaised) and error.status != 500:
         message = f"{error.kind}: {message}"
     return {"status": Status.ERROR, "message": message, "reply": reply}
+
+
+def _kept_reply(job: Job, path: Path, large: int) -> Reply:
+    assert job.reply is not None
+    reply = Reply(job.reply["media_type"], filename=job.reply["filename"])
+    try:
+        if path.stat().st_size <= large and job.reply.get("whole"):
+            return replace(reply, body=path.read_bytes())
+    except FileNotFoundError as error:
+        raise Gone("There is no result: its file was removed.") from error
+    return replace(reply, path=str(path))
 
 
 def _storable(text: str) -> str:

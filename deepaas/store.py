@@ -73,7 +73,8 @@ class Job:
     duration: float | None = None
     """Seconds that it ran."""
     reply: dict[str, Any] | None = None
-    """How the result of a prediction is sent: status, headers, media type, filename."""
+    """How the result of a prediction is sent: status, headers, media type, filename,
+    and whether it came whole, not as a file."""
 
 
 _metadata = sa.MetaData()

@@ -458,6 +458,8 @@ def predict_later(server, **options):
         {},
         {"params": {"accept": "application/json"}},
         {"params": {"accept": "text/plain"}},
+        {"params": {"accept": "text/plain", "length": 2_000}},
+        {"params": {"accept": "text/plain", "length": 2_000_000}},
         {"files": {"file": ("a.txt", b"x" * 3_000_000)}},
         {"params": {"fail": True}},
     ],
@@ -469,7 +471,10 @@ def test_a_result_is_what_the_call_would_have_answered(server, options):
     now = server.post(PREDICT, **options)
     assert result.status_code == now.status_code
     assert result.content == now.content
-    for header in ("Content-Type", "Content-Disposition", "Content-Length"):
+    for header in (
+        *("Content-Type", "Content-Disposition", "Content-Length"),
+        *("Content-Encoding", "Vary"),
+    ):
         # the name of an upload's temporary file is another each time
         if "files" not in options or header != "Content-Disposition":
             assert result.headers.get(header) == now.headers.get(header)
@@ -488,6 +493,26 @@ def test_a_result_that_is_not_there(server, tmp_path):
     assert "Retry-After" in early.headers
     assert server.delete(f"{PREDICT}/{job}").json()["status"] == "cancelled"
     assert server.get(path).status_code == 410
+
+
+def test_a_result_in_parts(server):
+    job = predict_later(server)
+    until(server, job, "done", path=PREDICT)
+    part = server.get(f"{PREDICT}/{job}/result", headers={"Range": "bytes=1-3"})
+    assert (part.status_code, part.content) == (206, b"PNG")
+
+
+@pytest.mark.parametrize("in_parts", [{}, {"Range": "bytes=0-3"}])
+def test_a_result_whose_file_is_gone(serve: Serve, state, in_parts):
+    server = serve("--model", MODEL, "--state-dir", state)
+    job = predict_later(server)
+    until(server, job, "done", path=PREDICT)
+    (state / "results" / job).unlink()
+    gone = server.get(f"{PREDICT}/{job}/result", headers=in_parts)
+    assert gone.status_code == 410
+    assert gone.json().keys() == {"message"}
+    assert server.get(f"{PREDICT}/{job}/log").text == ""
+    assert server.delete(f"{PREDICT}/{job}").status_code == 204
 
 
 def test_many_at_once(server):

@@ -24,7 +24,7 @@ from deepaas.api.responses import (
 from deepaas.config import Settings
 from deepaas.encoding import encode_json, iso_date
 from deepaas.errors import DeepaasError, Gone, InvalidArguments, NotFound
-from deepaas.executors import Executor, Reply
+from deepaas.executors import Executor
 from deepaas.jobs import Jobs, shown
 from deepaas.model.adapter import ModelAdapter
 from deepaas.progress import Report
@@ -225,21 +225,19 @@ class V2:
             raise Gone(f"There is no result: {job.message or job.status.value}.")
         if job.status is not Status.DONE:
             raise DeepaasError(**job.reply)
-        path = str(self._jobs.result(job.uuid))
-        media_type, filename = job.reply["media_type"], job.reply["filename"]
-        return await send(request, Reply(media_type, path=path, filename=filename))
+        # The call would not have answered with parts, but that harms nobody.
+        in_parts = "Range" in request.headers
+        return await send(request, await self._jobs.result(job, in_parts=in_parts))
 
     async def log(self, kind: Kind, request: web.Request) -> web.StreamResponse:
         job = await self._get(kind, request)
         media_type = "text/plain; charset=utf-8"
         if request.query.get("follow", "0") not in ("1", "true"):
-            path = self._jobs.log(job.uuid)
+            path = await self._jobs.log(job.uuid)
             headers = {"Content-Type": media_type}
-            return (
-                web.FileResponse(path, headers=headers)
-                if path.exists()
-                else (web.Response(headers=headers))
-            )
+            if path is None:
+                return web.Response(headers=headers)
+            return web.FileResponse(path, headers=headers)
         response = await begin_stream(request, media_type)
         if request.method != "HEAD":
             async for piece in self._jobs.follow_log(job.uuid):
@@ -262,7 +260,7 @@ class V2:
         """Answer with the history of progress: an array for each metric, and dates."""
         job = await self._get(kind, request)
         reports = await self._jobs.history(job.uuid)
-        return json_response(await asyncio.to_thread(_by_name, reports))
+        return await asyncio.to_thread(lambda: json_response(_by_name(reports)))
 
     async def _get(self, kind: Kind, request: web.Request) -> Job:
         model = self._find(request, kind)

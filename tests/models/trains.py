@@ -125,6 +125,7 @@ def get_predict_args():
     return {
         "folder": fields.Str(load_default=""),
         "fail": fields.Bool(load_default=False),
+        "length": fields.Int(load_default=5),
         "file": fields.Field(metadata={"type": "file", "location": "form"}),
         "accept": fields.Str(
             load_default="image/png",
@@ -133,7 +134,7 @@ def get_predict_args():
     }
 
 
-def predict(folder, fail, accept, file=None):
+def predict(folder, fail, length, accept, file=None):
     while folder and not Path(folder, "go").exists():
         time.sleep(0.01)
     if fail:
@@ -143,5 +144,5 @@ def predict(folder, fail, accept, file=None):
     if accept == "image/png":
         return b"\x89PNG" * 1000
     if accept == "text/plain":
-        return "plain"
+        return ("plain" * length)[:length]
     return {"warm": warm_in == os.getpid(), "pid": os.getpid()}
