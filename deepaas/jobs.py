@@ -528,10 +528,10 @@ def _kept_reply(job: Job, path: Path, large: int) -> Reply:
     reply = Reply(job.reply["media_type"], filename=job.reply["filename"])
     try:
         if path.stat().st_size <= large and job.reply.get("whole"):
-            return replace(reply, body=path.read_bytes())
+            return reply._replace(body=path.read_bytes())
     except FileNotFoundError as error:
         raise Gone("There is no result: its file was removed.") from error
-    return replace(reply, path=str(path))
+    return reply._replace(path=str(path))
 
 
 def _storable(text: str) -> str:

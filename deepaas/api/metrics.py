@@ -26,6 +26,9 @@ BUCKETS = (
 )
 """Seconds: from a trivial model to a slow one."""
 
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+"""Calls."""
+
 METHODS = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"))
 """What else a client calls a method is not ours to remember."""
 
@@ -83,6 +86,13 @@ class Metrics:
             buckets=BUCKETS,
             registry=registry,
         )
+        self._batch = Histogram(
+            "deepaas_batch_size",
+            "Calls that a model with predict_batch took together.",
+            ["model"],
+            buckets=BATCH_BUCKETS,
+            registry=registry,
+        )
         # Looking a child up costs more than counting in it.
         self._request_counts = cache(self._counts_of_request)
         self._call_counts = cache(self._counts_of_call)
@@ -111,6 +121,8 @@ class Metrics:
         queue.observe(call.waited)
         if call.ran is not None:
             run.observe(call.ran)
+        if call.batch is not None:
+            self._batch.labels(model).observe(call.batch)
 
     def _counts_of_call(
         self, model: str, method: str, status: int
