@@ -25,7 +25,6 @@ from multipart import (
     PushMultipartParser,
     parse_options_header,
 )
-from webargs.core import is_multiple
 
 from deepaas.encoding import describe_json
 from deepaas.errors import (
@@ -366,7 +365,7 @@ def _argument(attribute: str, field: Field, locations: tuple[str, ...]) -> Argum
         attribute=attribute,
         field=field,
         locations=locations,
-        multiple=is_multiple(field),
+        multiple=_takes_list(field),
         is_file=_takes_file(field),
         structured=isinstance(
             inner,
@@ -374,6 +373,13 @@ def _argument(attribute: str, field: Field, locations: tuple[str, ...]) -> Argum
             | marshmallow.fields.Mapping
             | marshmallow.fields.Tuple,
         ),
+    )
+
+
+def _takes_list(field: Field) -> bool:
+    """Tell whether a value may be repeated: not that of webargs' DelimitedList."""
+    return isinstance(field, marshmallow.fields.List) and not hasattr(
+        field, "delimiter"
     )
 
 

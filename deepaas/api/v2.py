@@ -55,11 +55,12 @@ class V2:
         base, model = self._base, f"{self._base}/v2/models/{{model}}"
         root = [f"{base}/", base] if base else ["/"]
         return [
+            # First, since patterns are tried one after the other.
+            *both(web.post, f"{model}/predict", self.predict),
             *(web.get(path, self.versions) for path in root),
             *both(web.get, f"{base}/v2", self.version),
             *both(web.get, f"{base}/v2/models", self.models),
             *both(web.get, model, self.model),
-            *both(web.post, f"{model}/predict", self.predict),
             *both(web.get, f"{model}/predict/{{uuid}}/result", self.result),
             *self._job_routes(f"{model}/predict", Kind.PREDICT),
             *both(web.post, f"{model}/train", self.train),
@@ -284,6 +285,8 @@ class V2:
 
 def _prefers_async(request: web.Request) -> bool:
     """Tell whether the caller wants a job at once (RFC 7240)."""
+    if "Prefer" not in request.headers:
+        return False
     preferences = ",".join(request.headers.getall("Prefer", ())).split(",")
     names = [preference.partition(";")[0].strip() for preference in preferences]
     return "respond-async" in map(str.lower, names)

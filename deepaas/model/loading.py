@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from deepaas.errors import StartError
+from deepaas.model.webargs5 import import_webargs
 
 GROUP = "deepaas.v2.model"
 
@@ -32,6 +33,7 @@ class ModelRef:
 
         Raises whatever the author's code raises.
         """
+        import_webargs()  # most models do, and its own way is slow
         where, _, attribute = self._split()
         if where.endswith(".py"):
             model: Any = _import_file(Path(where), self.name)
