@@ -85,6 +85,12 @@ class Cli:
         """Call a model of the folder `models`."""
         return self(f"--model={name}={MODELS / name}.py", *words, **options)
 
+    def written(self, source: str) -> str:
+        """Write a model for one test; return the option that names it."""
+        path = self.temporary.parent / "written.py"
+        path.write_text(source)
+        return f"--model=written={path}"
+
     def shell(self, script: str, **variables) -> Ended:
         """Run a script as the public ones are: with the command in their PATH."""
         path = f"{DEEPAAS_CLI.parent}:{os.environ['PATH']}"
@@ -898,6 +904,45 @@ def test_a_signal_while_it_warms(cli, place):
     assert (process.returncode, stdout) == (130, b"")
     assert stderr == b"deepaas-cli: interrupted by SIGINT\n"
     all_gone(family)
+
+
+STUBBORN = """
+import time
+
+def hold():
+    try:
+        print("begun", flush=True)
+        time.sleep(40)
+    except BaseException:
+        return 1
+
+def predict():
+    return 1
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "rest"),
+    [
+        ((HERE,), "predict = hold"),
+        ((HERE,), "warm = hold"),
+        ((HERE,), "def predict():\n    hold()\n    raise ValueError"),
+        ((HERE,), "def predict():\n    hold()\n    raise SystemExit"),
+        ((HERE,), "def predict():\n    yield hold()"),
+        ((HERE,), "hold()"),
+        ((), "hold()"),
+    ],
+)
+def test_a_signal_that_the_model_catches(cli, place, rest):
+    call = (cli.written(STUBBORN + rest), *place, "predict")
+    with running(cli.start(*call)) as process:
+        assert process.stderr is not None
+        assert any(b"begun" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stdout) == (130, b"")
+    assert stderr == b"deepaas-cli: interrupted by SIGINT\n"
 
 
 def test_a_worker_that_is_killed(cli, tmp_path):

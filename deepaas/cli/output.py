@@ -84,8 +84,7 @@ class Output:
                 self._check_terminal(reply.media_type)
                 self._print(reply)
         finally:
-            if reply.delete and reply.path is not None:
-                os.unlink(reply.path)
+            discard(reply)
 
     def print(self, text: str) -> None:
         """Write a text to standard output, as `write` does."""
@@ -124,6 +123,12 @@ class Output:
             raise DeepaasError(f"Cannot write {path}: {error.strerror}.") from error
         if path != self._path:
             say(f"--> New output is {path}")
+
+
+def discard(reply: Reply) -> None:
+    """Delete the file of a reply, if it is ours."""
+    if reply.delete and reply.path is not None:
+        os.unlink(reply.path)
 
 
 def with_extension(path: str, media_type: str) -> str:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, Protocol
 
 from deepaas import progress
-from deepaas.cli.signals import run
+from deepaas.cli.output import discard
+from deepaas.cli.signals import Interrupted, heeded, run
 from deepaas.errors import (
-    ModelRaised,
-    StartError,
     authors_errors,
     authors_errors_or_exit,
+    ModelRaised,
+    StartError,
     named,
 )
 from deepaas.executors import Began, Event, create_executor
@@ -77,10 +78,34 @@ class ThisProcess:
 
     def warm(self) -> None:
         try:
-            self._host.warm()
+            with heeded():
+                self._host.warm()
         except authors_errors_or_exit() as error:
             message = f"The model {self._name!r} cannot be served: {named(error)}"
             raise StartError(message) from error
+
+    def call(self, call: Call, on_event: Callable[[Event], None]) -> Reply:
+        self.warm()
+        on_event(Began())
+        reply = None
+        try:
+            with heeded(), progress.recorded(on_event):
+                reply = self._reply(call)
+                return reply
+        except SystemExit as error:
+            raise ModelRaised(f"The model ended its process: {error}.") from error
+        except Interrupted:
+            if reply is not None:
+                discard(reply)
+            raise
+        finally:
+            self._host.close()
+
+    def _reply(self, call: Call) -> Reply:
+        answer = self._host.call(call)
+        if isinstance(answer, Raised):
+            raise answer.error()
+        return self._collect(answer) if isinstance(answer, Yields) else answer
 
     def _collect(self, yields: Yields) -> Reply:
         try:
@@ -92,22 +117,6 @@ class ThisProcess:
         finally:
             yields.close()
         return whole
-
-    def call(self, call: Call, on_event: Callable[[Event], None]) -> Reply:
-        self.warm()
-        on_event(Began())
-        try:
-            with progress.recorded(on_event):
-                answer = self._host.call(call)
-                if isinstance(answer, Yields):
-                    return self._collect(answer)
-        except SystemExit as error:
-            raise ModelRaised(f"The model ended its process: {error}.") from error
-        finally:
-            self._host.close()
-        if isinstance(answer, Raised):
-            raise answer.error()
-        return answer
 
 
 @contextlib.contextmanager

@@ -1,14 +1,17 @@
 """SIGINT and SIGTERM end deepaas-cli, which tidies up before."""
 
 import asyncio
+import contextlib
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_received: list[int] = []
 
 
 class Interrupted(BaseException):
@@ -28,29 +31,38 @@ def raise_on_signals() -> None:
 
 
 def _raise(number: int, frame: FrameType | None) -> NoReturn:
+    _received.append(number)
     raise Interrupted(number)
+
+
+@contextlib.contextmanager
+def heeded() -> Iterator[None]:
+    """Raise Interrupted in the end if a signal has come: a model may catch it."""
+    try:
+        yield
+    finally:
+        if _received:
+            raise Interrupted(_received[0]) from None
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine, which a signal cancels. Raises Interrupted then."""
-    received: list[int] = []
 
     async def cancellable() -> T:
         task = asyncio.current_task()
         assert task is not None
 
         def receive(number: int) -> None:
-            if not received:  # what it does to tidy up is short
+            if not _received:  # what it does to tidy up is short
                 task.cancel()
-            received.append(number)
+            _received.append(number)
 
         for number in SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, receive, number)
         return await coroutine
 
     try:
-        return asyncio.run(cancellable())
-    except asyncio.CancelledError:
-        raise Interrupted(received[0]) from None
+        with heeded():
+            return asyncio.run(cancellable())
     finally:
         raise_on_signals()  # the loop has left the default handlers

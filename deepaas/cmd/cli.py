@@ -12,7 +12,7 @@ from deepaas.cli.options import Parser, messages
 from deepaas.cli.output import Output, say, take_standard_output
 from deepaas.cli.places import Place, ThisProcess, Worker
 from deepaas.cli.session import Session
-from deepaas.cli.signals import Interrupted, raise_on_signals
+from deepaas.cli.signals import Interrupted, heeded, raise_on_signals
 from deepaas.config import Settings, new_config, read_settings
 from deepaas.errors import DeepaasError, InvalidArguments, ModelRaised
 from deepaas.model.adapter import ModelAdapter
@@ -128,7 +128,8 @@ def _run(standard: int) -> None:
     output.check()
     settings = _settings(options)
     ref = _choose_model(settings)
-    adapter = ModelAdapter(ref)
+    with heeded():
+        adapter = ModelAdapter(ref)
     raw = settings.raw_predictions
     place: Place = (
         Worker(ref, raw_predictions=raw)
