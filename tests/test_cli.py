@@ -871,12 +871,15 @@ def all_gone(processes: list[psutil.Process]) -> None:
 @pytest.mark.parametrize("place", [(), (HERE,)])
 @pytest.mark.parametrize("command", ["predict", "train"])
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
 )
 def test_a_signal(cli, tmp_path, number, code, command, place):
     out = tmp_path / "out"
     call = (f"--model=m={MODELS / 'steps.py'}", f"--output={out}", *place, command)
-    with running(cli.start(*call, f"--folder={tmp_path}")) as process:
+    # the tests themselves may run under nohup
+    heard = {"preexec_fn": lambda: signal.signal(number, signal.SIG_DFL)}
+    with running(cli.start(*call, f"--folder={tmp_path}", **heard)) as process:
         family = begun(process)
         os.killpg(process.pid, number)
         stdout, stderr = process.communicate(timeout=30)
@@ -945,6 +948,18 @@ def test_a_signal_that_the_model_catches(cli, place, rest):
     assert stderr == b"deepaas-cli: interrupted by SIGINT\n"
 
 
+def test_nohup(cli, tmp_path):
+    call = (f"--model=m={MODELS / 'steps.py'}", "train", f"--folder={tmp_path}")
+    ignore = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
+    with running(cli.start(*call, "--steps=1", **ignore)) as process:
+        begun(process)
+        process.send_signal(signal.SIGHUP)
+        (tmp_path / "1").touch()
+        stdout, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert json.loads(stdout)["status"] == "done"
+
+
 def test_a_worker_that_is_killed(cli, tmp_path):
     call = (f"--model=m={MODELS / 'steps.py'}", "predict", f"--folder={tmp_path}")
     with running(cli.start(*call)) as process:
@@ -966,9 +981,6 @@ def test_the_worker_ends_with_a_killed_command(cli, tmp_path):
         process.kill()
         process.communicate(timeout=30)
     all_gone(family)
-    # nobody can tidy up after that
-    for folder in cli.temporary.iterdir():
-        folder.rmdir()
 
 
 # -- what is yielded

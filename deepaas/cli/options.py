@@ -8,6 +8,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,8 @@ class MethodOptions:
         taken = any(argument.name == "help" for argument in arguments.items)
         self._parser.add_help_option("-h", *(() if taken else ("--help",)))
 
-    def parse(self, argv: Sequence[str], links: Path) -> dict[str, Any]:
-        """Return the keyword arguments of a call; `links` is where files are linked.
+    def parse(self, argv: Sequence[str], links: ExitStack) -> dict[str, Any]:
+        """Return the keyword arguments of a call; `links` removes the links to files.
 
         Raises InvalidArguments; exits, with usage, for what is no option.
         """
@@ -102,7 +103,7 @@ class MethodOptions:
 # -- values
 
 
-def _value(argument: Argument, texts: Sequence[str], links: Path) -> Any:
+def _value(argument: Argument, texts: Sequence[str], links: ExitStack) -> Any:
     """Make of what was typed what the argument's field loads."""
     field = argument.field
     if not isinstance(field, fields.List) and len(texts) > 1:
@@ -143,7 +144,7 @@ def _takes_file(argument: Argument) -> bool:
     return argument.is_file or argument.field.metadata.get("location") == "files"
 
 
-def _file(name: str, text: str, links: Path) -> UploadedFile:
+def _file(name: str, text: str, links: ExitStack) -> UploadedFile:
     """Hand over a file by a link: a model that deletes its input deletes that."""
     if not os.path.isfile(text):
         exists = os.path.exists(text)
@@ -154,7 +155,8 @@ def _file(name: str, text: str, links: Path) -> UploadedFile:
     # /dev/stdin is another file in another process.
     special = text.startswith(("/dev/", "/proc/"))
     original = os.path.realpath(text) if special else os.path.abspath(text)
-    link = Path(tempfile.mkdtemp(dir=links), os.path.basename(original))
+    folder = links.enter_context(tempfile.TemporaryDirectory(prefix="deepaas-"))
+    link = Path(folder, os.path.basename(original))
     link.symlink_to(original)
     return UploadedFile(
         name=name,

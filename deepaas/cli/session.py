@@ -1,10 +1,8 @@
 """The commands of deepaas-cli, on one model."""
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from deepaas.arguments import Arguments
@@ -86,8 +84,8 @@ class Session:
     def _parsed(self, command: str, arguments: Arguments) -> Iterator[dict[str, Any]]:
         """Read the arguments of a call; the links to its files are gone at the end."""
         options = MethodOptions(command, arguments, self.output.print)
-        with tempfile.TemporaryDirectory(prefix="deepaas-") as links:
-            yield options.parse(self.words, Path(links))
+        with contextlib.ExitStack() as links:
+            yield options.parse(self.words, links)
 
     def _print_job(self, job: bytes) -> None:
         # What ended the training is what there is to say.

@@ -1,15 +1,15 @@
-"""SIGINT and SIGTERM end deepaas-cli, which tidies up before."""
+"""SIGINT, SIGTERM and SIGHUP end deepaas-cli, which tidies up before."""
 
 import asyncio
 import contextlib
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _received: list[int] = []
 
@@ -26,8 +26,14 @@ class Interrupted(BaseException):
 
 def raise_on_signals() -> None:
     """Raise Interrupted, wherever the program is, when a signal comes."""
-    for number in SIGNALS:
+    for number in _awaited():
         signal.signal(number, _raise)
+
+
+def _awaited() -> Sequence[signal.Signals]:
+    """Return the signals that count; under nohup, SIGHUP is ignored and stays so."""
+    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [n for n in SIGNALS if not (nohup and n == signal.SIGHUP)]
 
 
 def _raise(number: int, frame: FrameType | None) -> NoReturn:
@@ -57,7 +63,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
                 task.cancel()
             _received.append(number)
 
-        for number in SIGNALS:
+        for number in _awaited():
             asyncio.get_running_loop().add_signal_handler(number, receive, number)
         return await coroutine
 
