@@ -265,6 +265,45 @@ def test_ways_to_give_a_list(cli, words):
     assert predictions(done)["list"] == "list [1, -2]"
 
 
+LISTS = """
+from webargs import fields
+
+def get_predict_args():
+    return {
+        "labels": fields.List(fields.Str()),
+        "tags": fields.DelimitedList(fields.Str()),
+        "boxes": fields.List(fields.Dict()),
+        "rows": fields.List(fields.List(fields.Int())),
+    }
+
+def predict(**kwargs):
+    return kwargs
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        (["--labels", "1,2"], {"labels": ["1,2"]}),
+        (["--labels", "1", "2"], {"labels": ["1", "2"]}),
+        (["--labels", "'a','b'"], {"labels": ["'a','b'"]}),
+        (["--labels", "[a, b]"], {"labels": ["[a, b]"]}),
+        (["--labels", "(1)"], {"labels": ["(1)"]}),
+        (["--labels", ' ["a", "1"]'], {"labels": ["a", "1"]}),
+        (["--tags", "1,2"], {"tags": ["1", "2"]}),
+        (["--tags", "'a','b'"], {"tags": ["'a'", "'b'"]}),
+        (["--tags", "('a', '1')"], {"tags": ["a", "1"]}),
+        (["--boxes", '{"x": 1}'], {"boxes": [{"x": 1}]}),
+        (["--boxes", '[{"x": 1}]'], {"boxes": [{"x": 1}]}),
+        (["--rows", "[1, 2]", "[3]"], {"rows": [[1, 2], [3]]}),
+        (["--rows", "[[1, 2], [3]]"], {"rows": [[1, 2], [3]]}),
+    ],
+)
+def test_elements_of_a_list(cli, words, values):
+    done = cli(cli.written(LISTS), HERE, "predict", *words)
+    assert predictions(done) == values
+
+
 def test_negative_numbers(cli):
     call = ("predict", "--delimited", "-1e-3", "-.5", "2", "-1E9", "--n", "-1")
     done = predictions(cli.model("options", HERE, *call))

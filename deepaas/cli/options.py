@@ -20,9 +20,6 @@ from deepaas.encoding import describe_json
 from deepaas.errors import InvalidArguments
 from deepaas.model.v2.wrapper import UploadedFile
 
-CONTAINERS = (fields.List, fields.Tuple, fields.Mapping, fields.Nested)
-"""Fields whose values are written as JSON."""
-
 NEGATIVE = re.compile(r"-\.?\d")
 """How a value begins that argparse might take for an option: -1e-3, -1,2."""
 
@@ -112,22 +109,25 @@ def _value(argument: Argument, texts: Sequence[str], links: ExitStack) -> Any:
     if _takes_file(argument):
         files = [_file(argument.name, text, links) for text in texts]
         return files if argument.multiple else files[0]
+    values = [_literal(text) for text in texts] if _is_json(argument) else texts
     if not isinstance(field, fields.List):
-        return _read(field, texts[0])
+        return values[0]
     if len(texts) == 1:
-        whole = _literal(texts[0])
+        # `1,2` alone is no list, though Python reads a tuple.
+        whole = _literal(texts[0]) if texts[0].lstrip().startswith(("[", "(")) else None
         if isinstance(whole, list | tuple):
             return list(whole)
         if not argument.multiple:
             return texts[0]  # it is delimited, and splits by itself
-    return [_read(field.inner, text) for text in texts]
+    return list(values)
 
 
-def _read(field: fields.Field, text: str) -> Any:
+def _is_json(argument: Argument) -> bool:
+    """Tell whether a value, or each of a list, is written as JSON."""
+    inner = _inner(argument.field)
     # A strict integer takes no text.
-    if isinstance(field, CONTAINERS) or getattr(field, "strict", False):
-        return _literal(text)
-    return text
+    strict = getattr(inner, "strict", False)
+    return argument.structured or isinstance(inner, fields.List) or strict
 
 
 def _literal(text: str) -> Any:
@@ -190,11 +190,13 @@ def _help(argument: Argument) -> str:
 def _type(argument: Argument) -> str:
     field = argument.field
     kind = "file" if _takes_file(argument) else _kind(_inner(field))
+    if argument.structured:
+        kind += ", as JSON"
     if isinstance(field, fields.List):
         delimiter = getattr(field, "delimiter", None)
         parted = f", parted by {delimiter!r}" if delimiter else ""
         return f"list of {kind}{parted}"
-    return f"{kind}, as JSON" if isinstance(field, CONTAINERS) else kind
+    return kind
 
 
 def _inner(field: fields.Field) -> fields.Field:
