@@ -13,6 +13,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 from pathlib import Path
@@ -561,17 +562,26 @@ def test_standard_output_holds_the_result_and_nothing_else(cli):
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("/proc/out", "Cannot write in /proc."),
+        ("/proc/out", "/proc/out is no regular file."),
         (THREE / "out", f"Cannot write in {THREE}."),
         ("/dev/null", "/dev/null is no regular file."),
+        ("/dev/stdout", "/dev/stdout is no regular file."),
+        ("/dev/out", "/dev/out is no regular file."),
+        ("", "'' names no file."),
+        (".", "'.' names no file."),
+        ("out/..", "'out/..' names no file."),
+        ("out/", "'out/' names no file."),
     ],
 )
-def test_no_place_for_the_output(cli, path, message):
-    done = cli.model("echo", f"--output={path}", "predict", "--n=1")
-    if path == "/proc/out" and done.code == 1:  # root may write, but procfs cannot
-        assert done.stderr.startswith("deepaas-cli: Cannot write /proc/out.json: ")
-        assert len(done.stderr.splitlines()) == 1
-        return
+def test_no_place_for_the_output(cli, tmp_path, path, message):
+    with open(tmp_path / "stdout", "wb") as stdout:
+        done = cli.model(
+            *("echo", f"--output={path}", "predict", "--n=1"),
+            stdout=stdout,
+            cwd=tmp_path,
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["stdout"]
+    assert (tmp_path / "stdout").read_bytes() == b""
     assert done.code == 2
     prefix = "deepaas-cli: argument --deepaas_method_output: "
     assert done.stderr == f"{prefix}{message}\n"
@@ -605,6 +615,13 @@ def test_a_link_is_followed(cli, tmp_path):
     assert cli.model("echo", out, "predict", "--n=1").code == 0
     assert (tmp_path / "link.json").is_symlink()
     assert json.loads((tmp_path / "real.json").read_text()) == {"n": 1}
+
+
+def test_a_folder_in_memory(cli):
+    """It is under /dev, but no device."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        done = cli.model("echo", f"--output={folder}/out.json", "predict", "--n=1")
+        assert json.loads(Path(folder, "out.json").read_text()) == done.json()
 
 
 @pytest.mark.parametrize(

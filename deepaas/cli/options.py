@@ -16,6 +16,7 @@ import marshmallow
 from marshmallow import fields, validate
 
 from deepaas.arguments import HIDDEN, Argument, Arguments
+from deepaas.cli.output import is_special
 from deepaas.encoding import describe_json
 from deepaas.errors import InvalidArguments
 from deepaas.model.v2.wrapper import UploadedFile
@@ -153,8 +154,8 @@ def _file(name: str, text: str, links: ExitStack) -> UploadedFile:
     if not os.access(text, os.R_OK):
         raise InvalidArguments({name: [f"Cannot be read: {text}"]})
     # /dev/stdin is another file in another process.
-    special = text.startswith(("/dev/", "/proc/"))
-    original = os.path.realpath(text) if special else os.path.abspath(text)
+    absolute = os.path.realpath if is_special(text) else os.path.abspath
+    original = absolute(text)
     folder = links.enter_context(tempfile.TemporaryDirectory(prefix="deepaas-"))
     link = Path(folder, os.path.basename(original))
     link.symlink_to(original)

@@ -62,8 +62,11 @@ class Output:
         if self._path is None:
             self._check_terminal(media_type)
             return
-        if os.path.exists(self._path) and not (
-            os.path.isfile(self._path) or os.path.isdir(self._path)
+        if os.path.basename(self._path) in ("", ".", ".."):
+            raise InvalidArguments({OPTION: [f"{self._path!r} names no file."]})
+        if is_special(self._path) or (
+            os.path.exists(self._path)
+            and not (os.path.isfile(self._path) or os.path.isdir(self._path))
         ):  # a device would be replaced by a file
             raise InvalidArguments({OPTION: [f"{self._path} is no regular file."]})
         folder = Path(self._path).absolute().parent
@@ -123,6 +126,12 @@ class Output:
             raise DeepaasError(f"Cannot write {path}: {error.strerror}.") from error
         if path != self._path:
             say(f"--> New output is {path}")
+
+
+def is_special(path: str) -> bool:
+    """Tell whether a path is of a device or a process, such as /dev/stdin."""
+    path = os.path.abspath(path)
+    return path.startswith(("/dev/", "/proc/")) and not path.startswith("/dev/shm/")
 
 
 def discard(reply: Reply) -> None:
