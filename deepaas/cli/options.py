@@ -162,7 +162,8 @@ def _file(name: str, text: str, links: ExitStack) -> UploadedFile:
     return UploadedFile(
         name=name,
         filename=str(link),
-        content_type=mimetypes.guess_type(original)[0] or "application/octet-stream",
+        content_type=mimetypes.guess_type(original, strict=False)[0]
+        or "application/octet-stream",
         original_filename=link.name,
     )
 

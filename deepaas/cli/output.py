@@ -12,10 +12,27 @@ from typing import BinaryIO
 
 from deepaas.errors import DeepaasError, InvalidArguments
 from deepaas.executors import Reply
-from deepaas.executors.replies import BINARY, is_json
+from deepaas.executors.replies import BINARY, is_json, without_parameters
 
 PRINTABLE = ("application/json", "application/x-ndjson")
 """What a terminal can show besides text."""
+
+EXTENSIONS = {
+    "application/geo+json": (".geojson",),
+    "application/gzip": (".gz", ".tgz"),
+    "application/x-ndjson": (".ndjson", ".jsonl"),
+    "application/xml": (".xml",),
+    "application/yaml": (".yaml", ".yml"),
+    "audio/flac": (".flac",),
+    "audio/mp4": (".m4a", ".mp4"),
+    "audio/ogg": (".ogg", ".oga", ".opus"),
+    "audio/wav": (".wav",),
+    "image/jpg": (".jpg", ".jpeg"),
+    "model/gltf-binary": (".glb",),
+    "text/markdown": (".md",),
+    "video/x-matroska": (".mkv",),
+}
+"""What mimetypes does not know, or not in every Python, or by a rarer name first."""
 
 OPTION = "deepaas_method_output"
 
@@ -142,13 +159,16 @@ def discard(reply: Reply) -> None:
 
 def with_extension(path: str, media_type: str) -> str:
     """Return the path with an extension of the media type added if it has another."""
-    essence = media_type.partition(";")[0].strip().lower()
-    known = mimetypes.guess_all_extensions(essence)
+    essence = without_parameters(media_type)
+    known = [
+        *EXTENSIONS.get(essence, ()),
+        *mimetypes.guess_all_extensions(essence, strict=False),
+    ]
     if essence == BINARY or not known:  # nothing says what it is
         return path
     if os.path.splitext(path)[1].lower() in known:
         return path
-    return f"{path}{mimetypes.guess_extension(essence)}"
+    return f"{path}{known[0]}"
 
 
 def _write_whole(reply: Reply, path: Path) -> None:
