@@ -493,6 +493,20 @@ def test_files_returned(cli, tmp_path, what):
     assert (MODELS / "returns.py").read_bytes() == SOURCE
 
 
+def test_a_file_of_json(cli, tmp_path):
+    (tmp_path / "pretty.json").write_text(
+        '{\r\n  "a": [\n    1.50,\n    " \\n"\n  ]\n}\n'
+    )
+    source = "def predict():\n    return open('pretty.json')"
+    call = (cli.written(source), f"--output={tmp_path / 'out'}", "predict")
+    for place in (), (HERE,):
+        done = cli(*place, *call, cwd=tmp_path)
+        assert done.stdout == b'{ "a": [ 1.50, " \\n" ] }\n'
+        assert done.json() == {"a": [1.5, " \n"]}
+        pretty = (tmp_path / "pretty.json").read_bytes()
+        assert (tmp_path / "out.json").read_bytes() == pretty
+
+
 def test_text_of_another_type(cli, tmp_path):
     call = ("predict", "--accept=text/csv", "--what")
     assert cli.model("returns", HERE, *call, "str").stdout == b"text"

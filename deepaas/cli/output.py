@@ -1,6 +1,7 @@
 """The result on its way out: to standard output, or to a file, whole or not at all."""
 
 import contextlib
+import io
 import mimetypes
 import os
 import shutil
@@ -120,9 +121,13 @@ class Output:
 
     def _print(self, reply: Reply) -> None:
         with self._opened() as file:
-            _copy(reply, file)
-            if is_json(reply.media_type) and reply.filename is None:
-                file.write(b"\n")  # ours, which has none; a model's file stays as it is
+            if is_json(reply.media_type):
+                with _content(reply) as source:
+                    # A line never ends within a value: in a string it is escaped.
+                    file.write(b" ".join(map(bytes.strip, source.read().splitlines())))
+                file.write(b"\n")
+            else:
+                _copy(reply, file)
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
@@ -184,9 +189,12 @@ def _write_whole(reply: Reply, path: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _copy(reply: Reply, file: BinaryIO) -> None:
+def _content(reply: Reply) -> BinaryIO:
     if reply.path is None:
-        file.write(reply.body or b"")
-    else:
-        with open(reply.path, "rb") as source:
-            shutil.copyfileobj(source, file)
+        return io.BytesIO(reply.body or b"")
+    return open(reply.path, "rb")
+
+
+def _copy(reply: Reply, file: BinaryIO) -> None:
+    with _content(reply) as source:
+        shutil.copyfileobj(source, file)
