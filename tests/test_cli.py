@@ -10,6 +10,7 @@ import pty
 import re
 import resource
 import signal
+import stat
 import struct
 import subprocess
 import sys
@@ -624,6 +625,15 @@ def test_a_disk_that_is_full(cli, tmp_path):
     assert done.stderr == f"deepaas-cli: Cannot write {out}: File too large.\n"
     assert out.read_text() == "before"
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_file_that_is_replaced_keeps_its_mode(cli, tmp_path):
+    out = tmp_path / "out.json"
+    out.touch()
+    out.chmod(0o640)
+    assert cli.model("echo", f"--output={out}", "predict", "--n=1").code == 0
+    assert json.loads(out.read_text()) == {"n": 1}
+    assert stat.S_IMODE(out.stat().st_mode) == 0o640
 
 
 def test_folders_are_made(cli, tmp_path):

@@ -181,6 +181,8 @@ def _write_whole(reply: Reply, path: Path) -> None:
     unfinished = path.with_name(f".deepaas-{uuid.uuid4().hex}")
     try:
         with open(unfinished, "xb") as file:
+            with contextlib.suppress(OSError):  # mostly, there is none yet
+                shutil.copymode(path, unfinished)
             _copy(reply, file)
             file.flush()
             os.fsync(file.fileno())  # over a network, a full disk shows here
