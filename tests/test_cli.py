@@ -713,13 +713,34 @@ def test_what_a_model_raises_or_dies_of(cli, tmp_path, how, message):
     [
         ("value", "ValueError: the text"),
         ("interrupt", "KeyboardInterrupt"),
-        ("sys.exit", "The model ended its process: 3."),
+        ("sys.exit", "The model ended its process: exit code 3."),
     ],
 )
 def test_what_it_raises_in_this_process(cli, how, message):
     done = cli.model("failing", HERE, "predict", "--how", how)
     assert (done.code, done.stdout) == (1, b"")
     assert done.stderr == f"deepaas-cli: {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "cause"),
+    [
+        ("exit()", "exit code 0"),
+        ("exit(True)", "exit code 1"),
+        ("exit('no licence')", "no licence"),
+    ],
+)
+def test_an_exit_in_this_process(cli, call, cause):
+    source = f"import sys\n\ndef predict():\n    sys.{call}\n"
+    done = cli(cli.written(source), HERE, "predict")
+    assert done.code == 1
+    assert done.stderr == f"deepaas-cli: The model ended its process: {cause}.\n"
+    done = cli(cli.written(f"{source}\nwarm = predict"), HERE, "warm")
+    assert done.code == 1
+    message = (
+        "deepaas-cli: The model 'written' cannot be served: it ended its process: "
+    )
+    assert done.stderr == f"{message}{cause}\n"
 
 
 @pytest.mark.parametrize("place", [(), (HERE,)])

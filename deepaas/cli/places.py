@@ -15,6 +15,7 @@ from deepaas.errors import (
     ModelRaised,
     StartError,
     named,
+    text_of,
 )
 from deepaas.executors import Began, Event, create_executor
 from deepaas.executors.host import ModelHost, Yields, describe
@@ -81,7 +82,10 @@ class ThisProcess:
             with heeded():
                 self._host.warm()
         except authors_errors_or_exit() as error:
-            message = f"The model {self._name!r} cannot be served: {named(error)}"
+            cause = named(error)
+            if isinstance(error, SystemExit):
+                cause = f"it ended its process: {_how(error)}"
+            message = f"The model {self._name!r} cannot be served: {cause}"
             raise StartError(message) from error
 
     def call(self, call: Call, on_event: Callable[[Event], None]) -> Reply:
@@ -93,7 +97,8 @@ class ThisProcess:
                 reply = self._reply(call)
                 return reply
         except SystemExit as error:
-            raise ModelRaised(f"The model ended its process: {error}.") from error
+            message = f"The model ended its process: {_how(error)}."
+            raise ModelRaised(message) from error
         except Interrupted:
             if reply is not None:
                 discard(reply)
@@ -117,6 +122,11 @@ class ThisProcess:
         finally:
             yields.close()
         return whole
+
+
+def _how(error: SystemExit) -> str:
+    code = error.code or 0
+    return f"exit code {code:d}" if isinstance(code, int) else text_of(code)
 
 
 @contextlib.contextmanager
