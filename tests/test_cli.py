@@ -806,6 +806,15 @@ def test_which_model(cli):
     chosen = {"DEEPAAS_V2_MODEL": "echo"}
     done = cli(f"--config-file={config}", "predict", "--n=1", env=chosen)
     assert done.json() == {"n": 1}
+    echo, options = (
+        f"--model={name}={MODELS / name}.py" for name in ("echo", "options")
+    )
+    assert cli(echo, options, "predict", "--n=1", env=chosen).json() == {"n": 1}
+    assert cli(echo, options, "predict", "--n=1").code == 2
+    other = {"DEEPAAS_V2_MODEL": "options"}
+    assert cli(echo, "predict", "--n=1", env=other).json() == {"n": 1}
+    call = (echo, options, "--model-name=echo", "predict", "--n=1")
+    assert cli(*call, env=other).json() == {"n": 1}
     done = cli("--model-name=nobody", "predict")
     assert done.code == 1
     assert "There is no model named 'nobody'" in done.stderr

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -33,8 +34,8 @@ OPTIONS: Sequence[tuple[tuple[str, ...], dict[str, Any]]] = (
         ("--model-name",),
         {
             "metavar": "NAME",
-            "help": "The installed model to call, if there are several; the "
-            "environment variable DEEPAAS_V2_MODEL does the same.",
+            "help": "The model to call, if there are several; the environment "
+            "variable DEEPAAS_V2_MODEL does the same.",
         },
     ),
     (
@@ -44,7 +45,8 @@ OPTIONS: Sequence[tuple[tuple[str, ...], dict[str, Any]]] = (
             "default": [],
             "metavar": "NAME=TARGET",
             "help": "A model that has no entry point: package.module[:attribute], or "
-            "the path of a .py file.",
+            "the path of a .py file. Given once, it is the one to call, unless "
+            "--model-name names another.",
         },
     ),
     (
@@ -179,9 +181,12 @@ def _log(debug: bool) -> None:
 def _settings(options: argparse.Namespace) -> Settings:
     argv = [f"--config-file={path}" for path in options.config_file]
     argv += [f"--model={target}" for target in options.model]
-    # A model that is given here is the one that is meant.
-    given = [target.partition("=")[0].strip() for target in options.model]
-    names = given if options.model_name is None else [options.model_name]
+    names = []
+    if options.model_name is not None:
+        names = [options.model_name]
+    elif len(options.model) == 1 or not os.environ.get("DEEPAAS_V2_MODEL"):
+        # A model that is given here is the one that is meant.
+        names = [target.partition("=")[0].strip() for target in options.model]
     argv += [f"--model-name={name}" for name in names]
     return read_settings(new_config(), argv)
 
