@@ -853,6 +853,38 @@ def test_usage(cli, words):
     assert done.stderr.startswith("usage: deepaas-cli")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"model", "config-file: Failed to parse"),
+        (b"\xff", "config-file: 'utf-8' codec can't decode"),
+        (b"[DEFAULT]\nbase_path = /a b", "config-file: --base-path "),
+        (b"[DEFAULT]\nmodel = x", "model: Takes NAME=TARGET, not 'x'."),
+    ],
+)
+def test_a_configuration_that_cannot_be_used(cli, tmp_path, text, message):
+    config = tmp_path / "a.conf"
+    config.write_bytes(text)
+    done = cli(f"--config-file={config}", "predict")
+    assert (done.code, done.stdout) == (2, b"")
+    assert done.stderr.startswith(f"deepaas-cli: argument --{message}")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--model=x", "model: Takes NAME=TARGET, not 'x'."),
+        ("--model=x=", "model: Takes NAME=TARGET, not 'x='."),
+        ("--config-file=/no/file", "config-file: Failed to find some config files"),
+        ("--config-file=/", "config-file: [Errno 21] Is a directory: '/'"),
+    ],
+)
+def test_an_option_that_cannot_be_used(cli, option, message):
+    done = cli(option, "predict")
+    assert (done.code, done.stdout) == (2, b"")
+    assert done.stderr.startswith(f"deepaas-cli: argument --{message}")
+
+
 # Trainings
 
 

@@ -15,7 +15,7 @@ from deepaas.cli.places import Place, ThisProcess, Worker
 from deepaas.cli.session import Session
 from deepaas.cli.signals import Interrupted, heeded, raise_on_signals
 from deepaas.config import Settings, new_config, read_settings
-from deepaas.errors import DeepaasError, InvalidArguments, ModelRaised
+from deepaas.errors import DeepaasError, InvalidArguments, ModelRaised, StartError
 from deepaas.model.adapter import ModelAdapter
 from deepaas.model.loading import ModelRef, find_models
 
@@ -188,7 +188,15 @@ def _settings(options: argparse.Namespace) -> Settings:
         # A model that is given here is the one that is meant.
         names = [target.partition("=")[0].strip() for target in options.model]
     argv += [f"--model-name={name}" for name in names]
-    return read_settings(new_config(), argv)
+    try:
+        settings = read_settings(new_config(), argv)
+    except (StartError, OSError, ValueError) as error:  # a folder; no text
+        raise InvalidArguments({"config-file": [str(error)]}) from error
+    for text in settings.models:
+        name, _, target = text.partition("=")
+        if not (name.strip() and target.strip()):
+            raise InvalidArguments({"model": [f"Takes NAME=TARGET, not {text!r}."]})
+    return settings
 
 
 def _choose_model(settings: Settings) -> ModelRef:
