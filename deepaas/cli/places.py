@@ -10,10 +10,10 @@ from deepaas import progress
 from deepaas.cli.output import discard
 from deepaas.cli.signals import Interrupted, heeded, run
 from deepaas.errors import (
-    authors_errors,
-    authors_errors_or_exit,
     ModelRaised,
     StartError,
+    authors_errors,
+    authors_errors_or_exit,
     named,
     text_of,
 )
