@@ -132,9 +132,9 @@ _OPTIONS = [
         help="Memory, resident and with the processes that it has started, over which "
         "a worker is replaced by a new one after its call; 0 for any.",
     ),
-    cfg.ListOpt(
+    cfg.StrOpt(
         "gpus",
-        default=[],
+        default="",
         metavar="LIST",
         help="GPUs for the workers, one each, round robin: numbers or names as "
         "CUDA_VISIBLE_DEVICES takes them, for example 0,1.",
@@ -211,6 +211,11 @@ _OPTIONS = [
         help="Ignored.",
     ),
 ]
+
+
+ORIGIN = re.compile(
+    r"([a-z][a-z0-9+.-]*://(?:[^\s/?#@,:]+|\[[0-9a-f:.]+\])(?::\d+)?)/?"
+)
 
 
 @dataclass(frozen=True)
@@ -290,7 +295,7 @@ def _read_settings(conf: cfg.ConfigOpts, argv: Sequence[str]) -> Settings:
         open_metrics=conf.open_metrics,
         tls_cert=conf.tls_cert,
         tls_key=conf.tls_key,
-        cors_origins=conf.cors_origin,
+        cors_origins=[_origin(text) for text in conf.cors_origin],
         model_names=conf.model_name
         or [name.strip() for name in from_environment.split(",") if name.strip()],
         models=conf.model,
@@ -302,7 +307,7 @@ def _read_settings(conf: cfg.ConfigOpts, argv: Sequence[str]) -> Settings:
         max_queued=conf.max_queued,
         max_calls_per_worker=conf.max_calls_per_worker,
         max_worker_memory=conf.max_worker_memory,
-        gpus=conf.gpus,
+        gpus=_gpus(conf.gpus),
         shutdown_grace=conf.shutdown_grace,
         client_max_size=conf.client_max_size,
         state_dir=conf.state_dir or "",
@@ -333,6 +338,23 @@ def _base_path(path: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._~%/-]*", path):
         raise StartError(f"--base-path {path!r} has characters that a path cannot have")
     return f"/{path}" if path else ""
+
+
+def _origin(text: str) -> str:
+    """Return an origin as browsers send it (RFC 6454)."""
+    found = ORIGIN.fullmatch(text.strip().lower())
+    if text != "*" and found is None:
+        raise StartError(
+            f"--cors-origin {text!r} is no origin, such as https://app.example.org"
+        )
+    return "*" if found is None else found[1]
+
+
+def _gpus(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")] if text.strip() else []
+    if not all(names):
+        raise StartError(f"--gpus {text!r} leaves out a GPU")
+    return names
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

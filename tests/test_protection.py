@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
+import ipaddress
 import json
 import os
 import signal
@@ -17,7 +19,11 @@ from pathlib import Path
 import httpx
 import pytest
 import trustme
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
+from deepaas.api.protection import heed_proxies
+from deepaas.api.responses import CLIENT
 from tests.conftest import Serve
 from tests.server import Server, wait_until
 
@@ -38,7 +44,8 @@ def bearer(token: str) -> dict[str, str]:
 @pytest.fixture
 def tokens(tmp_path) -> Path:
     path = tmp_path / "tokens"
-    path.write_text("first-secret\n\n  zweites-Geheimnis-ü  \n")
+    lines = "first-secret\n\n  zweites-Geheimnis-ü  \n"
+    path.write_text(lines, encoding="utf-8-sig")  # as some editors write it
     return path
 
 
@@ -233,7 +240,9 @@ def elsewhere() -> Iterator[str]:
 
 
 def test_a_page_of_another_origin(serve: Serve, page, elsewhere):
-    server = serve(UPLOAD, "--cors-origin", elsewhere, "--cors-origin", "http://x.y")
+    server = serve(
+        UPLOAD, "--cors-origin", f"{elsewhere}/", "--cors-origin", "http://x.y"
+    )
     other = serve(UPLOAD, "--cors-origin", "http://x.y")
     page.goto(elsewhere)
     path = "/v2/models/upload/predict/"
@@ -279,6 +288,39 @@ def test_who_is_believed(serve: Serve):
         assert document.get("basePath", "") == prefix
         odd = server.get("/v2/", headers={**headers, "X-Forwarded-Prefix": '/"<'})
         assert odd.json()["links"][0]["href"] == "/v2/"
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "client"),
+    [
+        ("192.0.2.1:555", "192.0.2.1"),
+        ("[2001:db8::1]:555", "2001:db8::1"),
+        ("::ffff:192.0.2.1, ::ffff:127.0.0.1", "192.0.2.1"),
+        ("192.0.2.1, 127.0.0.1:80", "192.0.2.1"),
+        ("nobody", "127.0.0.1"),
+    ],
+)
+def test_how_proxies_write_addresses(forwarded, client):
+    """The server listens on IPv6 as well, where IPv4 has a form of its own."""
+    for trusted in ("127.0.0.1", "::ffff:127.0.0.1"):
+        seen = asyncio.run(_client_behind(trusted, forwarded))
+        assert seen == ipaddress.ip_address(client)
+
+
+async def _client_behind(trusted: str, forwarded: str):
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(text=request.get(CLIENT) or request.remote)
+
+    class Transport(asyncio.Transport):
+        def get_extra_info(self, name, default=None):
+            return ("::ffff:127.0.0.1", 1, 0, 0) if name == "peername" else default
+
+    headers = {"X-Forwarded-For": forwarded}
+    transport = Transport()
+    request = make_mocked_request("GET", "/", headers=headers, transport=transport)
+    answer = await heed_proxies([trusted])(request, handler)
+    address = ipaddress.ip_address(answer.text)
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def test_no_address(fail_to_start):

@@ -27,6 +27,9 @@ EXPOSED = (
 )
 """Headers of ours that a page of another origin may read."""
 
+WITH_PORT = re.compile(r"\[([^]]*)\](?::\d+)?|([\d.]+):\d+")
+"""An address as some proxies write it: 192.0.2.1:555 or [2001:db8::1]:555."""
+
 SANE_PREFIX = re.compile(r"(/[A-Za-z0-9._~%-]+)*")
 
 
@@ -54,7 +57,7 @@ class Tokens:
     def _read(self) -> list[bytes]:
         """Read the file. Raises StartError, also for one without a token."""
         try:
-            lines = Path(self._path).read_text(encoding="utf-8").splitlines()
+            lines = Path(self._path).read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or "it is no UTF-8"
             raise StartError(
@@ -136,16 +139,13 @@ def heed_proxies(trusted: Sequence[str]) -> Middleware:
     Raises StartError for what is neither an address nor a network.
     """
     try:
-        networks = [ipaddress.ip_network(text, strict=False) for text in trusted]
+        networks = [_network(text) for text in trusted]
     except ValueError as error:
         raise StartError(f"--trusted-proxy: {error}") from error
 
     def is_trusted(text: str | None) -> bool:
-        try:
-            address = ipaddress.ip_address(text or "")
-        except ValueError:
-            return False
-        return any(address in network for network in networks)
+        address = _address(text or "")
+        return address is not None and any(address in network for network in networks)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -153,8 +153,8 @@ def heed_proxies(trusted: Sequence[str]) -> Middleware:
             # Each proxy adds its caller at the end: the last one not ours is true.
             hops = ",".join(request.headers.getall("X-Forwarded-For", ())).split(",")
             strangers = [hop.strip() for hop in hops if not is_trusted(hop.strip())]
-            if strangers and _is_address(strangers[-1]):
-                request[CLIENT] = strangers[-1]
+            if strangers and (client := _address(strangers[-1])) is not None:
+                request[CLIENT] = str(client)
             prefix = request.headers.get("X-Forwarded-Prefix", "").rstrip("/")
             if SANE_PREFIX.fullmatch(prefix):
                 request[PREFIX] = prefix
@@ -163,9 +163,17 @@ def heed_proxies(trusted: Sequence[str]) -> Middleware:
     return middleware
 
 
-def _is_address(text: str) -> bool:
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Read an address or a network. Raises ValueError."""
+    address = _address(text)
+    return ipaddress.ip_network(text if address is None else address, strict=False)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read an address, perhaps with a port, or one of IPv4 in the form of IPv6."""
+    host = WITH_PORT.fullmatch(text)
     try:
-        ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text if host is None else host[1] or host[2])
     except ValueError:
-        return False
-    return True
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
