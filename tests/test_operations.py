@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -197,3 +200,32 @@ def test_what_a_model_says_as_json(serve: Serve):
     [worker] = server.workers()
     facts = {"model": "slow", "worker": worker, "request_id": "mine-3"}
     assert line["extra"].items() >= facts.items()
+
+
+def test_the_grace_is_not_exceeded(serve: Serve):
+    """What still runs then is told so, and does not wait for more."""
+    server = serve(model("slow"), model("yields"), "--shutdown-grace", "1")
+    with ThreadPoolExecutor() as threads:
+        slow = threads.submit(server.post, "/v2/models/slow/predict/?seconds=50")
+        server.wait_for_output("running 0")
+        params = {"items": 1000, "sleep": 0.1}
+        path = "/v2/models/yields/predict/"
+        with server.client.stream("POST", path, params=params) as answer:
+            pieces = answer.iter_lines()
+            next(pieces)
+            os.kill(server.pid, signal.SIGTERM)
+            *_, last = pieces
+    assert slow.result().status_code == 503
+    assert "stopping" in slow.result().json()["message"]
+    assert "stopping" in json.loads(last)["message"]
+    assert server.wait(10) == 0
+
+
+def test_no_grace_at_all(serve: Serve):
+    server = serve(model("slow"), "--shutdown-grace", "0")
+    with ThreadPoolExecutor() as threads:
+        slow = threads.submit(server.post, "/v2/models/slow/predict/?seconds=50")
+        server.wait_for_output("running 0")
+        os.kill(server.pid, signal.SIGTERM)
+        assert server.wait(10) == 0
+    assert slow.result().status_code == 503

@@ -1,12 +1,15 @@
 """A server that cannot start says why, in one message, and ends with 1."""
 
+import fcntl
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import sysconfig
+import termios
 from pathlib import Path
 
 import pytest
@@ -35,6 +38,10 @@ def model(name):
         (model("warm_raises"), ["'m'", "FileNotFoundError: weights.h5 is missing"]),
         (model("warm_thread"), ["'m'", "ValueError: after all"]),
         (("--model", ECHO, "--base-path", "/a{b"), ["a{b", "--base-path"]),
+        (("--model", ECHO, "--cors-origin", "app.example"), ["--cors-origin"]),
+        (("--model", ECHO, "--cors-origin", "http://x.y/z"), ["http://x.y/z"]),
+        (("--model", ECHO, "--gpus", ","), ["--gpus"]),
+        (("--model", ECHO, "--gpus", "0,,1"), ["--gpus"]),
         (model("warm_dies"), ["'m'", "exit code 7"]),
         (model("no_such_file"), ["'m'", "no_such_file.py"]),
         (("--model", "m=deepaas.errors:Nothing"), ["'m'", "Nothing"]),
@@ -130,6 +137,68 @@ def test_stopping_while_it_warms(tmp_path):
         assert "warming" in process.stderr.readline()
         process.terminate()
         assert process.wait(10) == 0
+
+
+WAITS = """\
+import os, signal, sys, time
+print("importing", file=sys.stderr, flush=True)
+while os.path.exists({path!r}):
+    time.sleep(0.01)
+def warm():
+    print("warming", repr(signal.getsignal(signal.SIGHUP)))
+"""
+
+
+def test_hanging_up_during_the_start(tmp_path):
+    """The tokens are read anew when there is a server; workers are as they were."""
+    wait, tokens, waits = (tmp_path / name for name in ("wait", "tokens", "waits.py"))
+    wait.touch()
+    tokens.write_text("one\n")
+    waits.write_text(WAITS.format(path=str(wait)))
+    command = [DEEPAAS_RUN, "--listen-port=0", f"--model=m={waits}", "--model-name=m"]
+    command += [f"--auth-token-file={tokens}", f"--state-dir={tmp_path}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        lines = iter(process.stderr)
+        next(line for line in lines if "importing" in line)
+        tokens.write_text("one\ntwo\n")
+        process.send_signal(signal.SIGHUP)
+        wait.unlink()
+        said = ""
+        while not ("warming" in said and "tokens" in said) and process.poll() is None:
+            said += next(lines, "")
+        process.terminate()
+    assert "2 tokens were read" in said
+    assert "SIG_DFL" in said
+    assert process.returncode == 0
+
+
+def test_a_terminal_that_is_closed(tmp_path):
+    ours, theirs = os.openpty()
+    command = [DEEPAAS_RUN, "--listen-port=0", "--model", ECHO, "--model-name=echo"]
+    with subprocess.Popen(
+        [*command, f"--state-dir={tmp_path}"],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    ) as process:
+        os.close(theirs)
+        assert b"API" in process.stdout.readline()
+        process.send_signal(signal.SIGHUP)  # the terminal is there
+        os.close(ours)
+        assert process.wait(10) == 0
+
+
+def test_many_files_may_be_open(serve: Serve):
+    """A low limit is only a default."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    try:
+        server = serve("--model", ECHO)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    soft, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+    assert soft == min(65536, hard)
 
 
 def test_the_port_opens_after_the_warming(serve: Serve, tmp_path):

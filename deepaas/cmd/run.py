@@ -3,10 +3,13 @@
 import asyncio
 import ipaddress
 import logging
+import os
+import resource
 import signal
 import socket
 import ssl
 import sys
+from collections.abc import Callable
 from functools import partial
 from typing import NoReturn
 
@@ -34,6 +37,9 @@ OSLO_FIELDS = {
     **{"error_summary": "-", "project": "deepaas", "version": "unknown"},
 }
 """What a format of oslo.log may name besides the fields of any record."""
+
+FILES = 65536
+"""Files that may be open at once."""
 
 LAST_WORDS = 1.0
 """Seconds that jobs have to store their end when the server ends at once."""
@@ -84,6 +90,8 @@ class _Lines(logging.Formatter):
 
 def run(settings: Settings) -> None:
     """Serve the models of the settings. Raises StartError when that cannot begin."""
+    hang_up = _HangUp()
+    _allow_connections()
     if settings.openwhisk_detect:
         logger.warning("--openwhisk-detect is ignored.")
     if not settings.auth_token_file and not _is_local(settings.listen_ip):
@@ -118,7 +126,19 @@ def run(settings: Settings) -> None:
         for executor in executors.values():
             executor.launch()  # they load while we do
         app = create_app(settings, executors, store)
-        asyncio.run(_serve(app, list(executors.values()), listener, tls, settings))
+        every = list(executors.values())
+        asyncio.run(_serve(app, every, listener, tls, settings, hang_up))
+
+
+def _allow_connections() -> None:
+    """Take more open files than is usual, if the system lets: each connection is one.
+
+    Not all that it lets: some programs that a model may start look at each of them.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _is_local(address: str) -> bool:
@@ -150,9 +170,10 @@ async def _serve(
     listener: socket.socket,
     tls: ssl.SSLContext | None,
     settings: Settings,
+    hang_up: "_HangUp",
 ) -> None:
     signals = _Signals()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, app)
+    hang_up.heed(partial(_reload, app), signals.receive)
     runner = web.AppRunner(
         app,
         shutdown_timeout=settings.shutdown_grace,
@@ -174,7 +195,8 @@ async def _serve(
         if listening is not None:
             listening.close()
         stopping = asyncio.create_task(runner.cleanup())
-        await signals.before(stopping, count=2)
+        # aiohttp alone would wait twice as long, and for ever for a grace of 0.
+        await signals.before(stopping, count=2, timeout=settings.shutdown_grace)
         if not stopping.done():
             # The rest is cancelled with the event loop.
             await asyncio.gather(*(executor.close(0) for executor in executors))
@@ -182,7 +204,6 @@ async def _serve(
 
 
 def _reload(app: web.Application) -> None:
-    """Do what SIGHUP asks for: read the tokens anew."""
     if TOKENS in app:
         app[TOKENS].reload()
 
@@ -234,9 +255,9 @@ class _Signals:
         self._more = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._receive)
+            loop.add_signal_handler(number, self.receive)
 
-    def _receive(self) -> None:
+    def receive(self) -> None:
         self._received += 1
         self._more.set()
 
@@ -246,11 +267,41 @@ class _Signals:
             self._more.clear()
             await self._more.wait()
 
-    async def before(self, task: asyncio.Task[None], *, count: int) -> None:
-        """Wait until the task is done, or so many signals have come."""
+    async def before(
+        self, task: asyncio.Task[None], *, count: int, timeout: float | None = None
+    ) -> None:
+        """Wait until the task is done, or so many signals have come, or seconds."""
         told = asyncio.create_task(self.wait(count))
-        await asyncio.wait([task, told], return_when=asyncio.FIRST_COMPLETED)
+        first = asyncio.FIRST_COMPLETED
+        await asyncio.wait([task, told], timeout=timeout, return_when=first)
         told.cancel()
+
+
+class _HangUp:
+    """SIGHUP: a closed terminal ends the server, else the tokens are read anew.
+
+    It may come at any time; one that comes during the start waits for its end.
+    """
+
+    def __init__(self) -> None:
+        self._had_terminal = os.isatty(0)
+        self._came = False
+        # Workers would inherit SIG_IGN, but not this.
+        signal.signal(signal.SIGHUP, self._note)
+
+    def _note(self, *_: object) -> None:
+        self._came = True
+
+    def heed(self, reload: Callable[[], None], stop: Callable[[], None]) -> None:
+        """Do what it asks for, from now on."""
+
+        def act() -> None:
+            closed = self._had_terminal and not os.isatty(0)
+            (stop if closed else reload)()
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)
+        if self._came:
+            act()
 
 
 def _announce(listener: socket.socket, settings: Settings) -> None:
