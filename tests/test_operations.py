@@ -93,6 +93,28 @@ def test_metrics_of_calls(serve: Serve, promtool):
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 
+def test_a_call_that_is_refused_has_not_waited(serve: Serve):
+    server = serve(model("slow"), "--max-queued", "0")
+    path = "/v2/models/slow/predict/"
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(server.post, path, params={"seconds": 1})
+        server.wait_for_output("running 0")
+        assert server.post(path).status_code == 503
+        assert first.result().status_code == 200
+    found = Samples(server)
+    assert found.of("deepaas_calls_total", "slow", "predict", "503") == 1
+    assert found.of("deepaas_call_queue_seconds_count", "slow", "predict") == 1
+
+
+def test_the_gpus_of_workers(serve: Serve):
+    server = serve(model("slow"), "--workers=2", "--gpus=a,b", "--train-workers=1")
+    found = Samples(server)
+    for place, gpu in enumerate("ab"):
+        assert found.of("deepaas_worker_gpu", "slow", str(place), gpu) == 1
+    assert found.of("deepaas_model_ready", "slow") == 1
+    assert "_created" not in server.get("/metrics").text
+
+
 def test_bytes_in_and_out(serve: Serve):
     server = serve(model("upload"))
     path = "/v2/models/upload/predict"
@@ -148,6 +170,10 @@ def test_the_access_log(serve: Serve):
     )
     assert int(found[1]) > len(answer.content)  # the head counts
     assert 0.2 <= float(found[4]) <= float(found[2])
+    answer = server.post(
+        "/v2/models/slow/predict/", headers={**headers, "Prefer": "respond-async"}
+    )
+    server.wait_for_output(f"mine-1 .* 202 .* job {answer.json()['uuid']}")
     server.get("/v2/")
     server.wait_for_output(r'127\.0\.0\.1 [0-9a-f]{32} "GET /v2/" 200')
 

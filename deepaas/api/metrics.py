@@ -12,6 +12,7 @@ from prometheus_client import (
     Info,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -32,6 +33,9 @@ BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 METHODS = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"))
 """What else a client calls a method is not ours to remember."""
 
+REFUSED = 503
+"""The status of calls that were not let wait."""
+
 JobCounts: TypeAlias = Mapping[tuple[str, Kind, Status], int]
 """Jobs by model, kind and status."""
 
@@ -40,6 +44,8 @@ class Metrics:
     """The metrics of one server, in a registry of their own."""
 
     def __init__(self, executors: Mapping[str, Executor]) -> None:
+        # When each series began: as many series again, and of no use.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
         self._executors = executors
         Info("deepaas", "The server.", registry=registry).info(
@@ -74,7 +80,7 @@ class Metrics:
         )
         self._queue = Histogram(
             "deepaas_call_queue_seconds",
-            "Time that calls waited for a worker.",
+            "Time that calls waited for a worker; those refused did not.",
             ["model", "method"],
             buckets=BUCKETS,
             registry=registry,
@@ -118,11 +124,12 @@ class Metrics:
     def _count_call(self, model: str, call: Ended) -> None:
         calls, queue, run = self._call_counts(model, call.method, call.status)
         calls.inc()
-        queue.observe(call.waited)
         if call.ran is not None:
             run.observe(call.ran)
         if call.batch is not None:
             self._batch.labels(model).observe(call.batch)
+        if call.ran is not None or call.status != REFUSED:
+            queue.observe(call.waited)
 
     def _counts_of_call(
         self, model: str, method: str, status: int
@@ -163,6 +170,16 @@ class _Current(Collector):
             "Resident memory of a worker with what it has started.",
             labels=["model", "worker"],
         )
+        gpus = GaugeMetricFamily(
+            "deepaas_worker_gpu",
+            "1 for the GPU that a worker was given.",
+            labels=["model", "worker", "gpu"],
+        )
+        ready = GaugeMetricFamily(
+            "deepaas_model_ready",
+            "1 if a worker is warm that takes any call, else 0.",
+            labels=["model"],
+        )
         replaced = CounterMetricFamily(
             "deepaas_worker_replacements",
             "Workers that were replaced by new ones.",
@@ -177,6 +194,9 @@ class _Current(Collector):
                 workers.add_metric([model, state.value], count)
             for place, worker in enumerate(status.workers):
                 memory.add_metric([model, str(place)], worker.memory())
+                if worker.gpu is not None:
+                    gpus.add_metric([model, str(place), worker.gpu], 1)
+            ready.add_metric([model], status.ready)
             for cause, number in status.replaced.items():
                 replaced.add_metric([model, cause], number)
         jobs = GaugeMetricFamily(
@@ -187,4 +207,4 @@ class _Current(Collector):
         for (model, kind, outcome), number in self._jobs.items():
             if model in self._state:
                 jobs.add_metric([model, kind.value, outcome.value], number)
-        return iter((waiting, running, workers, memory, replaced, jobs))
+        return iter((waiting, running, workers, ready, memory, gpus, replaced, jobs))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,8 +12,8 @@ from aiohttp.abc import AbstractAccessLogger
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from deepaas.api import schemas
-from deepaas.api.metrics import Metrics
-from deepaas.api.responses import CLIENT, ENDED, REQUEST_ID
+from deepaas.api.metrics import JobCounts, Metrics
+from deepaas.api.responses import CLIENT, ENDED, JOB, REQUEST_ID
 from deepaas.config import Settings
 from deepaas.errors import NotFound
 from deepaas.executors import ExecutorStatus
@@ -27,6 +28,10 @@ LONGEST = 2000
 """Characters of a line that it shows."""
 
 
+COUNT_INTERVAL = 1.0
+"""Seconds for which a count of the jobs is true enough."""
+
+
 class Operations:
     """Health by the model's name, and the latest lines of the log."""
 
@@ -36,6 +41,8 @@ class Operations:
         self._settings = settings
         self._schema = schemas.Health()
         self._lately = _Lately()
+        self._job_counts: JobCounts = {}
+        self._count_again = 0.0
 
     def routes(self) -> list[web.AbstractRouteDef]:
         paths = {
@@ -88,9 +95,17 @@ class Operations:
         )
 
     async def metrics(self, request: web.Request) -> web.Response:
-        state, jobs = self._metrics.state(), await self._jobs.count()
+        state, jobs = self._metrics.state(), await self._count_jobs()
         text = await asyncio.to_thread(self._metrics.text, state, jobs)
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _count_jobs(self) -> JobCounts:
+        """Count the jobs, which takes milliseconds, once a second at the most."""
+        now = time.monotonic()
+        if now >= self._count_again:
+            self._job_counts = await self._jobs.count()
+            self._count_again = now + COUNT_INTERVAL
+        return self._job_counts
 
 
 class AccessLog(AbstractAccessLogger):
@@ -140,6 +155,9 @@ class AccessLog(AbstractAccessLogger):
             model, waited, ran = request.match_info["model"], ended.waited, ended.ran
             line += f" {model} waited {waited:.6f} ran {ran or 0:.6f}"
             facts |= {"model": model, "waited": waited, "ran": ran}
+        if (job := request.get(JOB)) is not None:
+            line += f" job {job}"
+            facts["job"] = job
         self.logger.info(line, extra={"extra": facts})  # as oslo.log's JSON has it
 
 

@@ -23,6 +23,9 @@ REQUEST_ID = web.RequestKey("request_id", str)
 ENDED = web.RequestKey("ended", Ended)
 """How the call went that a request has made, when it is over."""
 
+JOB = web.RequestKey("job", str)
+"""The uuid of the job that a request has begun."""
+
 SMALL = 1024
 """Bytes up to which an answer is not worth compressing."""
 
