@@ -13,6 +13,7 @@ from marshmallow import EXCLUDE, ValidationError
 
 from deepaas.api import schemas
 from deepaas.api.responses import (
+    JOB,
     REQUEST_ID,
     begin_stream,
     both,
@@ -171,6 +172,7 @@ class V2:
                 media_type=arguments.accepted(kwargs) if predicts else None,
                 timeout=self._settings.predict_timeout or None if predicts else None,
             )
+        request[JOB] = job.uuid
         headers = {"Location": f"{prefix(request)}{self._place(job)}"}
         if predicts:
             headers["Preference-Applied"] = "respond-async"
