@@ -7,6 +7,7 @@ import http.server
 import ipaddress
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -495,8 +496,29 @@ def test_an_expectation_that_nobody_meets(serve: Serve):
     for path in ("/v2/", "/no/such/place"):
         answer = server.get(path, headers={"Expect": "foo", "X-Request-ID": "mine"})
         assert answer.status_code == 417
-        assert answer.json() == {"message": "Expectation Failed."}
+        assert answer.json() == {"message": "Expectation Failed"}
         assert answer.headers["X-Request-ID"] == "mine"
+
+
+def test_a_body_is_asked_for_of_whom_is_let_in(serve: Serve, tokens):
+    server = serve(UPLOAD, "--auth-token-file", tokens)
+    url = f"{server.url}/v2/models/upload/predict/"
+    big = tokens.with_name("big")
+    big.write_bytes(b"x" * (2 << 20))
+
+    def upload(*more: str) -> list[str]:
+        command = ["curl", "-sv", "--noproxy", "*", "-F", f"data=@{big}", url, *more]
+        done = subprocess.run(command, capture_output=True, timeout=30, check=True)
+        seen = done.stderr.decode(errors="replace")
+        return re.findall(r"< HTTP/1.1 (\d+)", seen)
+
+    expect = ("-H", "Expect: 100-continue")
+    assert upload(*expect) == ["401"]
+    assert upload(*expect, "-H", "Authorization: Bearer first-secret") == ["100", "200"]
+    odd = {"Expect": "foo"}
+    assert server.get("/v2/", headers=odd).status_code == 401
+    assert server.get("/v2/health/live", headers=odd).status_code == 417
+    assert server.get("/v2/", headers=odd | bearer("first-secret")).status_code == 417
 
 
 # -- GPUs and memory

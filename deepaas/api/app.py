@@ -16,9 +16,10 @@ from deepaas.api.protection import (
     Tokens,
     allow_origins,
     authenticate,
+    expect_later,
     heed_proxies,
 )
-from deepaas.api.responses import REQUEST_ID, Handler, compress, log_failure
+from deepaas.api.responses import REQUEST_ID, Handler, both, compress, log_failure
 from deepaas.api.v2 import V2, ServedModel
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
@@ -73,21 +74,25 @@ def create_app(
     app.on_shutdown.append(_stop(jobs, settings.shutdown_grace))
     base = settings.base_path
     by_name = {name: model.executor for name, model in models.items()}
-    app.add_routes(V2(models, jobs, settings).routes())
+    routes = V2(models, jobs, settings).routes()
     metrics = app[METRICS] = Metrics(by_name)
     operations = Operations(metrics, jobs, settings)
-    app.add_routes(operations.routes())
+    routes += operations.routes()
     if settings.debug_endpoint:
         app.cleanup_ctx.append(operations.recorder)
     if settings.doc_endpoint:
         documentation = Documentation(
             [model.adapter for model in models.values()], settings
         )
-        app.add_routes(documentation.routes())
+        routes += documentation.routes()
     else:
         for path in ("/swagger.json", "/api", "/ui"):
-            app.router.add_get(base + path, _no_documentation)
-            app.router.add_get(f"{base}{path}/", _no_documentation)
+            routes += both(web.get, base + path, _no_documentation)
+    if tokens is not None:
+        for route in routes:
+            if isinstance(route, web.RouteDef):
+                route.kwargs["expect_handler"] = expect_later
+    app.add_routes(routes)
     if settings.cors_origins:
         allow_origins(app, settings.cors_origins)
     return app

@@ -27,7 +27,7 @@ class Connection(web.RequestHandler):
         if not isinstance(exc, UNREADABLE):
             return super().handle_error(request, status, exc, message)
         self.log_exception(exc_info=exc)
-        return web.Response(status=status, reason="The request cannot be read")
+        return web.Response(status=status, reason="The request cannot be read.")
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         error = kw.get("exc_info")
@@ -44,7 +44,7 @@ class Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         if REQUEST_ID not in request:  # the application's middlewares had no part
             request_id = request[REQUEST_ID] = new_request_id(request)
-            message = {"message": f"{resp.reason}."}
+            message = {"message": resp.reason}
             resp = failure(resp.status, message, {HEADER: request_id})
             resp.force_close()
         return await super().finish_response(request, resp, start_time)

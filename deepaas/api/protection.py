@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Middleware
 
 from deepaas.api.responses import CLIENT, PREFIX, Handler
@@ -87,18 +87,33 @@ def authenticate(
         resource = request.match_info.route.resource
         route = "" if resource is None else resource.canonical.rstrip("/")
         preflight = request.method == "OPTIONS" and "Origin" in request.headers
-        if route in public or (cors and preflight):
-            return await handler(request)
+        is_public = route in public or (cors and preflight)
         is_page = route in pages
-        if _token(request, basic=is_page) not in tokens:
+        if not is_public and _token(request, basic=is_page) not in tokens:
             scheme = "Basic" if is_page else "Bearer"
             raise Unauthorized(
                 "A token is needed: `Authorization: Bearer ...`.",
                 headers={"WWW-Authenticate": f'{scheme} realm="deepaas"'},
             )
+        await _continue(request)
         return await handler(request)
 
     return middleware
+
+
+async def expect_later(request: web.Request) -> None:
+    """Leave `Expect` to `authenticate`: a body is asked for of whom it lets in."""
+
+
+async def _continue(request: web.Request) -> None:
+    """Do as aiohttp does by itself, before any middleware (RFC 9110, 10.1.1)."""
+    expected = request.headers.get("Expect")
+    if expected is None or request.version < HttpVersion11:
+        return
+    if expected.lower() != "100-continue":
+        raise web.HTTPExpectationFailed
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # the answer has not begun
 
 
 def _token(request: web.Request, *, basic: bool) -> str:
