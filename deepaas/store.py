@@ -443,9 +443,11 @@ def _engine(url: str | sa.URL) -> sa.Engine:
 
         @sa.event.listens_for(engine, "connect")
         def prepare(connection: Any, _: Any) -> None:
-            # FULL: what is stored is stored, even if the power fails.
-            for pragma in ("journal_mode=WAL", "synchronous=FULL"):
-                connection.execute(f"PRAGMA {pragma}")
+            [mode] = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            if mode == "memory":
+                raise StartError("--database-url names no file; what it has is lost")
+            # What is stored is stored, even if the power fails.
+            connection.execute("PRAGMA synchronous=FULL")
 
     return engine
 

@@ -682,6 +682,18 @@ def test_a_state_directory_that_cannot_be_used(fail_to_start, tmp_path):
     assert "nonsense" in ended.output
 
 
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"]
+)
+def test_a_database_in_memory_is_refused(fail_to_start, tmp_path, url):
+    options = ("--model", MODEL, "--model-name", "m", "--listen-port", "0")
+    state = ("--state-dir", tmp_path)
+    ended = fail_to_start(*options, *state, "--database-url", url)
+    assert ended.code == 1
+    [line] = ended.output.splitlines()
+    assert "--database-url" in line
+
+
 def test_the_default_state_directory(serve: Serve, tmp_path):
     server = serve("--model", MODEL, env={"XDG_STATE_HOME": str(tmp_path)})
     assert (tmp_path / "deepaas" / str(server.port) / "jobs.sqlite").exists()
