@@ -11,7 +11,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -21,6 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 from deepaas.encoding import JSONText, iso_date
 from deepaas.errors import DeepaasError, Gone, ModelRaised, NotFound, Unavailable
 from deepaas.executors import Began, Event, Executor, Line, Reply
+from deepaas.live import Live
 from deepaas.progress import Batch, Report
 from deepaas.store import Job, Kind, Status, Store, append
 
@@ -28,9 +29,6 @@ logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-LONGEST_LOG = 100 * 1024 * 1024
-"""Bytes of a job's log at the most; the rest is only in the server's."""
 
 CHUNK = 65536
 """Bytes of a log that are read at once."""
@@ -57,7 +55,7 @@ class Jobs:
         self._store = store
         self._keep = keep
         self._keep_days = keep_days
-        self._live: dict[str, _Live] = {}
+        self._live: dict[str, Live] = {}
         # One thread: what is written is written in the order of its happening.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="jobs-writer")
         self._reader = ThreadPoolExecutor(2, thread_name_prefix="jobs-reader")
@@ -131,7 +129,7 @@ class Jobs:
             args=dict(args),
         )
         write_log = partial(self._store.append_log, job.uuid)
-        live = _Live(job, lambda text: self._write(write_log, text))
+        live = Live(job, lambda text: self._write(write_log, text))
 
         try:
             if self._deadline is not None:
@@ -260,7 +258,7 @@ class Jobs:
 
     async def _run(
         self,
-        live: "_Live",
+        live: Live,
         call: Callable[[], Coroutine[Any, Any, Reply]],
         files: contextlib.AsyncExitStack,
     ) -> None:
@@ -278,7 +276,7 @@ class Jobs:
         )
         await self._keep_outcome(live, job)
 
-    async def _accept(self, live: "_Live") -> bool:
+    async def _accept(self, live: Live) -> bool:
         try:
             await self._write(self._store.insert, live.job)
         except Exception as error:  # for the one who asked
@@ -288,7 +286,7 @@ class Jobs:
         live.accepted.set_result(None)
         return True
 
-    def _hear(self, live: "_Live", event: Event) -> None:
+    def _hear(self, live: Live, event: Event) -> None:
         if isinstance(event, Line):
             live.log.say(event.text)
         elif isinstance(event, Began):
@@ -300,7 +298,7 @@ class Jobs:
             live.become(replace(live.job, progress=progress))
             self._write_soon(self._store.report, live.job.uuid, progress, event)
 
-    async def _judge(self, live: "_Live", call: asyncio.Task[Reply]) -> dict[str, Any]:
+    async def _judge(self, live: Live, call: asyncio.Task[Reply]) -> dict[str, Any]:
         """Return how a job's record changes by the end of its call."""
         if call.cancelled():
             assert live.verdict is not None
@@ -353,7 +351,7 @@ class Jobs:
         }
         return {"status": Status.DONE, "reply": sent_as}
 
-    async def _keep_outcome(self, live: "_Live", job: Job) -> None:
+    async def _keep_outcome(self, live: Live, job: Job) -> None:
         """Store how a job ended, however long that takes; tell who waits for it."""
         for delay in itertools.chain(RETRY, itertools.repeat(RETRY[-1])):
             try:
@@ -405,99 +403,6 @@ class Jobs:
     ) -> None:
         """Write what may be lost if the disk fails: the outcome writes it all anew."""
         _in(self._writer, function, *args, **kwargs).add_done_callback(_warn)
-
-
-class _Live:
-    """A job that has not ended."""
-
-    def __init__(self, job: Job, append: Callable[[bytes], Awaitable[None]]) -> None:
-        self.job = job
-        self.log = _Log(append)
-        self.task: asyncio.Task[None]
-        """Sees to the job from its first record to its last."""
-        self.call: asyncio.Task[Reply] | None = None
-        self.verdict: dict[str, Any] | None = None
-        """How it ends because someone told it to."""
-        loop = asyncio.get_running_loop()
-        self.accepted: asyncio.Future[None] = loop.create_future()
-        """Its record is stored; or the reason why it is not."""
-        self.accepted.add_done_callback(lambda accepted: accepted.exception())
-        self.ended = asyncio.Event()
-        self.changed = asyncio.Event()
-        """Set, and replaced by a new one, at each change."""
-        self.began: float | None = None
-        """When the model began, by the monotonic clock."""
-
-    async def run(self, call: Coroutine[Any, Any, Reply]) -> asyncio.Task[Reply]:
-        """Run a call to its end, whatever that is."""
-        self.call = asyncio.create_task(call)
-        if self.verdict is not None:
-            self.call.cancel()
-        await asyncio.wait([self.call])
-        return self.call
-
-    def stop(self, status: Status, message: str | None = None) -> None:
-        """End it, unless it has been told to, or ends by itself."""
-        if self.verdict is None:
-            self.verdict = {"status": status, "message": message}
-            if self.call is not None:
-                self.call.cancel()
-
-    def become(self, job: Job) -> None:
-        self.job = job
-        self.changed.set()
-        self.changed = asyncio.Event()
-
-    def finish(self, job: Job) -> None:
-        """Show how it ended."""
-        self.become(job)
-        self.log.end()
-        self.ended.set()
-
-    def seconds(self) -> float:
-        """Return how long the model has run."""
-        return 0 if self.began is None else time.monotonic() - self.began
-
-
-class _Log:
-    """A job's log on its way to the disk: what comes during a write is the next one."""
-
-    def __init__(self, append: Callable[[bytes], Awaitable[None]]) -> None:
-        self._append = append
-        self._pending = bytearray()
-        self._left = LONGEST_LOG
-        self._writing: asyncio.Task[None] | None = None
-        self.written = asyncio.Event()
-        """Set, and replaced by a new one, when there is more of the log, or no more."""
-
-    def say(self, text: str) -> None:
-        if self._left <= 0:
-            return
-        line = text.encode(errors="backslashreplace") + b"\n"
-        self._left -= len(line)
-        self._pending += line
-        if self._left <= 0:
-            self._pending += b"(the log is too long; the rest is in the server's)\n"
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write())
-
-    async def flush(self) -> None:
-        if self._writing is not None:
-            await self._writing
-
-    def end(self) -> None:
-        self.written.set()
-        self.written = asyncio.Event()
-
-    async def _write(self) -> None:
-        while self._pending:
-            piece, self._pending = bytes(self._pending), bytearray()
-            try:
-                await self._append(piece)
-            except (OSError, DeepaasError) as error:
-                logger.warning("A job's log cannot be written: %s", error)
-            self.end()
-        self._writing = None
 
 
 def _in(
