@@ -1,4 +1,4 @@
-"""deepaas-run: settings, logging, the application, and running it. Nothing else."""
+"""deepaas-run: settings, logging, the workers, and serving them. Nothing else."""
 
 import asyncio
 import ipaddress
@@ -10,26 +10,17 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable
-from functools import partial
 from typing import NoReturn
 
-from aiohttp import web
 from oslo_log import log
 from oslo_log.formatters import ContextFormatter
 
-from deepaas.api.app import TOKENS, create_app
-from deepaas.api.connection import Connection
-from deepaas.api.operations import METRICS, AccessLog
-from deepaas.config import Settings, new_config, read_settings, state_dir
+from deepaas.config import Settings, new_config, read_settings
 from deepaas.errors import DeepaasError, StartError
-from deepaas.executors import Executor, Limits, create_executor, rotated
+from deepaas.executors import Limits, create_executor, rotated
 from deepaas.model.loading import find_models
-from deepaas.store import Store
 
 logger = logging.getLogger(__name__)
-
-KEEPALIVE = 75.0
-"""Seconds that a connection may be idle, or take to send the head of a request."""
 
 OSLO_FIELDS = {
     **dict.fromkeys(("color", "instance", "resource", "user_identity"), ""),
@@ -40,9 +31,6 @@ OSLO_FIELDS = {
 
 FILES = 65536
 """Files that may be open at once."""
-
-LAST_WORDS = 1.0
-"""Seconds that jobs have to store their end when the server ends at once."""
 
 
 def main() -> None:
@@ -102,8 +90,6 @@ def run(settings: Settings) -> None:
     tls = _tls(settings)
     refs = find_models(settings.model_names, settings.models)
     with _bind(settings) as listener:
-        port = listener.getsockname()[1]
-        store = Store(state_dir(settings, port), settings.database_url)
         limits = Limits(
             max_queued=settings.max_queued,
             max_calls=settings.max_calls_per_worker,
@@ -124,10 +110,11 @@ def run(settings: Settings) -> None:
             for number, ref in enumerate(refs)
         }
         for executor in executors.values():
-            executor.launch()  # they load while we do
-        app = create_app(settings, executors, store)
-        every = list(executors.values())
-        asyncio.run(_serve(app, every, listener, tls, settings, hang_up))
+            executor.launch()
+        # They load while we import the rest, which is most of what we import.
+        from deepaas.serving import serve
+
+        serve(settings, executors, listener, tls, hang_up.heed)
 
 
 def _allow_connections() -> None:
@@ -164,50 +151,6 @@ def _bind(settings: Settings) -> socket.socket:
     return listener
 
 
-async def _serve(
-    app: web.Application,
-    executors: list[Executor],
-    listener: socket.socket,
-    tls: ssl.SSLContext | None,
-    settings: Settings,
-    hang_up: "_HangUp",
-) -> None:
-    signals = _Signals()
-    hang_up.heed(partial(_reload, app), signals.receive)
-    runner = web.AppRunner(
-        app,
-        shutdown_timeout=settings.shutdown_grace,
-        handler_cancellation=True,
-    )
-    listening: asyncio.Server | None = None
-    starting = asyncio.create_task(runner.setup())
-    try:
-        await signals.before(starting, count=1)
-        if starting.done():
-            await starting
-            listening = await _listen(runner, listener, tls)
-            _announce(listener, settings)
-            await signals.wait(1)
-        else:
-            starting.cancel()
-            await asyncio.wait([starting])
-    finally:
-        if listening is not None:
-            listening.close()
-        stopping = asyncio.create_task(runner.cleanup())
-        # aiohttp alone would wait twice as long, and for ever for a grace of 0.
-        await signals.before(stopping, count=2, timeout=settings.shutdown_grace)
-        if not stopping.done():
-            # The rest is cancelled with the event loop.
-            await asyncio.gather(*(executor.close(0) for executor in executors))
-            await asyncio.wait([stopping], timeout=LAST_WORDS)
-
-
-def _reload(app: web.Application) -> None:
-    if TOKENS in app:
-        app[TOKENS].reload()
-
-
 def _tls(settings: Settings) -> ssl.SSLContext | None:
     """Return how the server speaks HTTPS, None if it does not. Raises StartError."""
     if not settings.tls_cert:
@@ -226,55 +169,6 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
         files = " or ".join(filter(None, (settings.tls_cert, key)))
         raise StartError(f"TLS: {files} cannot be used: {error.strerror}") from error
     return context
-
-
-async def _listen(
-    runner: web.AppRunner, listener: socket.socket, tls: ssl.SSLContext | None
-) -> asyncio.Server:
-    assert runner.server is not None
-    loop = asyncio.get_running_loop()
-    connect = partial(
-        Connection,
-        runner.server,
-        loop=loop,
-        access_log_class=partial(AccessLog, runner.app[METRICS]),  # type: ignore[arg-type]
-        auto_decompress=False,  # the arguments do it
-        keepalive_timeout=KEEPALIVE,
-    )
-    try:
-        return await loop.create_server(connect, sock=listener, ssl=tls, backlog=128)
-    except OSError as error:  # another server has taken the port meanwhile
-        raise StartError(f"cannot listen: {error.strerror}") from error
-
-
-class _Signals:
-    """SIGINT and SIGTERM: the first one stops the server, the second one at once."""
-
-    def __init__(self) -> None:
-        self._received = 0
-        self._more = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.receive)
-
-    def receive(self) -> None:
-        self._received += 1
-        self._more.set()
-
-    async def wait(self, count: int) -> None:
-        """Wait until so many signals have come."""
-        while self._received < count:
-            self._more.clear()
-            await self._more.wait()
-
-    async def before(
-        self, task: asyncio.Task[None], *, count: int, timeout: float | None = None
-    ) -> None:
-        """Wait until the task is done, or so many signals have come, or seconds."""
-        told = asyncio.create_task(self.wait(count))
-        first = asyncio.FIRST_COMPLETED
-        await asyncio.wait([task, told], timeout=timeout, return_when=first)
-        told.cancel()
 
 
 class _HangUp:
@@ -302,14 +196,3 @@ class _HangUp:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)
         if self._came:
             act()
-
-
-def _announce(listener: socket.socket, settings: Settings) -> None:
-    host, port = listener.getsockname()[:2]
-    host = f"[{host}]" if ":" in host else host
-    scheme = "https" if settings.tls_cert else "http"
-    url = f"{scheme}://{host}:{port}{settings.base_path}"
-    print(f"The API is at            {url}/v2/")
-    if settings.doc_endpoint:
-        print(f"Its documentation is at  {url}/api")
-    print(f"The models are at        {url}/v2/models/", flush=True)
