@@ -180,8 +180,8 @@ _OPTIONS = [
         default=0,
         min=0,
         metavar="DAYS",
-        help="Age at which a job that has ended is removed, with its log and its "
-        "result; 0 for never.",
+        help="Days after its end when a job is removed, with its log and its result; "
+        "0 for never.",
     ),
     cfg.BoolOpt(
         "raw-predictions",
