@@ -183,10 +183,13 @@ def test_a_terminal_that_is_closed(tmp_path):
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     ) as process:
         os.close(theirs)
-        assert b"API" in process.stdout.readline()
-        process.send_signal(signal.SIGHUP)  # the terminal is there
-        os.close(ours)
-        assert process.wait(10) == 0
+        try:
+            assert b"API" in process.stdout.readline()
+            process.send_signal(signal.SIGHUP)  # the terminal is there
+            os.close(ours)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
 
 
 def test_many_files_may_be_open(serve: Serve):
