@@ -55,8 +55,11 @@ def _hurry_log() -> None:
         oslo = handler.formatter
         if not isinstance(oslo, ContextFormatter):
             continue
-        if "%(isotime)" not in oslo.conf.logging_default_format_string:
-            handler.setFormatter(_Lines(oslo))
+        form = oslo.conf.logging_default_format_string
+        for name, text in OSLO_FIELDS.items():
+            form = form.replace(f"%({name})s", text)
+        if not any(f"%({name})" in form for name in ("isotime", *OSLO_FIELDS)):
+            handler.setFormatter(_Lines(form, oslo))
 
 
 class _Lines(logging.Formatter):
@@ -65,9 +68,8 @@ class _Lines(logging.Formatter):
     It still formats warnings, tracebacks and what is for debugging: it adds to them.
     """
 
-    def __init__(self, oslo: ContextFormatter) -> None:
-        form = oslo.conf.logging_default_format_string
-        super().__init__(form, oslo.datefmt, defaults=OSLO_FIELDS)
+    def __init__(self, form: str, oslo: ContextFormatter) -> None:
+        super().__init__(form, oslo.datefmt)
         self._oslo = oslo
 
     def format(self, record: logging.LogRecord) -> str:
