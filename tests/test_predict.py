@@ -1,6 +1,8 @@
 """Everything that predict may return or raise, as callers see it."""
 
 import datetime
+import hashlib
+import random
 import time
 from pathlib import Path
 
@@ -110,6 +112,18 @@ def test_files(server, what):
     wait_until(lambda: list(server.temporary.iterdir()) == [])
 
 
+def test_a_huge_answer_is_whole(server):
+    answer = server.post(RETURNS, params={"what": "huge bytes"})
+    assert answer.status_code == 200
+    assert answer.headers["Content-Length"] == str(100 * 2**20)
+    content = random.Random(0).randbytes(100 * 2**20)
+    assert sha256(answer.content) == sha256(content)
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
 def test_a_file_with_a_name_and_a_type_of_its_own(server):
     answer = server.post(RETURNS, params={"what": "returned"})
     assert answer.content == SOURCE
@@ -195,6 +209,19 @@ def test_what_a_model_raises(failing, how, status, message):
     assert answer.status_code == status
     assert answer.json() == {"message": message}
     assert answer.headers["X-Request-ID"] == "raised"
+
+
+@pytest.mark.parametrize(
+    ("how", "status"), [("no content", 204), ("not modified", 304)]
+)
+def test_a_status_without_a_body_is_raised(failing, how, status):
+    before = failing.workers()
+    answer = failing.post(FAILING, params={"how": how})
+    assert answer.status_code == status
+    assert answer.content == b""
+    again = failing.post(FAILING, params={"how": "nothing"})  # by the same connection
+    assert again.json()["predictions"] == "alive"
+    assert failing.workers() == before
 
 
 def test_the_traceback_is_in_the_log_only(failing):

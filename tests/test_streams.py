@@ -149,6 +149,25 @@ def test_a_worker_that_dies_in_the_middle(serve: Serve, tmp_path):
     assert server.post(PATH).status_code == 200
 
 
+def test_a_worker_that_dies_while_its_reader_stalls(serve: Serve):
+    server = serve("--model", MODEL)
+    params = {**VIDEO, "how": "bytes", "size": 2**24, "items": 9, "says": True}
+    request = f"POST {PATH}?{httpx.QueryParams(params)} HTTP/1.1\r\nHost: x\r\n\r\n"
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.connect(("127.0.0.1", server.port))
+        stalled.sendall(request.encode())
+        # two pieces are sent, which is one more than the reader's connection holds
+        server.wait_for_output("item 2")
+        [worker] = server.workers()
+        os.kill(worker, signal.SIGKILL)
+        answer = server.post(PATH, timeout=20)
+        assert answer.text == '{"n":0}\n{"n":1}\n{"n":2}\n'
+        [replacement] = server.workers()
+        assert replacement != worker
+        assert stalled.recv(100).startswith(b"HTTP/1.1 200")  # it was there meanwhile
+
+
 def test_a_stream_that_takes_too_long(serve: Serve):
     server = serve("--model", MODEL, "--predict-timeout", "1")
     with stream(server, sleep=60) as answer:

@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import os
+import resource
 import signal
 import socket
 import time
@@ -118,6 +119,56 @@ def test_a_worker_retires_after_its_calls(serve: Serve, together):
     assert {answer.result().status_code for answer in answers} == {200}
     pids = [eval(a.result().json()["predictions"])["pid"] for a in answers]
     assert max(pids.count(pid) for pid in pids) <= 5
+
+
+STRAYS = f"m={MODELS / 'strays.py'}"
+
+
+def leave_stray(server):
+    """Let the worker start what leads a session of its own."""
+    return int(server.post("/v2/models/m/predict").json()["predictions"])
+
+
+def lives(server, pid):
+    return pid in {process.pid for process in server.family()}
+
+
+def test_a_worker_that_retires_takes_its_strays_along(serve: Serve):
+    server = serve("--model", STRAYS, "--max-calls-per-worker", "1")
+    strays = [leave_stray(server), leave_stray(server)]
+    wait_until(lambda: not any(lives(server, stray) for stray in strays))
+
+
+def test_stopping_takes_strays_along(serve: Serve):
+    server = serve("--model", STRAYS)
+    stray = leave_stray(server)
+    assert lives(server, stray)
+    assert server.stop() == 0
+    wait_until(lambda: not lives(server, stray))
+
+
+def test_no_descriptors_to_start_a_worker_with(serve: Serve):
+    server = serve("--model", SLOW)
+    assert call(server).status_code == 200  # by a connection that stays
+    process = psutil.Process(server.pid)
+    before = process.num_fds()
+    limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        [worker] = server.workers()
+        os.kill(worker, signal.SIGKILL)
+        refused = call(server)  # given up after some tries
+        health = server.get("/v2/health/ready")
+    finally:
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, limits)
+    why = "no process can be started: Too many open files"
+    assert refused.status_code == 503
+    assert why in refused.json()["message"]
+    assert health.status_code == 503
+    assert why in health.json()["models"]["slow"]["message"]
+    wait_until(lambda: server.get("/v2/health/ready").status_code == 200)
+    assert call(server, n=5).json()["status"] == "OK"
+    assert process.num_fds() == before
 
 
 def test_a_model_that_cannot_be_warmed_again(serve: Serve, together, tmp_path):

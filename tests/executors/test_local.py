@@ -2,29 +2,42 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
+import random
+import resource
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from deepaas.errors import CallTimeout, ModelRaised, Unavailable, WorkerDied
-from deepaas.executors import Limits, WorkerState, create_executor
+from deepaas.errors import (
+    CallTimeout,
+    ModelRaised,
+    StartError,
+    Unavailable,
+    WorkerDied,
+)
+from deepaas.executors import Ended, Limits, WorkerState, create_executor
 from deepaas.model.loading import ModelRef
 
-REF = ModelRef("m", str(Path(__file__).parent.parent / "models" / "trainable.py"))
+MODELS = Path(__file__).parent.parent / "models"
+REF = ModelRef("m", str(MODELS / "trainable.py"))
+GATED = ModelRef("m", str(MODELS / "gated.py"))
+RETURNS = ModelRef("m", str(MODELS / "returns.py"))
 LONG = 60.0
 BOUND = 20.0
 """Seconds within which everything must have happened."""
 
 
 @contextlib.asynccontextmanager
-async def executor(**options):
-    made = create_executor(REF, raw_predictions=True, **options)
+async def executor(ref=REF, **options):
+    made = create_executor(ref, raw_predictions=True, **options)
     await made.start()
     try:
         yield made
@@ -134,6 +147,176 @@ def test_an_argument_that_cannot_be_sent():
             with pytest.raises(ModelRaised, match="cannot be sent"):
                 await made.call("predict", {"n": lambda: 1})
             assert await made.call("predict", {"n": 1})
+
+    asyncio.run(scenario())
+
+
+@pytest.fixture
+def gates(tmp_path, monkeypatch):
+    """A folder for the files that `gated.py` waits for; it may warm."""
+    monkeypatch.setenv("GATES", str(tmp_path))
+    (tmp_path / "warm").touch()
+    return tmp_path
+
+
+async def kill_an_idle_one(made):
+    """Kill an idle worker, and return when that is known."""
+    idle = next(w for w in made.status().workers if w.state is WorkerState.IDLE)
+    os.kill(idle.pid, signal.SIGKILL)
+    await until(
+        lambda: (
+            (idle.pid, WorkerState.IDLE)
+            not in [(w.pid, w.state) for w in made.status().workers]
+        )
+    )
+
+
+def test_a_training_waits_while_the_other_worker_is_replaced(gates):
+    async def scenario():
+        async with executor(GATED, workers=2) as made:
+            (gates / "warm").unlink()
+            await kill_an_idle_one(made)
+            [warm] = [w.pid for w in made.status().workers if w.ready]
+            training = asyncio.create_task(made.call("train", {}))
+            reply = await asyncio.wait_for(made.call("predict", {}), BOUND)
+            assert int(reply.body) == warm
+            assert made.status().waiting == {"train": 1}
+            (gates / "warm").touch()
+            await until((gates / "training").exists)
+            assert await asyncio.wait_for(made.call("predict", {}), BOUND)
+            (gates / "trained").touch()
+            assert await asyncio.wait_for(training, BOUND)
+
+    asyncio.run(scenario())
+
+
+def test_no_prediction_waits_for_what_cannot_warm_while_the_other_trains(gates):
+    async def scenario():
+        async with executor(GATED, workers=2) as made:
+            training = asyncio.create_task(made.call("train", {}))
+            await until((gates / "training").exists)
+            (gates / "lost").touch()
+            await kill_an_idle_one(made)
+            with pytest.raises(Unavailable, match="the weights are gone"):
+                await asyncio.wait_for(made.call("predict", {}), BOUND)
+            assert made.status().running == {"train": 1}
+            (gates / "trained").touch()
+            trainer = (await asyncio.wait_for(training, BOUND)).body
+            reply = await asyncio.wait_for(made.call("predict", {}), BOUND)
+            assert reply.body == trainer
+
+    asyncio.run(scenario())
+
+
+@contextlib.contextmanager
+def free_descriptors(count):
+    """Let this process open no more than so many files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = (n for n in itertools.count() if not Path(f"/proc/self/fd/{n}").exists())
+    limit = next(itertools.islice(free, count, None))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("count", range(8))
+def test_a_start_without_enough_descriptors_leaves_none(count):
+    """A worker takes a pair of sockets, two pipes, and what starts a process."""
+    before = sorted(os.listdir("/proc/self/fd"))
+    with (
+        free_descriptors(count),
+        pytest.raises(StartError, match="no process can be started: Too many open"),
+    ):
+        create_executor(REF).launch()
+    assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_training_without_descriptors_fails_and_the_next_does_not():
+    async def scenario():
+        async with executor(train_workers=1) as made:
+            await made.call("predict", {})
+            with (
+                free_descriptors(0),
+                pytest.raises(WorkerDied, match="could not start: no process can be"),
+            ):
+                await asyncio.wait_for(made.call("train", {}), BOUND)
+            assert await asyncio.wait_for(made.call("train", {}), BOUND)
+
+    asyncio.run(scenario())
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """The folder in which workers put the files that they answer with."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return tmp_path
+
+
+FILE = {"what": "large kept", "accept": "*/*"}
+"""Arguments for which the answer is a file that the caller is to delete."""
+
+
+@pytest.mark.parametrize("finish", [True, False])
+@pytest.mark.parametrize("turns", range(6))
+def test_a_caller_who_leaves_as_the_answer_comes(temporary, finish, turns):
+    """After so many turns of the event loop, amid what the answer sets off."""
+
+    async def scenario():
+        async with executor(RETURNS) as made:
+            [worker] = made.status().workers
+            loop = asyncio.get_running_loop()
+
+            def leave(left):
+                if left:
+                    loop.call_soon(leave, left - 1)
+                else:
+                    call.cancel()
+
+            def hear(event):
+                if isinstance(event, Ended):
+                    leave(turns)
+
+            call = asyncio.create_task(
+                made.call("predict", FILE, finish=finish, on_event=hear)
+            )
+            with contextlib.suppress(asyncio.CancelledError):
+                os.unlink((await asyncio.wait_for(call, BOUND)).path)
+            assert list(temporary.iterdir()) == []
+            reply = await asyncio.wait_for(made.call("predict", FILE), BOUND)
+            os.unlink(reply.path)
+            assert [w.pid for w in made.status().workers] == [worker.pid]
+
+    asyncio.run(scenario())
+
+
+def test_many_callers_who_leave_at_any_moment(temporary):
+    chance = random.Random(61)
+
+    async def scenario():
+        async with executor(RETURNS, workers=2) as made:
+            pids = {w.pid for w in made.status().workers}
+
+            async def ask(patience):
+                call = made.call("predict", FILE, finish=True)
+                with contextlib.suppress(asyncio.TimeoutError):
+                    reply = await asyncio.wait_for(call, patience)
+                    os.unlink(reply.path)
+
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            await asyncio.gather(*(ask(BOUND) for _ in range(10)))
+            longest = 2 * (loop.time() - began)
+            for _ in range(30):
+                calls = (ask(chance.uniform(0, longest)) for _ in range(10))
+                await asyncio.wait_for(asyncio.gather(*calls), BOUND)
+            assert {w.pid for w in made.status().workers} == pids
+            assert made.status().waiting == made.status().running == {}
+            assert list(temporary.iterdir()) == []
+            await ask(BOUND)
+        assert not any(map(psutil.pid_exists, pids))
+        assert list(temporary.iterdir()) == []
 
     asyncio.run(scenario())
 

@@ -50,6 +50,8 @@ WAYS = {
     "cancelled": lambda: fail(asyncio.CancelledError()),
     "interrupt": lambda: fail(KeyboardInterrupt()),
     "own status": lambda: fail(OwnStatus(reason="mine")),
+    "no content": lambda: fail(web.HTTPNoContent()),
+    "not modified": lambda: fail(web.HTTPNotModified()),
     "leaves a child": lambda: os.system("sleep 40 &") or os._exit(3),
     "nothing": lambda: "alive",
 }

@@ -6,6 +6,7 @@ import decimal
 import enum
 import gzip
 import io
+import random
 import tempfile
 import uuid
 from pathlib import Path
@@ -92,6 +93,7 @@ VALUES = {
     "large kept": lambda: temporary(3_000_000, delete=False),
     "large path": lambda: temporary_path(3_000_000),
     "large bytes": lambda: b"x" * 3_000_000,
+    "huge bytes": lambda: random.Random(0).randbytes(100 * 2**20),
     "reopened": reopened,
     "in folder": in_folder,
     "zipped": zipped,

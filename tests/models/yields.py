@@ -20,6 +20,7 @@ def get_predict_args():
         "asynchronous": fields.Bool(load_default=False),
         "size": fields.Int(load_default=1),
         "sleep": fields.Float(load_default=0.0),
+        "says": fields.Bool(load_default=False),
         "accept": fields.Str(
             load_default="application/json",
             metadata={"enum": ["application/json", "text/event-stream", "video/mp4"]},
@@ -40,11 +41,13 @@ def predict(asynchronous, **kwargs):
     return (yields_async if asynchronous else yields)(**kwargs)
 
 
-def yields(items, folder, how, fail_at, size, sleep, accept):
+def yields(items, folder, how, fail_at, size, sleep, says, accept):
     try:
         for number in range(items):
             while folder and not Path(folder, str(number)).exists():
                 time.sleep(0.01)
+            if says:
+                print("item", number)
             if number == fail_at:
                 raise web.HTTPConflict(reason="not this one")
             progress.report(number, items)
@@ -59,10 +62,12 @@ async def until(path):
         await asyncio.sleep(0.01)
 
 
-async def yields_async(items, folder, how, fail_at, size, sleep, accept):
+async def yields_async(items, folder, how, fail_at, size, sleep, says, accept):
     try:
         for number in range(items):
             await until(Path(folder, str(number)) if folder else Path())
+            if says:
+                print("item", number)
             if number == fail_at:
                 raise web.HTTPConflict(reason="not this one")
             yield item(number, how, size)
