@@ -158,6 +158,14 @@ class _Chunks(AsyncIterator[bytes]):
         self._packed = None if coding in ("", "identity") else _Packed(coding)
         self._check(request.content_length or 0)
 
+    def whole(self) -> bytes | None:
+        """Return a body that is there already, as small ones are; else None."""
+        if self._packed is not None or not self._content.is_eof():
+            return None
+        data = self._content.read_nowait()
+        self._check(len(data))
+        return data
+
     async def __anext__(self) -> bytes:
         if self._packed is None:
             if not (data := await self._receive()):
@@ -245,19 +253,22 @@ class _Packed:
 # -- text
 
 
-async def _read_text(chunks: AsyncIterator[bytes]) -> bytearray:
-    text = bytearray()
+async def _read_text(chunks: _Chunks) -> bytes | bytearray:
+    if (whole := chunks.whole()) is not None and len(whole) <= MAX_TEXT:
+        return whole
+    text = bytearray(whole or b"")
     async for chunk in chunks:
         text += chunk
         if len(text) > MAX_TEXT:
-            raise BodyTooLarge(
-                f"The body has more than {MAX_TEXT} bytes of text; "
-                "send a file for more."
-            )
+            break
+    if len(text) > MAX_TEXT:
+        raise BodyTooLarge(
+            f"The body has more than {MAX_TEXT} bytes of text; send a file for more."
+        )
     return text
 
 
-def _parse_form(text: bytearray, charset: str) -> MultiDict[Any]:
+def _parse_form(text: bytes | bytearray, charset: str) -> MultiDict[Any]:
     try:
         pairs = urllib.parse.parse_qsl(
             _decode(text.rstrip(), charset),
@@ -272,14 +283,14 @@ def _parse_form(text: bytearray, charset: str) -> MultiDict[Any]:
     return MultiDict(pairs)
 
 
-def _decode(text: bytearray, charset: str) -> str:
+def _decode(text: bytes | bytearray, charset: str) -> str:
     """Decode a text. Raises UnicodeError, or LookupError for what is no charset."""
     if "\0" in charset or codecs.lookup(charset).name in NO_CHARSETS:
         raise LookupError(f"unknown encoding: {charset!r}")
     return text.decode(charset)
 
 
-def _parse_json(text: bytearray) -> dict[str, Any]:
+def _parse_json(text: bytes | bytearray) -> dict[str, Any]:
     if not text or text.isspace():
         return {}
     try:

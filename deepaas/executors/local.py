@@ -78,7 +78,7 @@ class LocalExecutor:
         self._workers: list[Worker] = []
         self._idle: deque[Worker] = deque()
         self._waiting: OrderedDict[PendingCall, None] = OrderedDict()
-        self._admitted: Counter[bool] = Counter()
+        self._admitted = [0, 0]
         """Calls that are to come and have a place, by whether they train."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._started: asyncio.Future[None] | None = None
@@ -207,15 +207,18 @@ class LocalExecutor:
         self._check(trains)
         place = contextlib.ExitStack()
         self._admitted[trains] += 1
-        place.callback(self._admitted.subtract, [trains])
+        place.callback(self._give_back, trains)
         return place
+
+    def _give_back(self, trains: bool) -> None:
+        self._admitted[trains] -= 1
 
     def _check(self, trains: bool) -> None:
         """Raise Unavailable if a call could not even wait now."""
         self._refuse_if_closing()
         if self._hopeless:
             raise self._no_worker()
-        if len(self._waiting) + self._admitted.total() < self._limits.max_queued:
+        if len(self._waiting) + sum(self._admitted) < self._limits.max_queued:
             return
         # Trainings and predictions do not take each other's places.
         waiting = sum(call.trains == trains for call in self._waiting)
@@ -505,7 +508,7 @@ class TrainingExecutor(LocalExecutor):
     def _check(self, trains: bool) -> None:
         self._refuse_if_closing()
         running = sum(bool(worker.running) for worker in self._workers)
-        waiting = len(self._waiting) + self._admitted.total()
+        waiting = len(self._waiting) + sum(self._admitted)
         self._refuse(waiting - (self._count - running))
 
     def join(self, others: ExecutorStatus) -> ExecutorStatus:
