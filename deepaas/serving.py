@@ -1,6 +1,7 @@
 """serve(): the life of a server, from its first worker to the last word of a job."""
 
 import asyncio
+import gc
 import signal
 import socket
 import ssl
@@ -70,6 +71,8 @@ async def _serve(
         if starting.done():
             await starting
             listening = await _listen(runner, listener, tls)
+            gc.collect()
+            gc.freeze()
             _announce(listener, settings)
             await signals.wait(1)
         else:
