@@ -61,6 +61,9 @@ MAX_TEXT = 8 * 1024 * 1024
 """Bytes of a JSON body or of all the text in a form. Values take up to 25 times as much
 memory, and looking through so many of them holds up everybody for up to 0.2 s."""
 
+FILENAME = re.compile(r""";\s*filename\*\s*=\s*"?([\w.:-]+)'[^']*'([^;"\s]+)""", re.I)
+"""A filename as RFC 5987 has it."""
+
 PATIENCE = 60.0
 """Seconds that a body may pause."""
 
@@ -376,6 +379,7 @@ class _Form:
         if self._part is None:
             return
         known = self._known[part.name]
+        _name_by_rfc5987(part)
         is_file = _is_file_part(part, known)
         if (
             (is_file or known.is_file)
@@ -398,6 +402,15 @@ class _Form:
             text = _decode(self._text, part.charset or "utf-8")
             self._text.clear()
             self.values.add(part.name, text)
+
+
+def _name_by_rfc5987(part: MultipartSegment) -> None:
+    """Take a filename from where some clients put one that is not in ASCII."""
+    if part.filename is None:
+        header = part.header("Content-Disposition", "")
+        if found := FILENAME.search(header):
+            charset, name = found.groups()
+            part.filename = urllib.parse.unquote(name, charset)
 
 
 def _is_file_part(part: MultipartSegment, known: Known) -> bool:

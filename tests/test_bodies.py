@@ -3,7 +3,9 @@
 import gzip
 import hashlib
 import re
+import select
 import socket
+import time
 import zlib
 from pathlib import Path
 
@@ -75,6 +77,13 @@ def test_filenames(server, filename, original):
     place = Path(got["filename"])
     assert place.parent == server.temporary
     assert place.suffixes[-2:] == Path(original or "").suffixes[-2:]
+
+
+def test_a_filename_in_another_form(server):
+    content = body(part(b"content", name="data"))
+    content = content.replace(b'"data"', b"data; filename*=UTF-8'de'Z%C3%A4hler.png")
+    answer = server.post(PATH, content=content, headers=MULTIPART)
+    assert answer.json()["original_filename"] == "Zähler.png"
 
 
 def test_forms_that_hold_nothing(server):
@@ -150,6 +159,89 @@ def test_compressed_bodies(server, kind, coding):
         answer = server.post(PATH, content=squeezed[:20], headers=headers)
         assert answer.status_code == 400
     answer = server.post(PATH, content=content, headers=headers)  # it is not
+    assert answer.status_code == 400
+
+
+def in_pieces(*pieces):
+    """Bytes for a request without a length, with a pause before each but the first."""
+    yield pieces[0]
+    for piece in pieces[1:]:
+        time.sleep(0.05)
+        yield piece
+
+
+def test_a_compressed_body_in_pieces(server):
+    squeezed = gzip.compress(body(part(b"content", name="data", filename="a")))
+    headers = {**MULTIPART, "Content-Encoding": "gzip"}
+    for cut in (1, 10, len(squeezed) - 4):  # there is nothing in ten bytes yet
+        content = in_pieces(squeezed[:cut], squeezed[cut:])
+        answer = server.post(PATH, content=content, headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["sha256"] == hashlib.sha256(b"content").hexdigest()
+
+
+def test_members_that_hold_nothing(serve: Serve):
+    server = serve("--model", MODEL, "--client-max-size", "1000000")
+    members = gzip.compress(b"") * 10_000
+    for media_type in (MULTIPART["Content-Type"], "application/json"):
+        headers = {"Content-Type": media_type, "Content-Encoding": "gzip"}
+        content = in_pieces(*[members] * 6)
+        answer = server.post(PATH, content=content, headers=headers)
+        assert answer.status_code == 413
+        assert "larger than 1000000 bytes" in answer.json()["message"]
+    few = members[:-100] + gzip.compress(b"{}")
+    answer = server.post(PATH, content=few, headers=headers)
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("media_type", "coding", "content"),
+    [
+        (
+            MULTIPART["Content-Type"],
+            "gzip",
+            gzip.compress(body(part(bytes(400 * MIB), name="unknown")), 1),
+        ),
+        ("application/json", "identity", b"[" + b"[]," * (2 * MIB) + b"[]]"),
+        ("application/x-www-form-urlencoded", "identity", b"%41" * (2 * MIB)),
+        ("application/x-www-form-urlencoded", "identity", b"a&" * 99_999),
+    ],
+    ids=["a bomb", "JSON", "escapes", "fields"],
+)
+def test_a_slow_body_stalls_nobody(server, media_type, coding, content):
+    head_ = head(len(content), Content_Type=media_type, Content_Encoding=coding)
+    with socket.create_connection(("127.0.0.1", server.port)) as slow:
+        slow.sendall(head_ + content)
+        for _ in range(5):
+            assert server.get("/v2/health/live").status_code == 200
+        assert select.select([slow], [], [], 0)[0] == []  # these were faster
+        assert slow.recv(12).split()[1] in (b"200", b"422")
+
+
+def test_more_text_than_there_may_be(server):
+    text = b'{"how": "json", "unknown": "%s"}' % (b"x" * 7 * MIB)
+    headers = {"Content-Type": "application/json"}
+    assert server.post(PATH, content=text, headers=headers).json() == []
+    text = text.replace(b"x", b"xx")
+    answer = server.post(PATH, content=text, headers=headers)
+    assert answer.status_code == 413
+    assert "send a file" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("constant", "size"), [("NaN", 0), ("NaN", 100_000), ("[" * 90_000, 0)]
+)
+def test_what_is_no_json(server, constant, size):
+    text = f'{{"how": {" " * size}{constant}}}'
+    headers = {"Content-Type": "application/json"}
+    answer = server.post(PATH, content=text, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json() == {"json": ["Invalid JSON body."]}
+
+
+def test_a_charset_that_nobody_uses(server):
+    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-7"}
+    answer = server.post(PATH, content=b"how=json", headers=headers)
     assert answer.status_code == 400
 
 
