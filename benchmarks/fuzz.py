@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.fuzzing import KINDS, OPTIONS, Fault, Hang, Hunt, held, is_idle
+from tests.fuzzing import KINDS, OPTIONS, Fault, Hang, Hunt, errors, held, is_idle
 from tests.server import Server, wait_until
 
 CHUNK = 250
@@ -58,8 +58,7 @@ def _hunt(server, options):
     seconds = time.monotonic() - began
     after, memory_after = _rest(server)
     faults += [f"{n}: {before[n]} -> {after[n]}" for n in after if after[n] > before[n]]
-    errors = [line for line in server.stderr.splitlines() if " ERROR " in line]
-    faults += [line for line in errors if " aiohttp.server" not in line]
+    faults += errors(server)
     return faults, [
         ("requests", f"{sum(sent.values()):,} in {seconds:.0f} s"),
         *((f"{kind}", f"{count:,}") for kind, count in sent.items()),

@@ -21,7 +21,6 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import hypothesis
-import psutil
 from hypothesis import strategies as st
 from webargs import fields
 
@@ -40,6 +39,13 @@ PATIENCE = 10.0
 
 PAUSE = 0.001
 """Seconds between two pieces of a request, for the server to see them as two."""
+
+
+REFUSED = re.compile(
+    r" aiohttp\.server \[-\] Error handling request .*: aiohttp\.http_exceptions\."
+    r"| aiohttp\.server (?!\[-\])"
+)
+"""What aiohttp logs of a request that is no HTTP: a line, and more below it."""
 
 
 class Must(enum.Enum):
@@ -702,13 +708,27 @@ class Hunt:
 def held(server):
     """What a server holds that a request might have left: files, tasks, descriptors.
 
-    One thread or another of a pool is no leak.
+    One thread or another of a pool is no leak, nor is the database that it opens.
     """
     return {
         "temporary files": len(list(server.temporary.rglob("*"))),
         "tasks": server.get("/v2/models/fuzzed/").json()["tasks"],
-        "descriptors": psutil.Process(server.pid).num_fds(),
+        "descriptors": sum(
+            not target.startswith("jobs.sqlite") for target in _descriptors(server.pid)
+        ),
     }
+
+
+def _descriptors(pid):
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            yield link.readlink().name
+
+
+def errors(server):
+    """What a server has logged as an error, but for what is no HTTP: a 400."""
+    lines = server.stderr.splitlines()
+    return [line for line in lines if " ERROR " in line and not REFUSED.search(line)]
 
 
 def is_idle(server):
