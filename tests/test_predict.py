@@ -6,6 +6,7 @@ import random
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.conftest import Serve
@@ -158,6 +159,43 @@ def test_what_cannot_be_sent(server, what, words):
     answer = server.post(RETURNS, params={"what": what})
     assert answer.status_code == 500
     assert all(word in answer.json()["message"] for word in words)
+
+
+COPIED = "/v2/models/copied/predict"
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_copy_that_fails_is_gone(serve: Serve, named):
+    server = serve(f"--model=copied={MODELS / 'copied.py'}", errors_expected=True)
+    params = {"how": "whole", "named": named}
+    assert server.post(COPIED, params=params).content == bytes(19_000_000)
+    wait_until(lambda: list(server.temporary.iterdir()) == [])
+    answer = server.post(COPIED, params={**params, "how": "raises"})
+    assert answer.status_code == 500
+    assert answer.json() == {"message": "ValueError: half of it"}
+    assert list(server.temporary.iterdir()) == []
+    [worker] = server.workers()
+    limit = (5_000_000, psutil.RLIM_INFINITY)
+    psutil.Process(worker).rlimit(psutil.RLIMIT_FSIZE, limit)
+    answer = server.post(COPIED, params=params)
+    assert answer.status_code == 507
+    assert answer.json() == {"message": "There is no space on the server's disk."}
+    assert list(server.temporary.iterdir()) == []
+
+
+def test_a_copy_that_takes_too_long_is_gone(serve: Serve):
+    server = serve(f"--model=copied={MODELS / 'copied.py'}", "--predict-timeout=1")
+    answer = server.post(COPIED, params={"how": "waits"})
+    assert answer.status_code == 504
+    wait_until(lambda: list(server.temporary.iterdir()) == [])
+
+
+def test_a_text_with_half_a_character(server):
+    answer = server.post(
+        RETURNS, params={"what": "surrogate"}, headers={"Accept": "text/plain"}
+    )
+    assert answer.status_code == 200
+    assert answer.text == "half ?"
 
 
 def test_an_answer_that_does_not_fit_the_schema(serve: Serve):

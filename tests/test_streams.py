@@ -47,6 +47,9 @@ def test_one_event_an_item(server, kind):
     assert answer.text == 'data: {"n":0}\n\ndata: {"n":1}\n\n'
     answer = server.post(PATH, params={**kind, **EVENTS, "items": 1, "how": "text"})
     assert answer.text == "data: item 0\ndata: of several\n\n"
+    answer = server.post(PATH, params={**kind, **EVENTS, "items": 1, "how": "lines"})
+    lines = ["", "a\u2028b\x0cc", "d", "e ?", ""]
+    assert answer.text == "".join(f"data: {line}\n" for line in lines) + "\n"
 
 
 def test_chunks(server, kind):

@@ -5,15 +5,16 @@ import io
 import mimetypes
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Callable
-from pathlib import PurePath
+from functools import partial
+from pathlib import Path, PurePath
 from typing import Any
 
 import orjson
 
 from deepaas.encoding import encode_json
+from deepaas.errors import disk_errors
 from deepaas.executors.messages import Reply
 from deepaas.model.v2.wrapper import ReturnedFile
 
@@ -22,6 +23,9 @@ BINARY = "application/octet-stream"
 
 IN_MEMORY = 1024 * 1024
 """Bytes up to which a file is read by the worker; a larger one is sent by its path."""
+
+PART = ".part"
+"""How the name of a file ends that is not whole yet."""
 
 CLOCK_SLACK = 0.05
 """Seconds by which a file's time may lag behind the clock: the kernel's tick."""
@@ -54,7 +58,7 @@ def make_reply(
     if value is None:
         return Reply(concrete(media_type, None), b"")
     if isinstance(value, str):
-        return Reply(concrete(media_type, None, text=True), value.encode())
+        return Reply(concrete(media_type, None, text=True), text_bytes(value))
     raise TypeError(f"the model returned a {type(value).__name__} for {media_type}")
 
 
@@ -78,6 +82,11 @@ def is_file(value: Any) -> bool:
     return isinstance(
         value, bytes | bytearray | memoryview | PurePath | ReturnedFile
     ) or callable(getattr(value, "read", None))
+
+
+def text_bytes(text: str) -> bytes:
+    """Encode a text; a surrogate, which has no place in UTF-8, becomes a `?`."""
+    return text.encode(errors="replace")
 
 
 def _json_body(value: Any, validate: Validate | None, raw: bool) -> bytes:
@@ -135,14 +144,14 @@ def _open_file_reply(
         if not fresh:
             return Reply(media_type, path=path, filename=filename)
         if ours and isinstance(file, io.IOBase):
-            owned = _temporary_name()
-            os.rename(path, owned)
+            owned = _make_file(partial(os.rename, path))
             return Reply(media_type, path=owned, delete=True, filename=filename)
-    reply = _read(file, path, media_type, filename)
-    if ours and name:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-    return reply
+    try:
+        return _read(file, path, media_type, filename)
+    finally:
+        if ours and name:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
 
 
 def _read(file: Any, path: str | None, media_type: str, filename: str | None) -> Reply:
@@ -160,21 +169,22 @@ def _read(file: Any, path: str | None, media_type: str, filename: str | None) ->
                 body += more
         if len(body) <= IN_MEMORY:
             return Reply(media_type, body, filename=filename)
-        owned = _temporary_name()
-        with open(owned, "wb") as copy:
-            copy.write(body)
-            if isinstance(file, io.TextIOBase):
-                while text := file.read(IN_MEMORY):
-                    copy.write(text.encode())
-            else:
-                shutil.copyfileobj(file, copy, IN_MEMORY)
+        owned = _make_file(partial(_copy, file, body))
     return Reply(media_type, path=owned, delete=True, filename=filename)
+
+
+def _copy(file: Any, body: bytes, path: str) -> None:
+    """Write what was read of a file, and what is still to be read."""
+    with open(path, "wb") as copy:
+        while body:
+            copy.write(body)
+            body = _bytes(file.read(IN_MEMORY))
 
 
 def _bytes(data: Any) -> bytes:
     if data is None:
         return b""
-    return data.encode() if isinstance(data, str) else bytes(data)
+    return text_bytes(data) if isinstance(data, str) else bytes(data)
 
 
 def _name(value: Any) -> str | None:
@@ -214,10 +224,30 @@ def _in_temporary_directory(path: str) -> bool:
     return os.path.realpath(path).startswith(folder + os.sep)
 
 
-def _temporary_name() -> str:
-    handle, path = tempfile.mkstemp(prefix="deepaas-")
-    os.close(handle)
-    return path
+def _make_file(fill: Callable[[str], None]) -> str:
+    """Return the path of a file that `fill` has filled, for the server to delete.
+
+    Until it is whole its name says whose it is. Raises NoSpace.
+    """
+    with disk_errors():
+        prefix = f"deepaas-{os.getpid()}-"
+        handle, part = tempfile.mkstemp(prefix=prefix, suffix=PART)
+        os.close(handle)
+        try:
+            fill(part)
+            owned = part.removesuffix(PART)
+            os.rename(part, owned)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(part)
+            raise
+    return owned
+
+
+def remove_unfinished(pid: int) -> None:
+    """Delete what a worker has left unfinished that was killed."""
+    for path in Path(tempfile.gettempdir()).glob(f"deepaas-{pid}-*{PART}"):
+        path.unlink(missing_ok=True)
 
 
 def concrete(media_type: str | None, filename: str | None, text: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from deepaas.executors.replies import (
     check,
     concrete,
     is_json,
+    text_bytes,
     without_parameters,
 )
 
@@ -47,12 +49,13 @@ def encoder(media_type: str, validate: Validate | None) -> Callable[[Any], bytes
     def event(item: Any) -> bytes:
         if not isinstance(item, str):
             return b"data: " + check(encode_json(item), validate) + b"\n\n"
-        lines = item.splitlines() or [""]
-        return "".join(f"data: {text}\n" for text in lines).encode() + b"\n"
+        # A reader puts the lines together again; no other character ends one.
+        lines = re.split(r"\r\n|\r|\n", item)
+        return text_bytes("".join(f"data: {line}\n" for line in lines)) + b"\n"
 
     def chunk(item: Any) -> bytes:
         if isinstance(item, str):
-            return item.encode()
+            return text_bytes(item)
         if isinstance(item, bytes | bytearray | memoryview):
             return bytes(item)
         raise TypeError(f"the model yielded a {type(item).__name__} for {media_type}")

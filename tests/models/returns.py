@@ -67,6 +67,7 @@ def zipped():
 VALUES = {
     "dict": lambda: {"a": [1, 2.5, None, True]},
     "str": lambda: "text",
+    "surrogate": lambda: "half \ud800",
     "none": lambda: None,
     "number": lambda: 3,
     "array": lambda: np.arange(3),

@@ -32,6 +32,7 @@ def item(number, how, size):
     return {
         "json": {"n": number},
         "text": f"item {number}\nof several",
+        "lines": "\na\u2028b\x0cc\r\nd\re \ud800\n",
         "bytes": b"x" * size,
         "odd": object(),
     }[how]
