@@ -317,6 +317,8 @@ def test_range_and_head_of_a_result(server):
     assert end.content == bytes(10)
     beyond = server.get(f"{job}/result", headers={"Range": f"bytes={60 * MIB}-"})
     assert beyond.status_code == 416
+    assert beyond.headers["Content-Range"] == f"bytes */{50 * MIB}"
+    assert "no such range" in beyond.json()["message"]
     head = server.head(f"{job}/result")
     assert head.headers["Content-Length"] == str(50 * MIB)
     assert head.headers["Accept-Ranges"] == "bytes"
@@ -353,3 +355,46 @@ def test_text_is_compressed(server, params, accepted, coding):
     assert "Content-Encoding" not in plain.headers
     if coding:
         assert plain.headers["Vary"] == answer.headers["Vary"] == "Accept-Encoding"
+
+
+def test_a_large_text_file_is_compressed(server):
+    params = {"how": "file", "size": 5 * MIB, "accept": "text/plain"}
+    content = b"start".ljust(5 * MIB, b"\0")
+    asked = server.post(PATH, params=params, headers={"Prefer": "respond-async"})
+    job = f"{PATH}/{asked.json()['uuid']}"
+    wait_until(lambda: server.get(job).json()["status"] == "done")
+    calls = (
+        lambda headers: server.post(PATH, params=params, headers=headers),
+        lambda headers: server.get(f"{job}/result", headers=headers),
+    )
+    for call in calls:
+        packed = call({"Accept-Encoding": "gzip"})
+        assert packed.headers["Content-Encoding"] == "gzip"
+        plain = call({"Accept-Encoding": "identity"})
+        assert "Content-Encoding" not in plain.headers
+        assert plain.headers["Content-Length"] == str(5 * MIB)
+        assert packed.content == plain.content == content
+        assert packed.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
+    some = calls[1]({"Accept-Encoding": "gzip", "Range": "bytes=0-4"})
+    assert some.status_code == 206
+    assert some.content == b"start"
+    assert some.headers["Vary"] == "Accept-Encoding"
+
+
+def test_what_lies_beside_a_file_is_not_sent(server, tmp_path):
+    path = tmp_path / "volume.nii"
+    path.write_bytes(b"x" * 2 * MIB)
+    (tmp_path / "volume.nii.gz").write_bytes(gzip.compress(b"another"))
+    params = {"how": str(path), "accept": "image/png"}
+    for headers in (
+        {"Accept-Encoding": "gzip"},
+        {"If-None-Match": "*"},
+        {"If-Modified-Since": "Fri, 01 Jan 2100 00:00:00 GMT"},
+        {"If-Match": '"another"'},
+        {"Range": "bytes=0-4"},
+        {"Range": "bytes=5-4"},
+    ):
+        answer = server.post(PATH, params=params, headers=headers)
+        assert answer.status_code == 200
+        assert answer.content == path.read_bytes()
+        assert "Content-Encoding" not in answer.headers

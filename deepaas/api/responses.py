@@ -1,5 +1,6 @@
 """Responses: JSON of our own, and what a model's reply looks like in HTTP."""
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -10,7 +11,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from deepaas.encoding import encode_json
-from deepaas.errors import DeepaasError, ModelRaised
+from deepaas.errors import DeepaasError, Gone, ModelRaised
 from deepaas.executors import Ended, Event, Reply
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,12 @@ SLOW = 65536
 
 CHUNK = 256 * 1024
 """Bytes of a large answer that are handed to the socket at once."""
+
+CONDITIONS = (
+    *("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"),
+    *("If-Range", "Range"),
+)
+"""What a caller may ask of a file, but not of a call."""
 
 
 CLIENT = web.RequestKey("client", str)
@@ -91,18 +98,19 @@ def compress(request: web.Request, response: web.StreamResponse) -> web.StreamRe
     if (
         isinstance(response, web.Response)
         and isinstance(response.body, bytes | bytearray)
-        and len(response.body) > SMALL
-        and _is_text(response.content_type)
+        and _may_compress(request, response, len(response.body))
     ):
-        response.headers["Vary"] = "Accept-Encoding"
-        if _is_compressed(request, response.content_type):
-            response.enable_compression(web.ContentCoding.gzip)
+        response.enable_compression(web.ContentCoding.gzip)
     return response
 
 
-def _is_compressed(request: web.Request, media_type: str) -> bool:
-    if not _is_text(media_type):
+def _may_compress(
+    request: web.Request, response: web.StreamResponse, size: int
+) -> bool:
+    """Tell whether an answer is sent compressed; it says what that depends on."""
+    if size <= SMALL or not _is_text(response.content_type):
         return False
+    response.headers["Vary"] = "Accept-Encoding"
     for coding in request.headers.get("Accept-Encoding", "").lower().split(","):
         name, _, quality = coding.replace(" ", "").partition(";q=")
         if name in ("gzip", "*"):
@@ -111,8 +119,7 @@ def _is_compressed(request: web.Request, media_type: str) -> bool:
 
 
 def _is_text(media_type: str) -> bool:
-    essence = media_type.partition(";")[0].lower()
-    return essence.startswith("text/") or essence.endswith(("/json", "+json"))
+    return media_type.startswith("text/") or media_type.endswith(("/json", "+json"))
 
 
 async def send(request: web.Request, reply: Reply) -> web.StreamResponse:
@@ -126,12 +133,10 @@ async def send(request: web.Request, reply: Reply) -> web.StreamResponse:
     if reply.path is not None:
         return await _send_file(request, reply, headers)
     body = reply.body or b""
-    if len(body) > SMALL and _is_text(reply.media_type):
-        headers["Vary"] = "Accept-Encoding"
-    if len(body) <= CHUNK or _is_compressed(request, reply.media_type):
+    response = web.StreamResponse(headers=headers)
+    if len(body) <= CHUNK or _may_compress(request, response, len(body)):
         body = bytes(body)
         return web.Response(body=body, headers=headers, zlib_executor_size=SLOW)
-    response = web.StreamResponse(headers=headers)
     response.content_length = len(body)
     await response.prepare(request)
     view = memoryview(body)
@@ -184,12 +189,47 @@ async def _send_file(
     assert reply.path is not None
     response = _FileResponse(reply.path, headers=headers)
     try:
-        await response.prepare(request)
+        size = (await asyncio.to_thread(os.stat, reply.path)).st_size
+        seen = _as_for_a_file(request)
+        compressed = _may_compress(request, response, size)
+        if "Range" not in seen.headers:
+            if compressed:
+                response.enable_compression(web.ContentCoding.gzip)
+        elif "If-Range" not in seen.headers:
+            _check_range(seen, size)
+        await response.prepare(seen)
+    except FileNotFoundError as error:
+        raise Gone("The file is gone.") from error
     finally:
         if reply.delete:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(reply.path)
     return response
+
+
+def _as_for_a_file(request: web.Request) -> web.Request:
+    """Return a request as aiohttp is to see it when it sends a file.
+
+    To those who take gzip it would send what lies beside the file as `.gz`; and what a
+    call returns is no page that may have been modified since.
+    """
+    names = () if request.method == "POST" else CONDITIONS
+    given = {name: request.headers.get(name, "") for name in names}
+    return request.clone(headers={n: v for n, v in given.items() if v and v.isascii()})
+
+
+def _check_range(request: web.Request, size: int) -> None:
+    """Refuse a range that there is not; aiohttp would not say why."""
+    try:
+        start = request.http_range.start
+    except ValueError:
+        start = size
+    if start is not None and start >= size:
+        raise DeepaasError(
+            f"There is no such range in {size} bytes.",
+            status=416,
+            headers={"Content-Range": f"bytes */{size}"},
+        )
 
 
 class _FileResponse(web.FileResponse):
