@@ -1,5 +1,6 @@
 """The arguments of a call: from fields to keyword arguments, uploads included."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Mapping
@@ -14,10 +15,10 @@ from marshmallow.fields import Field
 
 from deepaas.bodies import (
     NO_BODY,
+    SLOW,
     Body,
     Uploads,
     decode_json,
-    off_the_loop,
     read_body,
 )
 from deepaas.encoding import describe_json
@@ -133,7 +134,9 @@ class Arguments:
         body = NO_BODY
         if self._takes_body and request.can_read_body:
             body = await read_body(request, max_size, self._by_name, uploads)
-        return await off_the_loop(body.size, self._find, request, body)
+        if body.size > SLOW:
+            return await asyncio.to_thread(self._find, request, body)
+        return self._find(request, body)
 
     def load(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Validate values by the callers' names; return them by the model's.

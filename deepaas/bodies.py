@@ -12,8 +12,9 @@ import urllib.parse
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
-from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 from aiohttp import StreamReader, web
 from multidict import MultiDict
@@ -33,8 +34,6 @@ from deepaas.errors import (
     disk_errors,
 )
 from deepaas.model.v2.wrapper import UploadedFile
-
-T = TypeVar("T")
 
 MAX_PARTS = 1000
 """Parts of a form, at the most."""
@@ -119,27 +118,23 @@ async def read_body(
         if kind == "multipart/form-data":
             read = await _read_multipart(request, chunks, known, uploads)
             return Body(form=read.values, size=MAX_TEXT - read.text_left)
+        parse: Callable[[bytes | bytearray], Body]
         if kind == "application/x-www-form-urlencoded":
-            text = await _read_text(chunks)
-            charset = request.charset or "utf-8"
-            form = await off_the_loop(len(text), _parse_form, text, charset)
-            return Body(form=form, size=len(text))
-        if kind == "application/json" or kind.endswith("+json"):
-            text = await _read_text(chunks)
-            values = await off_the_loop(len(text), _parse_json, text)
-            return Body(json=values, size=len(text))
+            parse = partial(_form_body, charset=request.charset or "utf-8")
+        elif kind == "application/json" or kind.endswith("+json"):
+            parse = _json_body
+        else:
+            return Body(known=False)
+        if (small := chunks.small()) is not None:
+            return parse(small)
+        text = await _read_text(chunks)
+        if len(text) <= SLOW:
+            return parse(text)
+        return await asyncio.to_thread(parse, text)
     except (web.RequestPayloadError, ConnectionError) as error:
         raise BadBody("The body ended before its time.") from error
     except (UnicodeError, LookupError) as error:
         raise BadBody(f"The body cannot be decoded: {error}.") from error
-    return Body(known=False)
-
-
-async def off_the_loop(size: int, function: Callable[..., T], *arguments: Any) -> T:
-    """Call a function, in a thread if so many bytes of text make it slow."""
-    if size <= SLOW:
-        return function(*arguments)
-    return await asyncio.to_thread(function, *arguments)
 
 
 # -- bytes as they come
@@ -161,11 +156,12 @@ class _Chunks(AsyncIterator[bytes]):
         self._packed = None if coding in ("", "identity") else _Packed(coding)
         self._check(request.content_length or 0)
 
-    def whole(self) -> bytes | None:
-        """Return a body that is there already, as small ones are; else None."""
-        if self._packed is not None or not self._content.is_eof():
+    def small(self) -> bytes | None:
+        """Return a small body if it is there already, as most are; else None."""
+        content = self._content
+        if self._packed or not content.is_eof() or content.total_bytes > SLOW:
             return None
-        data = self._content.read_nowait()
+        data = content.read_nowait()
         self._check(len(data))
         return data
 
@@ -256,19 +252,24 @@ class _Packed:
 # -- text
 
 
-async def _read_text(chunks: _Chunks) -> bytes | bytearray:
-    if (whole := chunks.whole()) is not None and len(whole) <= MAX_TEXT:
-        return whole
-    text = bytearray(whole or b"")
+async def _read_text(chunks: AsyncIterator[bytes]) -> bytearray:
+    text = bytearray()
     async for chunk in chunks:
         text += chunk
         if len(text) > MAX_TEXT:
-            break
-    if len(text) > MAX_TEXT:
-        raise BodyTooLarge(
-            f"The body has more than {MAX_TEXT} bytes of text; send a file for more."
-        )
+            raise BodyTooLarge(
+                f"The body has more than {MAX_TEXT} bytes of text; "
+                "send a file for more."
+            )
     return text
+
+
+def _form_body(text: bytes | bytearray, charset: str) -> Body:
+    return Body(form=_parse_form(text, charset), size=len(text))
+
+
+def _json_body(text: bytes | bytearray) -> Body:
+    return Body(json=_parse_json(text), size=len(text))
 
 
 def _parse_form(text: bytes | bytearray, charset: str) -> MultiDict[Any]:

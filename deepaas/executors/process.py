@@ -41,6 +41,7 @@ from deepaas.executors.messages import (
     pack,
     unpack,
 )
+from deepaas.executors.replies import remove_unfinished
 from deepaas.executors.stream import ReplyStream
 from deepaas.model.loading import Batching
 from deepaas.progress import Batch
@@ -273,6 +274,9 @@ class Worker(asyncio.BufferedProtocol):
                 env=environment,
                 start_new_session=True,
             )
+            ours.callback(self.process.wait)
+            ours.callback(self.process.kill)
+            self._death = os.pidfd_open(self.process.pid)
             ours.pop_all()
         os.set_blocking(self._output, False)
         self._socket.sendall(pack(start))
@@ -315,7 +319,7 @@ class Worker(asyncio.BufferedProtocol):
         loop = asyncio.get_running_loop()
         self._socket.setblocking(False)
         loop.add_reader(self._output, self._read_output)
-        self._death = os.pidfd_open(self.pid)
+        assert self._death is not None
         loop.add_reader(self._death, self._read_to_end)
         await loop.create_unix_connection(lambda: self, sock=self._socket)
 
@@ -359,13 +363,17 @@ class Worker(asyncio.BufferedProtocol):
         """
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        await asyncio.to_thread(self.process.wait)
+        await asyncio.to_thread(self._clear_up)
         os.close(self._lifeline)
         self._forget_death()
         asyncio.get_running_loop().remove_reader(self._output)
         self._drain_output()
         os.close(self._output)
         self.gone.set()
+
+    def _clear_up(self) -> None:
+        self.process.wait()
+        remove_unfinished(self.pid)
 
     # -- what it is told
 
