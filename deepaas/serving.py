@@ -11,9 +11,9 @@ from typing import TypeAlias
 
 from aiohttp import web
 
-from deepaas.api.app import TOKENS, create_app
+from deepaas.api.app import JOURNAL, TOKENS, create_app
 from deepaas.api.connection import Connection
-from deepaas.api.operations import METRICS, AccessLog
+from deepaas.api.journal import AccessLog
 from deepaas.config import Settings, state_dir
 from deepaas.errors import StartError
 from deepaas.executors import Executor
@@ -88,6 +88,7 @@ async def _serve(
             # The rest is cancelled with the event loop.
             await asyncio.gather(*(executor.close(0) for executor in executors))
             await asyncio.wait([stopping], timeout=LAST_WORDS)
+        app[JOURNAL].flush()
 
 
 def _reload(app: web.Application) -> None:
@@ -104,7 +105,7 @@ async def _listen(
         Connection,
         runner.server,
         loop=loop,
-        access_log_class=partial(AccessLog, runner.app[METRICS]),  # type: ignore[arg-type]
+        access_log_class=partial(AccessLog, runner.app[JOURNAL]),  # type: ignore[arg-type]
         auto_decompress=False,  # the arguments do it
         keepalive_timeout=KEEPALIVE,
     )

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from aiohttp import ClientConnectionResetError, web
 from aiohttp.typedefs import Middleware
 
+from deepaas.api.journal import Journal
 from deepaas.api.metrics import Metrics
 from deepaas.api.openapi import Documentation
-from deepaas.api.operations import METRICS, Operations
+from deepaas.api.operations import Operations
 from deepaas.api.protection import (
     Tokens,
     allow_origins,
@@ -36,6 +37,8 @@ HEADER = "X-Request-ID"
 
 LEFT = 499
 """The status of a request whose caller has left, as nginx has it."""
+
+JOURNAL = web.AppKey("journal", Journal)
 
 TOKENS = web.AppKey("tokens", Tokens)
 """Absent where callers need none."""
@@ -75,8 +78,9 @@ def create_app(
     base = settings.base_path
     by_name = {name: model.executor for name, model in models.items()}
     routes = V2(models, jobs, settings).routes()
-    metrics = app[METRICS] = Metrics(by_name)
-    operations = Operations(metrics, jobs, settings)
+    metrics = Metrics(by_name)
+    journal = app[JOURNAL] = Journal(metrics, by_name)
+    operations = Operations(metrics, journal, jobs, settings)
     routes += operations.routes()
     if settings.debug_endpoint:
         app.cleanup_ctx.append(operations.recorder)

@@ -1,7 +1,7 @@
 """What is counted, for Prometheus. The names and labels are in doc/operations.md."""
 
 from collections.abc import Iterator, Mapping
-from functools import cache, partial
+from functools import cache
 from importlib.metadata import version
 from typing import TypeAlias
 
@@ -102,8 +102,6 @@ class Metrics:
         # Looking a child up costs more than counting in it.
         self._request_counts = cache(self._counts_of_request)
         self._call_counts = cache(self._counts_of_call)
-        for model, executor in executors.items():
-            executor.listen(partial(self._count_call, model))
 
     def count_request(
         self, method: str, route: str, status: int, received: int, sent: int
@@ -121,7 +119,8 @@ class Metrics:
         requests = self._requests.labels(method, route, status)
         return requests, self._received.labels(route), self._sent.labels(route)
 
-    def _count_call(self, model: str, call: Ended) -> None:
+    def count_call(self, model: str, call: Ended) -> None:
+        """Count a call that is over."""
         calls, queue, run = self._call_counts(model, call.method, call.status)
         calls.inc()
         if call.ran is not None:

@@ -4,23 +4,19 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
-from time import time as wall_clock
+from collections.abc import AsyncIterator
 from typing import Any
 
 from aiohttp import web
-from aiohttp.abc import AbstractAccessLogger
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from deepaas.api import schemas
+from deepaas.api.journal import Journal
 from deepaas.api.metrics import JobCounts, Metrics
-from deepaas.api.responses import CLIENT, ENDED, JOB, REQUEST_ID
 from deepaas.config import Settings
 from deepaas.errors import NotFound
 from deepaas.executors import ExecutorStatus
 from deepaas.jobs import Jobs
-
-METRICS = web.AppKey("metrics", Metrics)
 
 LATELY = 1000
 """Lines that the debug endpoint shows."""
@@ -36,8 +32,11 @@ COUNT_INTERVAL = 1.0
 class Operations:
     """Health by the model's name, and the latest lines of the log."""
 
-    def __init__(self, metrics: Metrics, jobs: Jobs, settings: Settings) -> None:
+    def __init__(
+        self, metrics: Metrics, journal: Journal, jobs: Jobs, settings: Settings
+    ) -> None:
         self._metrics = metrics
+        self._journal = journal
         self._jobs = jobs
         self._settings = settings
         self._schema = schemas.Health()
@@ -68,6 +67,7 @@ class Operations:
     async def debug(self, request: web.Request) -> web.Response:
         if not self._settings.debug_endpoint:
             return web.Response(status=204)
+        self._journal.flush()
         return web.Response(text="\n".join(self._lately.lines))
 
     async def live(self, request: web.Request) -> web.Response:
@@ -96,6 +96,7 @@ class Operations:
         )
 
     async def metrics(self, request: web.Request) -> web.Response:
+        self._journal.flush()
         state, jobs = self._metrics.state(), await self._count_jobs()
         text = await asyncio.to_thread(self._metrics.text, state, jobs)
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -107,86 +108,6 @@ class Operations:
             self._job_counts = await self._jobs.count()
             self._count_again = now + COUNT_INTERVAL
         return self._job_counts
-
-
-class AccessLog(AbstractAccessLogger):
-    """Counts each request, and logs it; without its query, which may hold a secret."""
-
-    def __init__(self, metrics: Metrics, logger: logging.Logger, _: str) -> None:
-        super().__init__(logger, "")
-        self._metrics = metrics
-        record = logger.makeRecord(logger.name, logging.INFO, __file__, 0, "", (), None)
-        self._template = vars(record)
-
-    @property
-    def enabled(self) -> bool:
-        return True
-
-    def log(
-        self, request: web.BaseRequest, response: web.StreamResponse, time: float
-    ) -> None:
-        assert isinstance(request, web.Request)
-        self._metrics.count_request(
-            request.method,
-            _route(request),
-            response.status,
-            request.content.total_bytes,
-            request.writer.output_size,
-        )
-        if self.logger.isEnabledFor(logging.INFO):
-            self._log(request, response, time)
-
-    def _log(
-        self, request: web.Request, response: web.StreamResponse, time: float
-    ) -> None:
-        """Log addressee, status, bytes and seconds; of a call, how it went as well."""
-        address = request.get(CLIENT) or request.remote
-        request_id = request.get(REQUEST_ID, "-")
-        method, path = request.method, request.rel_url.raw_path
-        status, sent = response.status, request.writer.output_size
-        line = f'{address} {request_id} "{method} {path}" {status} {sent} {time:.6f}'
-        facts: dict[str, Any] = {
-            "address": address,
-            "request_id": request_id,
-            "method": method,
-            "path": path,
-            "status": status,
-            "bytes": sent,
-            "seconds": time,
-        }
-        if (ended := request.get(ENDED)) is not None:
-            model, waited, ran = request.match_info["model"], ended.waited, ended.ran
-            line += f" {model} waited {waited:.6f} ran {ran or 0:.6f}"
-            facts |= {"model": model, "waited": waited, "ran": ran}
-        if (job := request.get(JOB)) is not None:
-            line += f" job {job}"
-            facts["job"] = job
-        self.logger.handle(_Line(self._template, line, facts))
-
-
-class _Line(logging.LogRecord):
-    """A record of the access log: its process, thread and place are always the same.
-
-    To find them out anew, as `logger.info` does, costs more than the rest of the line.
-    """
-
-    def __init__(
-        self, template: Mapping[str, Any], line: str, facts: Mapping[str, Any]
-    ) -> None:
-        now = wall_clock()
-        # oslo.log's JSON shows what is in `extra`.
-        self.__dict__.update(template, msg=line, extra=facts)
-        self.created = now
-        self.msecs = int(now % 1 * 1000)
-
-
-def _route(request: web.Request) -> str:
-    """Return the pattern of a request's path; there are only so many."""
-    try:
-        resource = request.match_info.route.resource
-    except (AssertionError, AttributeError):  # its head could not be read
-        return "unknown"
-    return "unknown" if resource is None else resource.canonical.rstrip("/") or "/"
 
 
 class _Lately(logging.Handler):

@@ -1,0 +1,159 @@
+"""Journal: what has been answered lately, to be counted and logged many at a time.
+
+Done at once for each request, it took a quarter of the time of a small call: code that
+has just run runs several times as fast as code whose turn comes once in a request.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from functools import partial
+from time import time as wall_clock
+from typing import Any
+
+from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
+
+from deepaas.api.metrics import Metrics
+from deepaas.api.responses import CLIENT, ENDED, JOB, REQUEST_ID
+from deepaas.executors import Ended, Executor
+
+DELAY = 0.1
+"""Seconds that an entry waits for others, at the most."""
+
+AT_ONCE = 64
+"""Entries that are not kept waiting."""
+
+_Answered = tuple[float, web.Request, web.StreamResponse, float]
+"""When a request was answered, by the wall clock, and how many seconds that took."""
+
+
+class Journal:
+    """The requests and calls that are over, on their way to the metrics and the log."""
+
+    def __init__(self, metrics: Metrics, executors: Mapping[str, Executor]) -> None:
+        self._metrics = metrics
+        self._logger = logging.getLogger("aiohttp.access")
+        record = self._logger.makeRecord(
+            self._logger.name, logging.INFO, __file__, 0, "", (), None
+        )
+        self._template = vars(record)
+        self._requests: list[_Answered] = []
+        self._calls: list[tuple[str, Ended]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        for model, executor in executors.items():
+            executor.listen(partial(self.note_call, model))
+
+    def note_call(self, model: str, call: Ended) -> None:
+        self._calls.append((model, call))
+        self._see_to_it(len(self._calls))
+
+    def note_request(
+        self, request: web.Request, response: web.StreamResponse, seconds: float
+    ) -> None:
+        self._requests.append((wall_clock(), request, response, seconds))
+        self._see_to_it(len(self._requests))
+
+    def _see_to_it(self, number: int) -> None:
+        if number >= AT_ONCE:
+            self.flush()
+        elif self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(DELAY, self._flush_late)
+
+    def _flush_late(self) -> None:
+        self._timer = None
+        self.flush()
+
+    def flush(self) -> None:
+        """Count and log what waits."""
+        calls, self._calls = self._calls, []
+        requests, self._requests = self._requests, []
+        for model, call in calls:
+            self._metrics.count_call(model, call)
+        logs = self._logger.isEnabledFor(logging.INFO)
+        for when, request, response, seconds in requests:
+            self._metrics.count_request(
+                request.method,
+                _route(request),
+                response.status,
+                request.content.total_bytes,
+                request.writer.output_size,
+            )
+            if logs:
+                line, facts = _describe(request, response, seconds)
+                self._logger.handle(_Line(self._template, when, line, facts))
+
+
+class AccessLog(AbstractAccessLogger):
+    """What aiohttp tells of its requests."""
+
+    def __init__(self, journal: Journal, logger: logging.Logger, _: str) -> None:
+        super().__init__(logger, "")
+        self._journal = journal
+
+    @property
+    def enabled(self) -> bool:
+        return True
+
+    def log(
+        self, request: web.BaseRequest, response: web.StreamResponse, time: float
+    ) -> None:
+        assert isinstance(request, web.Request)
+        self._journal.note_request(request, response, time)
+
+
+def _describe(
+    request: web.Request, response: web.StreamResponse, seconds: float
+) -> tuple[str, dict[str, Any]]:
+    """Return a line of the log, and what it says as fields.
+
+    The query is left out, since it may hold a secret. Of a call, the line says how it
+    went as well.
+    """
+    address = request.get(CLIENT) or request.remote
+    request_id = request.get(REQUEST_ID, "-")
+    method, path = request.method, request.rel_url.raw_path
+    status, sent = response.status, request.writer.output_size
+    line = f'{address} {request_id} "{method} {path}" {status} {sent} {seconds:.6f}'
+    facts: dict[str, Any] = {
+        "address": address,
+        "request_id": request_id,
+        "method": method,
+        "path": path,
+        "status": status,
+        "bytes": sent,
+        "seconds": seconds,
+    }
+    if (ended := request.get(ENDED)) is not None:
+        model, waited, ran = request.match_info["model"], ended.waited, ended.ran
+        line += f" {model} waited {waited:.6f} ran {ran or 0:.6f}"
+        facts |= {"model": model, "waited": waited, "ran": ran}
+    if (job := request.get(JOB)) is not None:
+        line += f" job {job}"
+        facts["job"] = job
+    return line, facts
+
+
+class _Line(logging.LogRecord):
+    """A record of the access log: its process, thread and place are always the same."""
+
+    def __init__(
+        self,
+        template: Mapping[str, Any],
+        when: float,
+        line: str,
+        facts: Mapping[str, Any],
+    ) -> None:
+        # oslo.log's JSON shows what is in `extra`.
+        self.__dict__.update(template, created=when, msg=line, extra=facts)
+        self.msecs = int(when % 1 * 1000)
+
+
+def _route(request: web.Request) -> str:
+    """Return the pattern of a request's path; there are only so many."""
+    try:
+        resource = request.match_info.route.resource
+    except (AssertionError, AttributeError):  # its head could not be read
+        return "unknown"
+    return "unknown" if resource is None else resource.canonical.rstrip("/") or "/"
