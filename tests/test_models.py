@@ -124,3 +124,15 @@ def test_metadata_that_is_too_deep_for_the_list(serve: Serve, tmp_path):
     server = serve("--model", f"m={model}")
     assert server.get("/v2/models/").json()["models"][0]["id"] == "m"
     assert server.get("/v2/models/m/").status_code == 200
+
+
+def test_a_worker_imports_no_more_than_its_model(serve: Serve):
+    server = serve("--model", f"imports={MODELS / 'imports.py'}")
+
+    def ask(name):
+        path = "/v2/models/imports/predict/"
+        return server.post(path, params={"name": name}).json()["predictions"]
+
+    for name in ("asyncio", "setuptools", "aiohttp"):
+        assert ask(name) == "False"
+    assert ask("distutils") == "True"  # the real one, for whoever wants it

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import httpx
@@ -210,3 +211,26 @@ def test_a_stream_that_nobody_waits_for(server, tmp_path):
     wait_until(lambda: server.get(f"{PATH}/{job}").json()["status"] == "running")
     assert server.delete(f"{PATH}/{job}").json()["status"] == "cancelled"
     assert server.post(PATH).status_code == 200
+
+
+def test_a_reader_who_takes_nothing_is_left(serve: Serve, tmp_path: Path):
+    impatient = tmp_path / "impatient"
+    impatient.write_text(
+        f"#!{sys.executable}\n"
+        "from deepaas.api import connection\n"
+        "from deepaas.cmd.run import main\n"
+        "connection.PATIENCE = 0.5\n"
+        "main()\n"
+    )
+    impatient.chmod(0o700)
+    server = serve("--model", MODEL, command=impatient)
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.connect(("127.0.0.1", server.port))
+        params = httpx.QueryParams(
+            {**VIDEO, "how": "bytes", "size": 10**5, "items": 10**5}
+        )
+        request = f"POST {PATH}?{params} HTTP/1.1\r\nHost: x\r\n\r\n"
+        stalled.sendall(request.encode())
+        server.wait_for_output("finally")
+        assert server.post(PATH).status_code == 200

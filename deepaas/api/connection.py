@@ -1,5 +1,7 @@
 """A caller's connection: what the application never sees is answered as the rest is."""
 
+import asyncio
+import socket
 from typing import Any
 
 from aiohttp import web
@@ -7,6 +9,9 @@ from aiohttp.http import HttpProcessingError
 
 from deepaas.api.app import HEADER, failure, new_request_id
 from deepaas.api.responses import REQUEST_ID
+
+PATIENCE = 60.0
+"""Seconds for which a caller may take nothing of what is sent."""
 
 UNREADABLE = (HttpProcessingError, web.RequestPayloadError)
 """What a request raises that is no HTTP; their texts quote it, tokens and all."""
@@ -16,6 +21,13 @@ class Connection(web.RequestHandler):
     """Answers a head that cannot be read in JSON, and quotes it nowhere."""
 
     __slots__ = ()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        # A caller who reads no more would keep a worker that streams (tcp(7)).
+        connection = transport.get_extra_info("socket")
+        milliseconds = int(1000 * PATIENCE)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
     def handle_error(
         self,
