@@ -159,7 +159,7 @@ class LocalExecutor:
 
     # -- calls
 
-    def call(
+    async def call(
         self,
         method: str,
         kwargs: Mapping[str, Any],
@@ -170,7 +170,7 @@ class LocalExecutor:
         label: str = "",
         reports: bool = False,
         on_event: Callable[[Event], None] | None = None,
-    ) -> Coroutine[Any, Any, Reply]:
+    ) -> Reply:
         frame = _pack(Call(method, kwargs, media_type, reports))
         call = PendingCall(
             frame,
@@ -183,8 +183,8 @@ class LocalExecutor:
             on_end=self._tell,
         )
         if call.trains and self._trainings is not None:
-            return self._trainings.run(call)
-        return self.run(call)
+            return await self._trainings.run(call)
+        return await self.run(call)
 
     async def run(self, call: PendingCall) -> Reply:
         """Run a call, and do what is due when its caller is cancelled."""

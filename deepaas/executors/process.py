@@ -373,7 +373,8 @@ class Worker(asyncio.BufferedProtocol):
 
     def _clear_up(self) -> None:
         self.process.wait()
-        remove_unfinished(self.pid)
+        with contextlib.suppress(OSError):
+            remove_unfinished(self.pid)
 
     # -- what it is told
 
