@@ -1,6 +1,6 @@
 """What does a model gain that takes the calls that wait together?
 
-    python -m benchmarks.batching --calls 100000
+    python -m benchmarks.batching --calls 100000 --models fixed
 
 Serves each model twice on 127.0.0.1, with `predict` and with `predict_batch`, and calls
 it with 64 clients, each call with a number of its own that has to come back. Prints one
@@ -61,8 +61,8 @@ def predict_batch(calls):
 """
 
 MODELS = {
-    "5 ms, whatever the size": FIXED,
-    "numpy: rows times 4096 x 4096": NUMPY,
+    "fixed": ("5 ms, whatever the size", FIXED),
+    "numpy": ("numpy: rows times 4096 x 4096", NUMPY),
 }
 
 
@@ -70,11 +70,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=20_000)
     parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     options = parser.parse_args()
     print("| model | one by one, calls/s | together, calls/s | ratio | wrong |")
     print("|---|--:|--:|--:|--:|")
     all_wrong = 0
-    for name, source in MODELS.items():
+    for name, source in map(MODELS.__getitem__, options.models):
         alone, bad = _measure(source + ONE_BY_ONE, ALONE, options.clients)
         together, worse = _measure(source + TOGETHER, options.calls, options.clients)
         ratio, wrong = together / alone, bad + worse

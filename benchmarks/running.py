@@ -65,6 +65,11 @@ class Running:
             )
         self._family = {psutil.Process(self._process.pid)}
 
+    @property
+    def pid(self) -> int:
+        """Of the process that was started; it may have others."""
+        return self._process.pid
+
     def wait(self) -> None:
         """Wait for a right answer: at the start, and for what still waits to end."""
         until = time.monotonic() + START_TIMEOUT

@@ -1,0 +1,137 @@
+"""What costs what in a small call: parts of the server are left out, one by one.
+
+    python -m benchmarks.parts
+
+Serves `echo` with one worker to 16 clients, and prints the processor time that the
+server's own process takes for a call. What is left out is replaced, when the server
+starts, by the least that still answers rightly. Needs wrk, as benchmarks.compare does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from dataclasses import dataclass
+
+import psutil
+
+from benchmarks import compare, environments, load
+from benchmarks.running import running
+from benchmarks.servers import SERVERS, Deepaas, Server, Start
+from benchmarks.workloads import WORKLOADS
+
+CLIENTS = 16
+
+ANSWER = """
+from deepaas.executors import Reply
+answer = Reply("application/json", b'{"status": "OK", "predictions": "7"}')
+"""
+
+NO_SOCKET = (
+    ANSWER
+    + """
+import asyncio
+from deepaas.executors.process import Worker
+
+class Loopback:
+    def __init__(self, worker, transport):
+        self.worker, self.transport = worker, transport
+    def write(self, frame):
+        hear, message = self.worker._hear, answer._replace(body=None)
+        asyncio.get_running_loop().call_soon(hear, message, answer.body)
+    def __getattr__(self, name):
+        return getattr(self.transport, name)
+
+made = Worker.connection_made
+def connection_made(self, transport):
+    made(self, transport)
+    self._transport = Loopback(self, self._transport)
+Worker.connection_made = connection_made
+"""
+)
+
+NO_EXECUTOR = (
+    ANSWER
+    + """
+from deepaas.executors.local import LocalExecutor
+async def call(self, *args, **kwargs):
+    return answer
+LocalExecutor.call = call
+"""
+)
+
+NO_ARGUMENTS = """
+from deepaas.arguments import Arguments
+class Parsing:
+    async def __aenter__(self):
+        return {"n": 7}
+    async def __aexit__(self, *error):
+        pass
+Arguments.parse = lambda *args: Parsing()
+"""
+
+NO_JOURNAL = """
+from deepaas.api.journal import Journal
+Journal.note_call = Journal.note_request = lambda *args: None
+"""
+
+
+@dataclass(frozen=True)
+class Reduced(Deepaas):
+    """Ours, with something left out."""
+
+    patch: str = ""
+
+    def command(self, start: Start) -> list[str]:
+        _, *options = super().command(start)
+        code = f"{self.patch}\nfrom deepaas.cmd.run import main\nmain()\n"
+        return [str(start.binaries / "python"), "-c", code, *options]
+
+
+def reduced(name: str, *patches: str) -> Server:
+    return Reduced(name, environments.OURS, patch="".join(patches))
+
+
+VARIANTS: list[Server] = [
+    SERVERS["floor"],
+    reduced("all of it"),
+    reduced("no counting, no log", NO_JOURNAL),
+    reduced("no arguments read", NO_ARGUMENTS),
+    reduced("no socket to the worker: the answer comes by itself", NO_SOCKET),
+    reduced("no executor: no queue, no worker", NO_EXECUTOR),
+    reduced("none of these", NO_EXECUTOR, NO_ARGUMENTS, NO_JOURNAL),
+]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=2, help="of each run")
+    options = parser.parse_args()
+    if not load.installed():
+        compare.say(load.MISSING)
+        return 1
+    binaries = environments.make(environments.OURS, compare.CACHE)
+    costs: dict[str, list[float]] = {variant.name: [] for variant in VARIANTS}
+    for _ in range(options.rounds):
+        for variant in VARIANTS:
+            with running(variant, WORKLOADS["echo"], binaries) as server:
+                process = psutil.Process(server.pid)
+                content_type = server.request.content_type
+                target = (server.url, server.body, content_type, CLIENTS)
+                load.put(*target, 1)
+                before = process.cpu_times()
+                calls = load.put(*target, options.seconds).calls
+                after = process.cpu_times()
+            seconds = sum(after[:2]) - sum(before[:2])
+            costs[variant.name].append(1e6 * seconds / calls)
+    print("| the server's process | µs a call | least | most |\n|---|--:|--:|--:|")
+    for name, found in costs.items():
+        middle = statistics.median(found)
+        print(f"| {name} | {middle:.0f} | {min(found):.0f} | {max(found):.0f} |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
