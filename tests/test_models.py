@@ -136,3 +136,8 @@ def test_a_worker_imports_no_more_than_its_model(serve: Serve):
     for name in ("asyncio", "setuptools", "aiohttp"):
         assert ask(name) == "False"
     assert ask("distutils") == "True"  # the real one, for whoever wants it
+
+
+def test_children_that_are_told_to_end_at_once(serve: Serve):
+    server = serve("--model", f"forks={MODELS / 'forks.py'}")
+    assert server.post("/v2/models/forks/predict/").json()["predictions"] == "100"

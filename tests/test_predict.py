@@ -274,6 +274,7 @@ def test_the_traceback_is_in_the_log_only(failing):
         ("sys.exit", "exit code 3"),
         ("os._exit", "exit code 1"),
         ("leaves a child", "exit code 3"),
+        ("leaves a fork", "exit code 3"),
         ("SIGSEGV", "SIGSEGV"),
         ("SIGKILL", "SIGKILL"),
     ],

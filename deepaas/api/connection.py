@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-from deepaas.api.app import HEADER, failure, new_request_id
+from deepaas.api.app import HEADER, LEFT, failure, new_request_id
 from deepaas.api.responses import REQUEST_ID
 
 PATIENCE = 60.0
@@ -36,6 +36,8 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
+        if isinstance(exc, ConnectionResetError):  # in the way to the application
+            return web.Response(status=LEFT)
         if not isinstance(exc, UNREADABLE):
             return super().handle_error(request, status, exc, message)
         self.log_exception(exc_info=exc)

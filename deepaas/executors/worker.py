@@ -281,8 +281,15 @@ def _leave_signals_to_server() -> None:
     def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
 
-    os.register_at_fork(after_in_child=restore)
+    # One that comes to a child before it has the defaults has to wait: multiprocessing
+    # tells children to end that have hardly begun, and then waits for their end.
+    os.register_at_fork(
+        before=partial(signal.pthread_sigmask, signal.SIG_BLOCK, signals),
+        after_in_parent=partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, signals),
+        after_in_child=restore,
+    )
 
 
 def _keep_from_children(connection: socket.socket, lifeline: int) -> None:
@@ -290,8 +297,9 @@ def _keep_from_children(connection: socket.socket, lifeline: int) -> None:
 
     def close() -> None:
         progress.forget()
-        connection.close()
-        with contextlib.suppress(OSError):
-            os.close(lifeline)
+        # connection.close() would wait for the file that reads from it
+        for descriptor in (connection.detach(), lifeline):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
 
     os.register_at_fork(after_in_child=close)

@@ -5,6 +5,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 
 from aiohttp import web
 from webargs import fields
@@ -53,6 +54,7 @@ WAYS = {
     "no content": lambda: fail(web.HTTPNoContent()),
     "not modified": lambda: fail(web.HTTPNotModified()),
     "leaves a child": lambda: os.system("sleep 40 &") or os._exit(3),
+    "leaves a fork": lambda: os._exit(3) if os.fork() else time.sleep(40),
     "nothing": lambda: "alive",
 }
 
