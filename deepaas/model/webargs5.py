@@ -1,9 +1,9 @@
-"""Imports webargs 5 quickly: half of a worker's start was one of its imports.
+"""Imports webargs 5 quickly: a third of a worker's start was one of its imports.
 
 It wants `distutils`, which Python no longer has, for one class that splits version
-numbers. setuptools has one to give, and imports all of itself for that: a tenth of a
-second and 6 MiB in each process. So webargs gets a class of ours, and whoever imports
-`distutils` later gets the real one.
+numbers. setuptools has one to give, and imports all of itself for that: 0.05 s and
+6 MiB in each process. So webargs gets a class of ours, and whoever imports `distutils`
+later gets the real one.
 """
 
 import re
