@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks import environments, load, report
 from benchmarks.environments import CannotBuildError
 from benchmarks.report import Run
-from benchmarks.running import FailedError, Running, running
+from benchmarks.running import FailedError, running
 from benchmarks.servers import SERVERS
 from benchmarks.workloads import WORKLOADS
 
@@ -79,11 +79,11 @@ class Comparison:
             with running(chosen, WORKLOADS[workload], binaries) as here:
                 time.sleep(0.5)  # what it does after its first answer ends
                 idle = here.memory()
-                self.put_load(here, max(self.options.clients), WARM_UP)
+                here.put_load(max(self.options.clients), WARM_UP)
                 for clients in self.options.clients:
                     here.wait()  # calls of the clients that left are still computed
                     before = here.cpu_seconds()
-                    seen = self.put_load(here, clients, self.options.seconds)
+                    seen = here.put_load(clients, self.options.seconds)
                     cpu = here.cpu_seconds() - before
                     loaded = here.memory()
                     self.runs.append(
@@ -108,10 +108,6 @@ class Comparison:
                     )
         except (FailedError, OSError, subprocess.SubprocessError) as error:
             self.fail(f"{server}, {workload}, round {number + 1}: {error}")
-
-    def put_load(self, here: Running, clients: int, seconds: int) -> load.Load:
-        content_type = here.request.content_type
-        return load.put(here.url, here.body, content_type, clients, seconds)
 
     def fail(self, problem: str) -> None:
         """Go on without it. Only the first line goes into the results."""

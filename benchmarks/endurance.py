@@ -42,7 +42,7 @@ def main() -> int:
     with running(SERVERS["ours"], WORKLOADS["echo"], binaries) as server:
         early = _memory_after(server, EARLY)
         late = _memory_after(server, LATE - EARLY)
-        seen = _put_load(server, MANY, options.seconds)
+        seen = server.put_load(MANY, options.seconds)
     growth = late / early
     share = 1000 * MANY * seen.seconds / seen.calls
     bad = seen.wrong + seen.lost
@@ -57,13 +57,8 @@ def main() -> int:
 def _memory_after(server: Running, calls: int) -> float:
     """Make at least so many calls; return the MiB of all processes then."""
     while calls > 0:
-        calls -= _put_load(server, 16, 1).calls
+        calls -= server.put_load(16, 1).calls
     return server.memory().pss
-
-
-def _put_load(server: Running, clients: int, seconds: int) -> load.Load:
-    content_type = server.request.content_type
-    return load.put(server.url, server.body, content_type, clients, seconds)
 
 
 if __name__ == "__main__":

@@ -118,11 +118,9 @@ def main() -> int:
         for variant in VARIANTS:
             with running(variant, WORKLOADS["echo"], binaries) as server:
                 process = psutil.Process(server.pid)
-                content_type = server.request.content_type
-                target = (server.url, server.body, content_type, CLIENTS)
-                load.put(*target, 1)
+                server.put_load(CLIENTS, 1)
                 before = process.cpu_times()
-                calls = load.put(*target, options.seconds).calls
+                calls = server.put_load(CLIENTS, options.seconds).calls
                 after = process.cpu_times()
             seconds = sum(after[:2]) - sum(before[:2])
             costs[variant.name].append(1e6 * seconds / calls)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks import load
 from benchmarks.servers import HOST, Server, Start, free_port
 from benchmarks.workloads import Request, Workload
 
@@ -69,6 +70,12 @@ class Running:
     def pid(self) -> int:
         """Of the process that was started; it may have others."""
         return self._process.pid
+
+    def put_load(self, clients: int, seconds: int) -> load.Load:
+        """Keep so many clients busy with its request, and return what they saw."""
+        return load.put(
+            self.url, self.body, self.request.content_type, clients, seconds
+        )
 
     def wait(self) -> None:
         """Wait for a right answer: at the start, and for what still waits to end."""

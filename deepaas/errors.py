@@ -6,6 +6,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+LEFT = 499
+"""The status of a request or a call whose caller has left, as nginx has it."""
+
 
 def authors_errors() -> tuple[type[BaseException], ...]:
     """Return what an author's code may raise and the process go on: not SystemExit."""

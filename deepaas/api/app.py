@@ -24,7 +24,7 @@ from deepaas.api.responses import REQUEST_ID, Handler, both, compress, log_failu
 from deepaas.api.v2 import V2, ServedModel
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
-from deepaas.errors import DeepaasError, NotFound
+from deepaas.errors import LEFT, DeepaasError, NotFound
 from deepaas.executors import Executor
 from deepaas.jobs import Jobs
 from deepaas.model.adapter import ModelAdapter
@@ -34,9 +34,6 @@ from deepaas.store import Store
 logger = logging.getLogger(__name__)
 
 HEADER = "X-Request-ID"
-
-LEFT = 499
-"""The status of a request whose caller has left, as nginx has it."""
 
 JOURNAL = web.AppKey("journal", Journal)
 

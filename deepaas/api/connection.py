@@ -7,8 +7,9 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-from deepaas.api.app import HEADER, LEFT, failure, new_request_id
+from deepaas.api.app import HEADER, failure, new_request_id
 from deepaas.api.responses import REQUEST_ID
+from deepaas.errors import LEFT
 
 PATIENCE = 60.0
 """Seconds for which a caller may take nothing of what is sent."""

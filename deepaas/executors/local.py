@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from deepaas.errors import (
+    LEFT,
     BadBody,
     CallTimeout,
     DeepaasError,
@@ -44,9 +45,6 @@ HOPELESS = 3
 
 PATIENCE = 60.0
 """Seconds that calls wait for a model without any warm worker."""
-
-LEFT = 499
-"""The status of a call whose caller has left, as nginx has it."""
 
 EXIT_GRACE = 1.0
 """Seconds that a worker told to end has for its exit handlers."""
