@@ -32,22 +32,32 @@ NO_SOCKET = (
     ANSWER
     + """
 import asyncio
+from deepaas.executors.messages import pack
 from deepaas.executors.process import Worker
 
-class Loopback:
-    def __init__(self, worker, transport):
-        self.worker, self.transport = worker, transport
-    def write(self, frame):
-        hear, message = self.worker._hear, answer._replace(body=None)
-        asyncio.get_running_loop().call_soon(hear, message, answer.body)
-    def __getattr__(self, name):
-        return getattr(self.transport, name)
+frame = pack(answer._replace(body=None), answer.body, 1e-5) + answer.body
 
-made = Worker.connection_made
-def connection_made(self, transport):
-    made(self, transport)
-    self._transport = Loopback(self, self._transport)
-Worker.connection_made = connection_made
+class Silent:
+    def __init__(self, inner):
+        self.inner = inner
+    def write(self, data):
+        pass
+    send = write
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+def hear(worker, number):
+    heard = frame * number
+    worker._received[:len(heard)] = heard
+    worker.buffer_updated(len(heard))
+
+send = Worker.send
+def send_nothing(self, calls):
+    if not isinstance(self._transport, Silent):
+        self._transport, self._tickets = Silent(self._transport), Silent(self._tickets)
+    send(self, calls)
+    asyncio.get_running_loop().call_soon(hear, self, len(calls))
+Worker.send = send_nothing
 """
 )
 

@@ -21,7 +21,7 @@ from deepaas.executors import Ended, Executor
 DELAY = 0.1
 """Seconds that an entry waits for others, at the most."""
 
-AT_ONCE = 64
+AT_ONCE = 32
 """Entries that are not kept waiting."""
 
 _Answered = tuple[float, web.Request, web.StreamResponse, float]

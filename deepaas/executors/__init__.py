@@ -44,7 +44,7 @@ class WorkerStatus:
     calls: int
     """Calls that it has ended."""
     since: float
-    """Seconds since its state changed."""
+    """Seconds since its state changed, or it began another call."""
     trains: bool = False
     """It was started for a training."""
     gpu: str | None = None

@@ -46,6 +46,18 @@ HOPELESS = 3
 PATIENCE = 60.0
 """Seconds that calls wait for a model without any warm worker."""
 
+MOST_AHEAD = 16
+"""Calls that a worker may have at once."""
+
+AHEAD = 0.002
+"""Seconds that these are expected to take."""
+
+LATE = 0.005
+"""Seconds after which a call is too slow for others to be kept behind it."""
+
+QUIET = 16
+"""Calls without output until a worker has more than one: a line names its call."""
+
 EXIT_GRACE = 1.0
 """Seconds that a worker told to end has for its exit handlers."""
 
@@ -90,6 +102,8 @@ class LocalExecutor:
         """No worker is warm, and none is to be expected soon."""
         self._gathering: asyncio.TimerHandle | None = None
         """Runs while the first call of a batch waits for others."""
+        self._watching: asyncio.TimerHandle | None = None
+        """Runs while a worker has calls ahead."""
         self._replaced: Counter[str] = Counter()
         """By cause."""
         self._listeners: list[Callable[[Ended], None]] = []
@@ -119,30 +133,36 @@ class LocalExecutor:
             await self._trainings.close(grace)
         self._closing.set()
         stopping = Unavailable("The server is stopping.")
+        for worker in self._workers:
+            self._take_back(worker)
         self._drop_waiting(stopping)
-        for timer in (self._patience, self._gathering):
+        for timer in (self._patience, self._gathering, self._watching):
             if timer is not None:
                 timer.cancel()
         running = [
             asyncio.create_task(call.over())
             for worker in self._workers
-            for call in worker.running
+            for call in worker.given
         ]
         if running and grace > 0:
             await asyncio.wait(running, timeout=grace)
         for worker in self._workers:
-            for call in worker.running:
+            for call in worker.given:
                 call.resolve(stopping)
                 worker.kill(Killed.STOPPING)
         await asyncio.gather(*(worker.end(EXIT_GRACE) for worker in self._workers))
         await asyncio.gather(*self._tasks, *running)
 
     def status(self) -> ExecutorStatus:
-        calls = [call.method for w in self._workers for call in w.running]
+        running = [call.method for w in self._workers for call in w.running]
+        ahead = sum(worker.ahead for worker in self._workers)
+        waiting = Counter(call.method for call in self._waiting)
+        if ahead:
+            waiting["predict"] += ahead
         status = ExecutorStatus(
             workers=[worker.status(trains=self._trains) for worker in self._workers],
-            waiting=Counter(call.method for call in self._waiting),
-            running=Counter(calls),
+            waiting=waiting,
+            running=Counter(running),
             replaced=self._replaced,
             cause=self._cause,
         )
@@ -216,10 +236,13 @@ class LocalExecutor:
         self._refuse_if_closing()
         if self._hopeless:
             raise self._no_worker()
-        if len(self._waiting) + sum(self._admitted) < self._limits.max_queued:
+        ahead = sum(worker.ahead for worker in self._workers)
+        waiting = len(self._waiting) + ahead
+        if waiting + sum(self._admitted) < self._limits.max_queued:
             return
         # Trainings and predictions do not take each other's places.
         waiting = sum(call.trains == trains for call in self._waiting)
+        waiting += 0 if trains else ahead
         free = max(0, self._free(trains) - self._admitted[not trains])
         self._refuse(waiting + self._admitted[trains] - free)
 
@@ -243,16 +266,40 @@ class LocalExecutor:
     def _dispatch(self) -> None:
         """Give waiting calls to idle workers, in order."""
         while self._idle and self._waiting:
-            call = self._next_call()
-            if call is None:
+            worker = self._idle[0]
+            first = self._next_call()
+            if first is None:
                 return
-            batching = self._idle[0].batching
-            calls = [call] if batching is None else self._batch(call, batching)
+            if worker.batching is not None:
+                calls = self._batch(first, worker.batching)
+            else:
+                calls = self._share(worker) or [first]
             if not calls:
                 return
-            for each in calls:
-                del self._waiting[each]
-            self._give(self._idle.popleft(), *calls)
+            self._give(self._idle.popleft(), calls)
+
+    def _share(self, worker: Worker) -> list[PendingCall]:
+        """Return the waiting calls that a quick worker may have already."""
+        fair = len(self._waiting) // self._count
+        room = min(self._room(worker) - len(worker.given), fair)
+        if room <= 0:
+            return []
+        others = itertools.takewhile(lambda call: not call.alone, self._waiting)
+        return list(itertools.islice(others, room))
+
+    def _room(self, worker: Worker) -> int:
+        """Return how many calls a worker may have at once."""
+        if (
+            worker.pace is None
+            or worker.batching is not None
+            or worker.quiet < QUIET
+            or self._limits.max_memory
+        ):
+            return 1
+        room = MOST_AHEAD if worker.pace == 0 else int(AHEAD / worker.pace)
+        if self._limits.max_calls:
+            room = min(room, self._limits.max_calls - worker.calls)
+        return min(room, MOST_AHEAD)
 
     def _batch(self, first: PendingCall, batching: Batching) -> list[PendingCall]:
         """Return the calls that are taken together; none if more may still come."""
@@ -274,12 +321,34 @@ class LocalExecutor:
         self._gathering = None
         self._dispatch()
 
-    def _give(self, worker: Worker, *calls: PendingCall) -> None:
-        worker.send(*calls)
+    def _give(self, worker: Worker, calls: Sequence[PendingCall]) -> None:
         for call in calls:
-            if call.timeout:
+            del self._waiting[call]
+        worker.send(calls)
+        self._limit(worker)
+        if worker.ahead and self._watching is None:
+            loop = asyncio.get_running_loop()
+            self._watching = loop.call_later(LATE, self._watch)
+
+    def _limit(self, worker: Worker) -> None:
+        """Let the time run that a worker has for what it runs now."""
+        for call in worker.running:
+            if call.timeout and call.timer is None:
                 loop = asyncio.get_running_loop()
                 call.timer = loop.call_later(call.timeout, self._time_out, call)
+
+    def _watch(self) -> None:
+        """Take back what is behind a call that takes longer than was to be expected."""
+        self._watching = None
+        for worker in self._workers:
+            if worker.ahead and worker.since > LATE:
+                self._take_back(worker)
+                if worker.state is WorkerState.IDLE:  # it has not even begun
+                    self._changed(worker)
+        self._dispatch()
+        if self._watching is None and any(worker.ahead for worker in self._workers):
+            loop = asyncio.get_running_loop()
+            self._watching = loop.call_later(LATE, self._watch)
 
     def _next_call(self) -> PendingCall | None:
         """Return the first call that may run: trainings leave a worker for others."""
@@ -300,9 +369,14 @@ class LocalExecutor:
 
     async def _abandon(self, call: PendingCall) -> None:
         """Do what is due when nobody waits for a call any longer."""
+        worker = call.worker
+        if worker is not None:
+            self._take_back(worker)  # it may not have begun
         if call.worker is None:
             self._waiting.pop(call, None)
             call.end(LEFT)
+            if worker is not None and worker.state is WorkerState.IDLE:
+                self._changed(worker)
             return
         if not call.finish and not call.outcome.done():
             call.resolve(WorkerDied("The call was cancelled.", status=LEFT))
@@ -315,9 +389,14 @@ class LocalExecutor:
                 await reply.stream.aclose()
 
     def _time_out(self, call: PendingCall) -> None:
+        worker = call.worker
+        if worker is not None and call in worker.given:
+            self._take_back(worker)
+            if worker.ahead:
+                return  # it has begun the next: the answer is here
+            self._waiting.pop(call, None)  # if it has not even begun this one
+            worker.kill(Killed.TIMEOUT)
         call.resolve(CallTimeout(f"The model took longer than {call.timeout:g} s."))
-        if call.worker is not None and call in call.worker.running:
-            call.worker.kill(Killed.TIMEOUT)
 
     # -- workers
 
@@ -350,6 +429,12 @@ class LocalExecutor:
             else:
                 self._rest(worker)
             self._check_started()
+        elif worker.streams:  # that may take long
+            self._take_back(worker)
+        else:
+            self._limit(worker)
+            if calls := self._share(worker):
+                self._give(worker, calls)
 
     def _rest(self, worker: Worker) -> None:
         """Let a worker wait for its next call, or begin it."""
@@ -397,8 +482,8 @@ class LocalExecutor:
         """Say what a dead worker died of to whom it concerns, and replace it."""
         if worker in self._idle:
             self._idle.remove(worker)
-        if self._take_back(worker):
-            self._dispatch()
+        self._take_back(worker)
+        self._dispatch()
         label = worker.call.label if worker.call is not None else ""
         await self._reap(worker)
         if self._closing.is_set() or worker not in self._workers:
@@ -431,24 +516,19 @@ class LocalExecutor:
             await asyncio.wait_for(self._closing.wait(), delay)
         return not self._closing.is_set()
 
-    def _take_back(self, worker: Worker) -> bool:
-        """Let calls that the dead worker never read wait again, as the first."""
-        if not worker.unread:
-            return False
-        unread = [call for call in worker.running if not call.outcome.done()]
-        for call in reversed(unread):
-            worker.running.remove(call)
-            call.worker = call.began = None
-            self._waiting[call] = None
-            self._waiting.move_to_end(call, last=False)
-        return bool(unread)
+    def _take_back(self, worker: Worker) -> None:
+        """Let calls that a worker has not begun wait again, as the first."""
+        for call in reversed(worker.take_back()):
+            if not call.outcome.done():
+                self._waiting[call] = None
+                self._waiting.move_to_end(call, last=False)
 
     async def _reap(self, worker: Worker) -> None:
         """Collect a dead worker, and tell the callers of what it ran."""
         await worker.reap()  # with its call's last words
-        while worker.running:
+        while worker.given:
             obituary = worker.obituary()
-            worker.running.popleft().resolve(
+            worker.given.popleft().resolve(
                 WorkerDied(f"The worker died in the call: {obituary}.")
             )
 
@@ -505,7 +585,7 @@ class TrainingExecutor(LocalExecutor):
 
     def _check(self, trains: bool) -> None:
         self._refuse_if_closing()
-        running = sum(bool(worker.running) for worker in self._workers)
+        running = sum(bool(worker.given) for worker in self._workers)
         waiting = len(self._waiting) + sum(self._admitted)
         self._refuse(waiting - (self._count - running))
 
@@ -521,7 +601,7 @@ class TrainingExecutor(LocalExecutor):
 
     def _dispatch(self) -> None:
         """Start as many workers as there are trainings, and as are allowed."""
-        starting = sum(not worker.running for worker in self._workers)
+        starting = sum(not worker.given for worker in self._workers)
         while starting < len(self._waiting) and len(self._workers) < self._count:
             taken = {worker.place for worker in self._workers}
             place = next(n for n in itertools.count() if n not in taken)
@@ -537,7 +617,7 @@ class TrainingExecutor(LocalExecutor):
     def _changed(self, worker: Worker) -> None:
         if worker.state is WorkerState.IDLE:
             if worker.calls == 0 and self._waiting:
-                self._give(worker, self._waiting.popitem(last=False)[0])
+                self._give(worker, [next(iter(self._waiting))])
             else:
                 self._spawn(worker.end(EXIT_GRACE))
         elif worker.state is WorkerState.DEAD:

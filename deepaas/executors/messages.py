@@ -1,10 +1,15 @@
 """Everything that the server and a worker may say to each other, and the frames.
 
-A frame is a header (which message, and the sizes of what follows, in bytes), the
-pickled fields of the message, and, for a reply, its body as it is: large answers are
-never copied by the pickler. What comes from a worker holds only strings and numbers, so
-that unpickling it cannot fail. Messages are named tuples: these are made faster than
-frozen dataclasses, and to find a class by its name is most of what pickling one costs.
+A frame is a header (which message, the sizes of what follows in bytes, and the seconds
+that the model took), the pickled fields of the message, and, for a reply, its body as
+it is: large answers are never copied by the pickler. What comes from a worker holds
+only strings and numbers, so that unpickling it cannot fail. Messages are named tuples:
+these are made faster than frozen dataclasses, and to find a class by its name is most
+of what pickling one costs.
+
+A call is sent before the worker can begin it. It begins when the worker takes the
+call's ticket, from a second socket, of which the server has both ends: so the server
+can take a ticket back. Whoever reads a ticket has it, and the other does not.
 """
 
 from __future__ import annotations
@@ -21,7 +26,11 @@ from deepaas.progress import Batch
 if TYPE_CHECKING:
     from deepaas.executors.stream import ReplyStream
 
-HEADER = struct.Struct("!BQQ")
+HEADER = struct.Struct("!BQQd")
+
+TICKET = struct.Struct("!II")
+"""The number of a call, counted as they are sent to this worker, and how many from it
+on are to be called together; none of them: stop the stream that you are sending."""
 
 
 class Start(NamedTuple):
@@ -43,12 +52,6 @@ class Call(NamedTuple):
     """What the caller accepts, as negotiated; None for the model's own choice."""
     reports: bool = False
     """What it reports is sent, in messages of type `progress.Batch`."""
-
-
-class Together(NamedTuple):
-    """To a worker: the calls that follow are a batch, to be answered in this order."""
-
-    size: int
 
 
 class Ready(NamedTuple):
@@ -88,10 +91,6 @@ class End(NamedTuple):
     """From a worker: the stream is whole, or was stopped."""
 
 
-class Stop(NamedTuple):
-    """To a worker, with a SIGUSR1 to interrupt the model: nobody reads the stream."""
-
-
 class Raised(NamedTuple):
     """From a worker: loading, warming or calling raised. Exceptions cross as text."""
 
@@ -114,7 +113,7 @@ class Raised(NamedTuple):
         )
 
 
-ToWorker = Start | Call | Together | Stop
+ToWorker = Start | Call
 FromWorker = Ready | Reply | StreamBegan | Piece | End | Raised | Batch
 Message = ToWorker | FromWorker
 
@@ -122,13 +121,14 @@ KINDS: tuple[type[Message], ...] = get_args(Message)
 CODES = {kind: code for code, kind in enumerate(KINDS)}
 
 
-def pack(message: Message, body: bytes | memoryview = b"") -> bytes:
+def pack(message: Message, body: bytes | memoryview = b"", seconds: float = 0) -> bytes:
     """Encode a message and the header of its frame; the body is sent after it.
 
     Raises what pickle raises for arguments that cannot be pickled.
     """
     fields = pickle.dumps(tuple(message), protocol=5)
-    return HEADER.pack(CODES[type(message)], len(fields), len(body)) + fields
+    head = HEADER.pack(CODES[type(message)], len(fields), len(body), seconds)
+    return head + fields
 
 
 def unpack(code: int, fields: bytes | bytearray | memoryview) -> Message:

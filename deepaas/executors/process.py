@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 from deepaas.errors import DeepaasError
@@ -29,15 +29,14 @@ from deepaas.executors import (
 from deepaas.executors.family import descendants, ended_with
 from deepaas.executors.messages import (
     HEADER,
+    TICKET,
     End,
     Message,
     Piece,
     Raised,
     Ready,
     Start,
-    Stop,
     StreamBegan,
-    Together,
     pack,
     unpack,
 )
@@ -90,13 +89,23 @@ def _pipe(
     return ends
 
 
+def _sockets(
+    one: contextlib.ExitStack, other: contextlib.ExitStack
+) -> tuple[socket.socket, socket.socket]:
+    """Make a pair of sockets, each of which is closed with a stack."""
+    ends = socket.socketpair()
+    for stack, end in zip((one, other), ends, strict=True):
+        stack.enter_context(end)
+    return ends
+
+
 class PendingCall:
     """A call on its way: waiting, or running in `worker`."""
 
     __slots__ = (
         *("began", "ended", "finish", "frame", "label", "method", "on_end"),
         *("on_event", "outcome", "queued", "stream", "timeout", "timer", "worker"),
-        *("alone", "batch"),
+        *("alone", "batch", "ran"),
     )
 
     def __init__(
@@ -127,7 +136,9 @@ class PendingCall:
         """None when it has been called."""
         self.queued = time.monotonic()
         self.began: float | None = None
-        """When the model began, by the same clock."""
+        """When the model began, by the same clock, as far as one knows here."""
+        self.ran: float | None = None
+        """Seconds that the model took, by the worker's clock."""
         self.outcome: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.ended: asyncio.Future[None] | None = None
         """Set when it is over, if someone waits for that."""
@@ -139,6 +150,12 @@ class PendingCall:
     @property
     def trains(self) -> bool:
         return self.method == "train"
+
+    def begin(self, now: float) -> None:
+        """The model is about to begin it."""
+        self.began = now
+        if self.on_event is not None:
+            self.on_event(Began())
 
     def resolve(self, result: Reply | DeepaasError) -> None:
         """Give the caller its answer, once."""
@@ -184,10 +201,11 @@ class PendingCall:
         on_end, self.on_end = self.on_end, None
         if on_end is None:
             return
-        now = time.monotonic()
-        began = now if self.began is None else self.began
-        ran = None if self.began is None else now - began
-        event = Ended(self.method, status, began - self.queued, ran, self.batch)
+        took, ran = time.monotonic() - self.queued, self.ran
+        if ran is None and self.began is not None:
+            ran = self.queued + took - self.began
+        waited = max(0.0, took - (ran or 0))
+        event = Ended(self.method, status, waited, ran, self.batch)
         on_end(event)
         if self.on_event is not None:
             self.on_event(event)
@@ -220,18 +238,22 @@ class Worker(asyncio.BufferedProtocol):
         self._since = time.monotonic()
         self.batching: Batching | None = None
         """How many calls it takes at once, when it is ready; None for one."""
-        self.running: deque[PendingCall] = deque()
+        self.given: deque[PendingCall] = deque()
         """Calls that it has, in the order in which it answers them."""
-        self._label = ""
-        """Under which the model's output is logged."""
         self.calls = 0
+        self.pace: float | None = None
+        """Seconds that the last call took; None if that says nothing of the next."""
+        self.quiet = 0
+        """Calls since it has printed something."""
+        self._sent = 0
+        """Calls that were ever sent to it."""
+        self._stopping = False
+        """It has been told to stop its stream."""
         self.ready = False
         self.failure: str | None = None
         """Why it did not start, or why it was killed."""
         self._killed: Killed | None = None
         self.gone = asyncio.Event()
-        self.unread = False
-        """It died without having read its call."""
         self._on_change = on_change
         self._transport: asyncio.Transport | None = None
         self._received = bytearray(RECEIVE)
@@ -260,14 +282,14 @@ class Worker(asyncio.BufferedProtocol):
         if self.gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpu
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
-            self._socket, connection = socket.socketpair()
-            theirs.callback(connection.close)
-            ours.callback(self._socket.close)
+            self._socket, connection = _sockets(ours, theirs)
+            self._tickets, self._untaken = _sockets(ours, ours)
             lifeline, self._lifeline = _pipe(theirs, ours)
             self._output, output = _pipe(ours, theirs)
+            inherited = (connection.fileno(), self._untaken.fileno(), lifeline)
             self.process = subprocess.Popen(
-                [sys.executable, "-c", code, str(connection.fileno()), str(lifeline)],
-                pass_fds=(connection.fileno(), lifeline),
+                [sys.executable, "-c", code, *map(str, inherited)],
+                pass_fds=inherited,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -298,12 +320,32 @@ class Worker(asyncio.BufferedProtocol):
     @property
     def trains(self) -> bool:
         """It is busy with a training."""
-        return bool(self.running) and self.running[0].trains
+        return bool(self.given) and self.given[0].trains
+
+    @property
+    def streams(self) -> bool:
+        """It is busy with a stream."""
+        return bool(self.given) and self.given[0].stream is not None
+
+    @property
+    def since(self) -> float:
+        """Return the seconds since its state changed, or it began another call."""
+        return time.monotonic() - self._since
 
     @property
     def call(self) -> PendingCall | None:
         """Return the call that it answers next."""
-        return self.running[0] if self.running else None
+        return self.given[0] if self.given else None
+
+    @property
+    def ahead(self) -> int:
+        """Return how many calls it has that, as far as one knows, it has not begun."""
+        return max(0, len(self.given) - 1) if self.batching is None else 0
+
+    @property
+    def running(self) -> list[PendingCall]:
+        """Return the calls that it has begun."""
+        return list(self.given)[: len(self.given) - self.ahead]
 
     @property
     def pid(self) -> int:
@@ -351,8 +393,8 @@ class Worker(asyncio.BufferedProtocol):
         loop = asyncio.get_running_loop()
         with ended_with(self.pid):
             killer = loop.call_later(grace, self.kill, Killed.EXIT)
-            if self._transport is not None and not self._transport.is_closing():
-                self._transport.write_eof()
+            if not self.gone.is_set():
+                self._tickets.shutdown(socket.SHUT_WR)
             await self.gone.wait()
             killer.cancel()
 
@@ -369,6 +411,8 @@ class Worker(asyncio.BufferedProtocol):
         asyncio.get_running_loop().remove_reader(self._output)
         self._drain_output()
         os.close(self._output)
+        self._tickets.close()
+        self._untaken.close()
         self.gone.set()
 
     def _clear_up(self) -> None:
@@ -378,25 +422,51 @@ class Worker(asyncio.BufferedProtocol):
 
     # -- what it is told
 
-    def send(self, call: PendingCall, *more: PendingCall) -> None:
-        """Give it a call, or a batch of calls."""
+    def send(self, calls: Sequence[PendingCall]) -> None:
+        """Give it calls: together if its model takes batches, else one after another.
+
+        If it is busy it has them ahead, and begins them when it has answered others.
+        """
         assert self._transport is not None
-        self.state = WorkerState.BUSY
-        calls = (call, *more)
-        self.running.extend(calls)
-        if more:
-            frames = (pack(Together(len(calls))), *(each.frame for each in calls))
-            self._transport.writelines(frames)
-            self._label = ",".join(each.label for each in calls)
+        self._transport.write(b"".join([call.frame for call in calls]))
+        first, size = self._sent, len(calls)
+        self._sent += size
+        for call in calls:
+            call.worker = self
+        if self.batching is not None:
+            calls[0].batch = size
+            self._tickets.send(TICKET.pack(first, size))
         else:
-            self._transport.write(call.frame)
-            self._label = call.label
-        call.batch = len(calls) if self.batching is not None else None
-        for each in calls:
-            each.worker = self
-            each.began = self._since
-            if each.on_event is not None:
-                each.on_event(Began())
+            numbers = range(first, first + size)
+            self._tickets.send(b"".join([TICKET.pack(n, 1) for n in numbers]))
+        idle = not self.given
+        self.given.extend(calls)
+        if idle:
+            self.state = WorkerState.BUSY
+            for call in self.running:
+                call.begin(self._since)
+
+    def take_back(self) -> list[PendingCall]:
+        """Return, in order, the calls that it has not begun, and now never will.
+
+        Until its next answer, its pace is not known.
+        """
+        self.pace = None
+        if self._stopping:
+            return []  # nothing was sent since, and the ticket is not a call's
+        tickets = b""
+        with contextlib.suppress(OSError):  # there are none, or it is gone
+            tickets = self._untaken.recv(RECEIVE, socket.MSG_DONTWAIT)
+        count = sum(size for _, size in TICKET.iter_unpack(tickets))
+        calls = [self.given.pop() for _ in range(count)]
+        for call in calls:
+            call.worker = call.began = call.batch = None
+            if call.timer is not None:
+                call.timer.cancel()
+                call.timer = None
+        if not self.given and self.state is WorkerState.BUSY:
+            self.state = WorkerState.IDLE
+        return calls[::-1]
 
     # -- what it says
 
@@ -411,46 +481,53 @@ class Worker(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._filled += nbytes
-        while self._filled and (frame := self._next_frame()) is not None:
-            self._hear(*frame)
+        if self.given:
+            self._drain_output()  # while it is known whose it is
+        before = self.calls
+        for message, body, seconds in self._frames():
+            self._hear(message, body, seconds)
+        if self.calls > before:
+            if not self.given:
+                self.state = WorkerState.IDLE
+            self._on_change(self)
 
-    def _next_frame(self) -> tuple[Message, bytes | memoryview] | None:
-        """Take one whole frame from what was received, if there is one."""
-        if self._filled < HEADER.size:
-            return None
+    def _frames(self) -> Iterator[tuple[Message, bytes | memoryview, float]]:
+        """Take the whole frames from what was received: each with its seconds."""
         buffer = self._received if self._target is None else self._target
-        code, head, body = HEADER.unpack_from(buffer)
-        middle, end = HEADER.size + head, HEADER.size + head + body
-        if self._filled < end:
-            if end > len(buffer):
-                self._target = mmap.mmap(-1, end)
-                self._target[: self._filled] = buffer[: self._filled]
-            return None
-        message = unpack(code, memoryview(buffer)[HEADER.size : middle])
-        data: bytes | memoryview
-        if self._target is not None:
-            data = memoryview(self._target)[middle:]
+        view = memoryview(buffer)
+        start, missing = 0, HEADER.size
+        while self._filled - start >= HEADER.size:
+            code, head, size, seconds = HEADER.unpack_from(buffer, start)
+            middle = start + HEADER.size + head
+            end = middle + size
+            if end > self._filled:
+                missing = end - start
+                break
+            message = unpack(code, view[start + HEADER.size : middle])
+            body = bytes(view[middle:end]) if self._target is None else view[middle:]
+            start = end
+            yield message, body, seconds
+        rest = self._filled - start
+        if start and self._target is not None:
             self._target = None
-            self._filled = 0
-        else:
-            data = bytes(memoryview(buffer)[middle:end])
-            rest = self._filled - end
-            if rest:
-                buffer[:rest] = buffer[end : self._filled]
-            self._filled = rest
-        return message, data
+        elif missing > len(buffer):
+            self._target = mmap.mmap(-1, missing)
+            self._target[:rest] = view[start : self._filled]
+        elif start and rest:
+            view[:rest] = view[start : self._filled]
+        self._filled = rest
 
-    def _hear(self, message: Message, body: bytes | memoryview) -> None:
+    def _hear(self, message: Message, body: bytes | memoryview, seconds: float) -> None:
         call = self.call
         if call is None:
             self._hear_of_start(message)
         elif isinstance(message, Reply):
             reply = message._replace(body=body) if message.path is None else message
-            self._finish().resolve(reply)
+            self._finish(call, seconds).resolve(reply)
         elif isinstance(message, Raised):
-            self._finish().resolve(message.error())
+            self._finish(call, seconds).resolve(message.error())
         elif isinstance(message, End):
-            self._finish().end_stream()
+            self._finish(call, seconds).end_stream()
         elif isinstance(message, StreamBegan):
             self._begin_stream(call, message.media_type)
         elif isinstance(message, Piece) and call.stream is not None:
@@ -469,34 +546,36 @@ class Worker(asyncio.BufferedProtocol):
             self.failure = str(message)
             logger.debug("%s", message.traceback)
 
-    def _finish(self) -> PendingCall:
-        """Take the call that it has ended; it gets its next one first of all."""
-        if len(self.running) == 1:
-            self._drain_output()  # while it is known whose it is
-        call = self.running.popleft()
+    def _finish(self, call: PendingCall, seconds: float) -> PendingCall:
+        """Take a call that it has answered; it goes on with the next that it has."""
+        self.given.popleft()
         self.calls += 1
-        if not self.running:
-            self.state = WorkerState.IDLE
-            self._on_change(self)
+        self.quiet += 1
+        self.pace = call.ran = seconds
+        self._stopping = False
+        if self.given and self.batching is None:
+            self._since = time.monotonic()
+            self.given[0].begin(self._since)
         return call
 
     # -- streams
 
     def _begin_stream(self, call: PendingCall, media_type: str) -> None:
         def abandon() -> None:
-            if self.call is not call:
-                return
+            if self.call is not call or len(self.given) > 1:
+                return  # it has ended
             if call.finish:
                 self._stop_stream()
             else:
                 self.kill(Killed.CANCELLED)
 
         call.begin_stream(media_type, ReplyStream(self._pause, abandon))
+        self._on_change(self)
 
     def _stop_stream(self) -> None:
         """Let the model stop where it is."""
-        assert self._transport is not None
-        self._transport.write(pack(Stop()))
+        self._tickets.send(TICKET.pack(0, 0))
+        self._stopping = True
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGUSR1)
 
@@ -525,8 +604,10 @@ class Worker(asyncio.BufferedProtocol):
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
-        # Linux: a reset says that the process died with something left to read.
-        self.unread = isinstance(error, ConnectionResetError | BrokenPipeError)
+        if error is not None:  # what it said before is still to be read
+            with contextlib.suppress(OSError):
+                while count := self._socket.recv_into(self.get_buffer(-1)):
+                    self.buffer_updated(count)
         self._lose()
 
     def _lose(self) -> None:
@@ -556,8 +637,9 @@ class Worker(asyncio.BufferedProtocol):
         return f"{name} (out of memory?)" if name == "SIGKILL" else name
 
     def status(self, *, trains: bool) -> WorkerStatus:
-        since = time.monotonic() - self._since
-        return WorkerStatus(self._state, self.pid, self.calls, since, trains, self.gpu)
+        return WorkerStatus(
+            self._state, self.pid, self.calls, self.since, trains, self.gpu
+        )
 
     # -- what the model prints
 
@@ -589,7 +671,8 @@ class Worker(asyncio.BufferedProtocol):
 
     def _log(self, lines: list[bytes]) -> None:
         texts = [line.decode(errors="backslashreplace") for line in lines]
-        label = self._label if self.running else ""
+        self.quiet = 0
+        label = ",".join(call.label for call in self.given)
         mark = f"[{self.name} {self.pid} {label}".rstrip() + "]"
         marked = [f"{mark} {text}" for text in texts]
         facts = {"model": self.name, "worker": self.pid, "request_id": label}

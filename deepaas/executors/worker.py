@@ -10,16 +10,18 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, TypeAlias
 
 from deepaas import progress
 from deepaas.errors import authors_errors
 from deepaas.executors.host import ModelHost, Yields, describe
 from deepaas.executors.messages import (
     HEADER,
+    TICKET,
     Call,
     End,
     Message,
@@ -28,9 +30,7 @@ from deepaas.executors.messages import (
     Ready,
     Reply,
     Start,
-    Stop,
     StreamBegan,
-    Together,
     pack,
     unpack,
 )
@@ -38,6 +38,7 @@ from deepaas.executors.messages import (
 SMALL = 65536
 """Bytes up to which a body is copied, to send it in one piece with its frame."""
 
+NO_WAIT = socket.MSG_DONTWAIT
 
 Answer: TypeAlias = Reply | Raised | End
 """What ends a call."""
@@ -47,16 +48,16 @@ _sending = threading.Lock()
 
 
 def main() -> None:
-    """Serve calls until the server closes the socket. Arguments: two descriptors."""
-    connection = socket.socket(fileno=int(sys.argv[1]))
-    lifeline = int(sys.argv[2])
-    for descriptor in (connection.fileno(), lifeline):
+    """Serve calls until there are no more tickets. Arguments: three descriptors."""
+    connection, tickets = (socket.socket(fileno=int(n)) for n in sys.argv[1:3])
+    lifeline = int(sys.argv[3])
+    for descriptor in (connection.fileno(), tickets.fileno(), lifeline):
         os.set_inheritable(descriptor, False)  # programs must not keep them open
     _die_with_server(lifeline)
     _leave_signals_to_server()
-    _keep_from_children(connection, lifeline)
+    _keep_from_children(lifeline, connection, tickets)
     try:
-        _serve(connection)
+        _serve(connection, tickets)
     except SystemExit as error:
         _exit(error)
     except BaseException:
@@ -65,9 +66,9 @@ def main() -> None:
         _exit(SystemExit(1))
 
 
-def _serve(connection: socket.socket) -> None:
-    frames = connection.makefile("rb")
-    start = _receive(frames)
+def _serve(connection: socket.socket, tickets: socket.socket) -> None:
+    inbox = _Inbox(connection, tickets)
+    start = inbox.receive()
     assert isinstance(start, Start)
     sys.argv[:] = start.argv
     _print_by_line()
@@ -79,55 +80,100 @@ def _serve(connection: socket.socket) -> None:
     except authors_errors() as error:
         _send(connection, describe(error))
         sys.exit(1)
-    interruption = _Interruption(connection)
+    interruption = _Interruption(inbox)
     _send(connection, Ready(host.batching))
     with contextlib.suppress(EOFError):
         while True:
-            answers = _answer(host, frames, connection, interruption)
+            calls = inbox.take()
+            began = time.perf_counter()
+            answers = _answer(host, calls, connection, interruption)
             sys.stdout.flush()
             sys.stderr.flush()
-            _send(connection, *answers)
+            _send(connection, *answers, seconds=time.perf_counter() - began)
     host.close()
+
+
+class _Inbox:
+    """What the server sends: calls, and the tickets to begin them."""
+
+    def __init__(self, connection: socket.socket, tickets: socket.socket) -> None:
+        self._frames = connection.makefile("rb")
+        self._tickets = tickets
+        self._passed = 0
+        """Calls that were received, or passed over: the server took them back."""
+
+    def receive(self) -> Message:
+        """Return the next message. Raises EOFError when there are no more."""
+        code, size, _, _ = HEADER.unpack(self._read(HEADER.size))
+        return unpack(code, self._read(size))
+
+    def take(self) -> list[Message]:
+        """Wait for a ticket, and return its calls.
+
+        In place of one whose arguments do not unpickle stands the error. Raises
+        EOFError when there are no more.
+        """
+        number, size = self._ticket(self._tickets.recv(TICKET.size))
+        while size == 0:  # the stream to be stopped had ended by itself
+            number, size = self._ticket(self._tickets.recv(TICKET.size))
+        while self._passed < number:
+            _, skipped, _, _ = HEADER.unpack(self._read(HEADER.size))
+            self._read(skipped)
+            self._passed += 1
+        self._passed += size
+        return [self._receive_call() for _ in range(size)]
+
+    def stopped(self) -> bool:
+        """Tell whether the server wants no more of a stream, or is gone."""
+        try:
+            ticket = self._tickets.recv(TICKET.size, socket.MSG_PEEK | NO_WAIT)
+            return self._ticket(ticket)[1] == 0
+        except BlockingIOError:
+            return False
+        except EOFError:
+            return True
+
+    def _ticket(self, data: bytes) -> tuple[int, int]:
+        if len(data) < TICKET.size:
+            raise EOFError
+        return TICKET.unpack(data)
+
+    def _receive_call(self) -> Message:
+        try:
+            return self.receive()
+        except EOFError:
+            raise
+        except authors_errors() as error:
+            return describe(error)
+
+    def _read(self, size: int) -> bytes:
+        data = self._frames.read(size)
+        if len(data) < size:
+            raise EOFError
+        return data
 
 
 def _answer(
     host: ModelHost,
-    frames: BinaryIO,
+    received: Sequence[Message],
     connection: socket.socket,
     interruption: "_Interruption",
 ) -> Sequence[Answer]:
-    call = _receive_call(frames)
-    while isinstance(call, Stop):  # of a stream that had ended by itself
-        call = _receive_call(frames)
-    if isinstance(call, Together):
-        received = [_receive_call(frames) for _ in range(call.size)]
-        calls = [each for each in received if isinstance(each, Call)]
+    calls = [each for each in received if isinstance(each, Call)]
+    if len(received) > 1:
         answers = iter(host.call_together(calls))
         return [
             each if isinstance(each, Raised) else next(answers) for each in received
         ]
-    if isinstance(call, Raised):
-        return [call]
-    assert isinstance(call, Call)
+    if not calls:
+        return [each for each in received if isinstance(each, Raised)]
+    call = calls[0]
     send = partial(_send, connection)
     with progress.recorded(send) if call.reports else contextlib.nullcontext():
         answer = host.call(call)
         if isinstance(answer, Yields):
             return [_stream(answer, send, interruption)]
         return [answer]
-
-
-def _receive_call(frames: BinaryIO) -> Message:
-    """Return what the server sends, or an error: of an argument that does not unpickle.
-
-    Raises EOFError when it sends no more.
-    """
-    try:
-        return _receive(frames)
-    except EOFError:
-        raise
-    except authors_errors() as error:
-        return describe(error)
 
 
 def _stream(
@@ -163,19 +209,15 @@ def _stream(
 class _Interruption:
     """Stops a model in the middle of a stream that nobody reads any longer.
 
-    The server sends a Stop, and a SIGUSR1, on which the model is interrupted: what
-    close() would do, but now. In a stream nothing else than a Stop can come from the
-    server, so a late signal finds nothing to read, and does nothing.
+    The server sends a ticket that says so, and a SIGUSR1, on which the model is
+    interrupted: what close() would do, but now. A late signal finds no such ticket, and
+    does nothing.
     """
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    def __init__(self, inbox: _Inbox) -> None:
+        self.wanted = inbox.stopped
         self._interrupt: Callable[[], None] | None = None
         signal.signal(signal.SIGUSR1, self._handle)
-
-    def wanted(self) -> bool:
-        """Tell whether the server has said anything, or is gone."""
-        return bool(select.select([self._connection], [], [], 0)[0])
 
     @contextlib.contextmanager
     def allowed(self, interrupt: Callable[[], None]) -> Iterator[None]:
@@ -216,26 +258,19 @@ def _exit(error: SystemExit) -> None:
     os._exit(code or 0)
 
 
-def _receive(frames: BinaryIO) -> Message:
-    code, size, _ = HEADER.unpack(_read(frames, HEADER.size))
-    return unpack(code, _read(frames, size))
-
-
-def _read(frames: BinaryIO, size: int) -> bytes:
-    data = frames.read(size)
-    if len(data) < size:
-        raise EOFError
-    return data
-
-
-def _send(connection: socket.socket, *messages: Message, piece: bytes = b"") -> None:
+def _send(
+    connection: socket.socket,
+    *messages: Message,
+    piece: bytes = b"",
+    seconds: float = 0,
+) -> None:
     pending = b""
     with _sending:
         for message in messages:
             body: bytes | memoryview = piece
             if isinstance(message, Reply) and message.body is not None:
                 body, message = message.body, message._replace(body=None)
-            pending += pack(message, body)
+            pending += pack(message, body, seconds)
             if len(body) <= SMALL:
                 pending += body
             else:
@@ -292,13 +327,13 @@ def _leave_signals_to_server() -> None:
     )
 
 
-def _keep_from_children(connection: socket.socket, lifeline: int) -> None:
-    """Close both descriptors in forked children: the worker's death is end of file."""
+def _keep_from_children(lifeline: int, *sockets: socket.socket) -> None:
+    """Close all of these in forked children: the worker's death is end of file."""
 
     def close() -> None:
         progress.forget()
-        # connection.close() would wait for the file that reads from it
-        for descriptor in (connection.detach(), lifeline):
+        # close() would wait for the file that reads from one of them
+        for descriptor in (lifeline, *(each.detach() for each in sockets)):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
 

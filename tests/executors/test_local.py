@@ -328,11 +328,14 @@ class Executors(RuleBasedStateMachine):
     def start(self, workers):
         self.loop = asyncio.new_event_loop()
         self.made = create_executor(
-            REF, workers=workers, raw_predictions=True, limits=Limits(max_queued=8)
+            REF, workers=workers, raw_predictions=True, limits=Limits(max_queued=30)
         )
         self.run(self.made.start())
         self.calls = []
         self.number = 0
+        for _ in range(4):  # until the workers are known to be quick
+            self.call_at_once()
+            self.wait_for_all()
 
     def run(self, coroutine):
         return self.loop.run_until_complete(asyncio.wait_for(coroutine, BOUND))
@@ -342,15 +345,21 @@ class Executors(RuleBasedStateMachine):
         n, timeout = self.number, options.pop("timeout", None)
         call = self.made.call("predict", {"n": n, **options}, timeout=timeout)
         self.calls.append((n, self.loop.create_task(call)))
-        self.run(asyncio.sleep(0))
 
     @rule(seconds=st.sampled_from([0.0, 0.01, 0.05]), fail=st.booleans())
     def call(self, seconds, fail):
         self.begin(seconds=seconds, fail=fail)
+        self.run(asyncio.sleep(0))
+
+    @rule()
+    def call_at_once(self):
+        for _ in range(15):
+            self.begin()
 
     @rule()
     def call_that_times_out(self):
         self.begin(seconds=LONG, timeout=0.05)
+        self.run(asyncio.sleep(0))
 
     @precondition(lambda self: self.calls)
     @rule(data=st.data())
