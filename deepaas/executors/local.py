@@ -214,7 +214,6 @@ class LocalExecutor:
         try:
             return await call.outcome
         except asyncio.CancelledError:
-            call.renew()  # the worker may still answer
             await self._abandon(call)
             raise
 
@@ -289,17 +288,13 @@ class LocalExecutor:
 
     def _room(self, worker: Worker) -> int:
         """Return how many calls a worker may have at once."""
-        if (
-            worker.pace is None
-            or worker.batching is not None
-            or worker.quiet < QUIET
-            or self._limits.max_memory
-        ):
+        quiet = worker.quiet >= QUIET
+        if worker.batching is not None or not quiet or self._limits.max_memory:
             return 1
-        room = MOST_AHEAD if worker.pace == 0 else int(AHEAD / worker.pace)
+        room = int(AHEAD / max(worker.pace, AHEAD / MOST_AHEAD))
         if self._limits.max_calls:
             room = min(room, self._limits.max_calls - worker.calls)
-        return min(room, MOST_AHEAD)
+        return room
 
     def _batch(self, first: PendingCall, batching: Batching) -> list[PendingCall]:
         """Return the calls that are taken together; none if more may still come."""
@@ -325,30 +320,30 @@ class LocalExecutor:
         for call in calls:
             del self._waiting[call]
         worker.send(calls)
-        self._limit(worker)
-        if worker.ahead and self._watching is None:
-            loop = asyncio.get_running_loop()
-            self._watching = loop.call_later(LATE, self._watch)
+        self._start_timers(worker)
+        if worker.ahead:
+            self._keep_watch()
 
-    def _limit(self, worker: Worker) -> None:
+    def _start_timers(self, worker: Worker) -> None:
         """Let the time run that a worker has for what it runs now."""
         for call in worker.running:
             if call.timeout and call.timer is None:
                 loop = asyncio.get_running_loop()
                 call.timer = loop.call_later(call.timeout, self._time_out, call)
 
+    def _keep_watch(self) -> None:
+        if self._watching is None:
+            loop = asyncio.get_running_loop()
+            self._watching = loop.call_later(LATE, self._watch)
+
     def _watch(self) -> None:
         """Take back what is behind a call that takes longer than was to be expected."""
         self._watching = None
         for worker in self._workers:
             if worker.ahead and worker.since > LATE:
-                self._take_back(worker)
-                if worker.state is WorkerState.IDLE:  # it has not even begun
-                    self._changed(worker)
-        self._dispatch()
-        if self._watching is None and any(worker.ahead for worker in self._workers):
-            loop = asyncio.get_running_loop()
-            self._watching = loop.call_later(LATE, self._watch)
+                self._recall(worker)
+        if any(worker.ahead for worker in self._workers):
+            self._keep_watch()
 
     def _next_call(self) -> PendingCall | None:
         """Return the first call that may run: trainings leave a worker for others."""
@@ -369,15 +364,13 @@ class LocalExecutor:
 
     async def _abandon(self, call: PendingCall) -> None:
         """Do what is due when nobody waits for a call any longer."""
-        worker = call.worker
-        if worker is not None:
-            self._take_back(worker)  # it may not have begun
+        if call.worker is not None:
+            self._recall(call.worker)  # it may not have begun
         if call.worker is None:
             self._waiting.pop(call, None)
             call.end(LEFT)
-            if worker is not None and worker.state is WorkerState.IDLE:
-                self._changed(worker)
             return
+        call.renew()  # the worker may still answer
         if not call.finish and not call.outcome.done():
             call.resolve(WorkerDied("The call was cancelled.", status=LEFT))
             await call.worker.destroy(Killed.CANCELLED)
@@ -430,9 +423,9 @@ class LocalExecutor:
                 self._rest(worker)
             self._check_started()
         elif worker.streams:  # that may take long
-            self._take_back(worker)
+            self._recall(worker)
         else:
-            self._limit(worker)
+            self._start_timers(worker)
             if calls := self._share(worker):
                 self._give(worker, calls)
 
@@ -516,12 +509,25 @@ class LocalExecutor:
             await asyncio.wait_for(self._closing.wait(), delay)
         return not self._closing.is_set()
 
-    def _take_back(self, worker: Worker) -> None:
-        """Let calls that a worker has not begun wait again, as the first."""
-        for call in reversed(worker.take_back()):
-            if not call.outcome.done():
+    def _take_back(self, worker: Worker) -> bool:
+        """Let calls that a worker has not begun wait again, as the first.
+
+        Tell whether there were any.
+        """
+        calls = worker.take_back()
+        for call in reversed(calls):
+            if not call.outcome.done():  # its caller has not left
                 self._waiting[call] = None
                 self._waiting.move_to_end(call, last=False)
+        return bool(calls)
+
+    def _recall(self, worker: Worker) -> None:
+        """Take back calls that a worker has not begun, for whoever is idle now."""
+        if self._take_back(worker):
+            if worker.state is WorkerState.IDLE:  # it has begun none
+                self._changed(worker)
+            else:
+                self._dispatch()
 
     async def _reap(self, worker: Worker) -> None:
         """Collect a dead worker, and tell the callers of what it ran."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 HEADER = struct.Struct("!BQQd")
 
-TICKET = struct.Struct("!II")
+TICKET = struct.Struct("!QQ")
 """The number of a call, counted as they are sent to this worker, and how many from it
 on are to be called together; none of them: stop the stream that you are sending."""
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import enum
 import logging
+import math
 import mmap
 import os
 import re
@@ -241,8 +242,8 @@ class Worker(asyncio.BufferedProtocol):
         self.given: deque[PendingCall] = deque()
         """Calls that it has, in the order in which it answers them."""
         self.calls = 0
-        self.pace: float | None = None
-        """Seconds that the last call took; None if that says nothing of the next."""
+        self.pace = math.inf
+        """Seconds that the last call took; infinite if the next may be unlike it."""
         self.quiet = 0
         """Calls since it has printed something."""
         self._sent = 0
@@ -451,7 +452,7 @@ class Worker(asyncio.BufferedProtocol):
 
         Until its next answer, its pace is not known.
         """
-        self.pace = None
+        self.pace = math.inf
         if self._stopping:
             return []  # nothing was sent since, and the ticket is not a call's
         tickets = b""

@@ -38,7 +38,7 @@ from deepaas.executors.messages import (
 SMALL = 65536
 """Bytes up to which a body is copied, to send it in one piece with its frame."""
 
-NO_WAIT = socket.MSG_DONTWAIT
+PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
 
 Answer: TypeAlias = Reply | Raised | End
 """What ends a call."""
@@ -126,7 +126,7 @@ class _Inbox:
     def stopped(self) -> bool:
         """Tell whether the server wants no more of a stream, or is gone."""
         try:
-            ticket = self._tickets.recv(TICKET.size, socket.MSG_PEEK | NO_WAIT)
+            ticket = self._tickets.recv(TICKET.size, PEEK)
             return self._ticket(ticket)[1] == 0
         except BlockingIOError:
             return False
