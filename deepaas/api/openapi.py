@@ -21,7 +21,7 @@ import marshmallow
 from aiohttp import web
 
 from deepaas.api import schemas
-from deepaas.api.responses import prefix
+from deepaas.api.responses import both, prefix
 from deepaas.arguments import Argument, Arguments
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
@@ -108,15 +108,9 @@ class Documentation:
     def routes(self) -> list[web.AbstractRouteDef]:
         return [
             web.static(f"{self._base}/api/static", _static()),
-            *(
-                web.get(f"{self._base}{path}{slash}", handler)
-                for path, handler in (
-                    ("/swagger.json", self.document),
-                    ("/api", self.page),
-                    ("/ui", self.redirect),
-                )
-                for slash in ("", "/")
-            ),
+            *both(web.get, f"{self._base}/swagger.json", self.document),
+            *both(web.get, f"{self._base}/api", self.page),
+            *both(web.get, f"{self._base}/ui", self.redirect),
         ]
 
     async def document(self, request: web.Request) -> web.Response:

@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from deepaas.api import schemas
 from deepaas.api.journal import Journal
 from deepaas.api.metrics import JobCounts, Metrics
+from deepaas.api.responses import both
 from deepaas.config import Settings
 from deepaas.errors import NotFound
 from deepaas.executors import ExecutorStatus
@@ -45,17 +46,13 @@ class Operations:
         self._count_again = 0.0
 
     def routes(self) -> list[web.AbstractRouteDef]:
-        paths = {
-            "/v2/health/live": self.live,
-            "/v2/health/ready": self.ready,
-            "/v2/models/{model}/ready": self.model_ready,
-            "/v2/debug": self.debug,
-            "/metrics": self.metrics,
-        }
+        base = self._settings.base_path
         return [
-            web.get(f"{self._settings.base_path}{path}{slash}", handler)
-            for path, handler in paths.items()
-            for slash in ("", "/")
+            *both(web.get, f"{base}/v2/health/live", self.live),
+            *both(web.get, f"{base}/v2/health/ready", self.ready),
+            *both(web.get, f"{base}/v2/models/{{model}}/ready", self.model_ready),
+            *both(web.get, f"{base}/v2/debug", self.debug),
+            *both(web.get, f"{base}/metrics", self.metrics),
         ]
 
     async def recorder(self, app: web.Application) -> AsyncIterator[None]:
