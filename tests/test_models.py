@@ -141,3 +141,9 @@ def test_a_worker_imports_no_more_than_its_model(serve: Serve):
 def test_children_that_are_told_to_end_at_once(serve: Serve):
     server = serve("--model", f"forks={MODELS / 'forks.py'}")
     assert server.post("/v2/models/forks/predict/").json()["predictions"] == "100"
+
+
+def test_a_childs_own_child_has_its_files(serve: Serve):
+    server = serve("--model", f"forks={MODELS / 'forks_twice.py'}")
+    answer = server.post("/v2/models/forks/predict/").json()
+    assert answer["predictions"] == "0"  # files that were closed

@@ -52,6 +52,9 @@ MOST_AHEAD = 16
 AHEAD = 0.002
 """Seconds that these are expected to take."""
 
+SMALL = 65536
+"""Bytes of calls that are sent ahead at once."""
+
 LATE = 0.005
 """Seconds after which a call is too slow for others to be kept behind it."""
 
@@ -283,8 +286,14 @@ class LocalExecutor:
         room = min(self._room(worker) - len(worker.given), fair)
         if room <= 0:
             return []
-        others = itertools.takewhile(lambda call: not call.alone, self._waiting)
-        return list(itertools.islice(others, room))
+        calls: list[PendingCall] = []
+        size = 0
+        for call in self._waiting:
+            size += len(call.frame)
+            if len(calls) == room or call.alone or size > SMALL:
+                break
+            calls.append(call)
+        return calls
 
     def _room(self, worker: Worker) -> int:
         """Return how many calls a worker may have at once."""
@@ -364,14 +373,16 @@ class LocalExecutor:
 
     async def _abandon(self, call: PendingCall) -> None:
         """Do what is due when nobody waits for a call any longer."""
-        if call.worker is not None:
-            self._recall(call.worker)  # it may not have begun
+        worker = call.worker
+        if worker is not None and call in worker.given:
+            self._recall(worker)  # it may not have begun
         if call.worker is None:
             self._waiting.pop(call, None)
             call.end(LEFT)
             return
         call.renew()  # the worker may still answer
-        if not call.finish and not call.outcome.done():
+        # If it has begun another one, the answer is here.
+        if not (call.finish or call.outcome.done() or call.worker.ahead):
             call.resolve(WorkerDied("The call was cancelled.", status=LEFT))
             await call.worker.destroy(Killed.CANCELLED)
         with contextlib.suppress(DeepaasError):
@@ -385,8 +396,9 @@ class LocalExecutor:
         worker = call.worker
         if worker is not None and call in worker.given:
             self._take_back(worker)
-            if worker.ahead:
-                return  # it has begun the next: the answer is here
+            if worker.ahead:  # it has begun another one: the answer is here
+                self._dispatch()
+                return
             self._waiting.pop(call, None)  # if it has not even begun this one
             worker.kill(Killed.TIMEOUT)
         call.resolve(CallTimeout(f"The model took longer than {call.timeout:g} s."))
@@ -410,8 +422,10 @@ class LocalExecutor:
             worker.kill(Killed.WARMING, words)
 
     def _changed(self, worker: Worker) -> None:
-        """A worker is ready, has answered, or is gone."""
+        """A worker is ready, has answered, begins a stream, or is gone."""
         if worker.state is WorkerState.DEAD:
+            if worker in self._idle:  # at once: it must be given no more calls
+                self._idle.remove(worker)
             self._spawn(self._bury(worker))
         elif worker.state is WorkerState.IDLE:
             self._hope()
@@ -422,11 +436,11 @@ class LocalExecutor:
             else:
                 self._rest(worker)
             self._check_started()
-        elif worker.streams:  # that may take long
-            self._recall(worker)
         else:
             self._start_timers(worker)
-            if calls := self._share(worker):
+            if worker.streams:  # that may take long
+                self._recall(worker)
+            elif calls := self._share(worker):
                 self._give(worker, calls)
 
     def _rest(self, worker: Worker) -> None:
@@ -473,11 +487,9 @@ class LocalExecutor:
 
     async def _bury(self, worker: Worker) -> None:
         """Say what a dead worker died of to whom it concerns, and replace it."""
-        if worker in self._idle:
-            self._idle.remove(worker)
         self._take_back(worker)
         self._dispatch()
-        label = worker.call.label if worker.call is not None else ""
+        label = worker.current.label if worker.current is not None else ""
         await self._reap(worker)
         if self._closing.is_set() or worker not in self._workers:
             return

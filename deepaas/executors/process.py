@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from deepaas.errors import DeepaasError
@@ -221,7 +221,7 @@ class PendingCall:
 
 
 class Worker(asyncio.BufferedProtocol):
-    """One worker process: its socket, its state, and the call that it runs."""
+    """One worker process: its socket, its state, and the calls that it was given."""
 
     def __init__(
         self,
@@ -334,7 +334,7 @@ class Worker(asyncio.BufferedProtocol):
         return time.monotonic() - self._since
 
     @property
-    def call(self) -> PendingCall | None:
+    def current(self) -> PendingCall | None:
         """Return the call that it answers next."""
         return self.given[0] if self.given else None
 
@@ -345,7 +345,7 @@ class Worker(asyncio.BufferedProtocol):
 
     @property
     def running(self) -> list[PendingCall]:
-        """Return the calls that it has begun."""
+        """Return the calls that it has begun, as far as one knows."""
         return list(self.given)[: len(self.given) - self.ahead]
 
     @property
@@ -450,9 +450,9 @@ class Worker(asyncio.BufferedProtocol):
     def take_back(self) -> list[PendingCall]:
         """Return, in order, the calls that it has not begun, and now never will.
 
-        Until its next answer, its pace is not known.
+        If there are any, its pace is not known until its next answer; it is idle if it
+        has begun none.
         """
-        self.pace = math.inf
         if self._stopping:
             return []  # nothing was sent since, and the ticket is not a call's
         tickets = b""
@@ -460,6 +460,8 @@ class Worker(asyncio.BufferedProtocol):
             tickets = self._untaken.recv(RECEIVE, socket.MSG_DONTWAIT)
         count = sum(size for _, size in TICKET.iter_unpack(tickets))
         calls = [self.given.pop() for _ in range(count)]
+        if calls:
+            self.pace = math.inf
         for call in calls:
             call.worker = call.began = call.batch = None
             if call.timer is not None:
@@ -482,44 +484,50 @@ class Worker(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._filled += nbytes
-        if self.given:
-            self._drain_output()  # while it is known whose it is
+        if len(self.given) > 1:
+            self._read_output()  # while it is known whose it may be
         before = self.calls
-        for message, body, seconds in self._frames():
+        for message, body, seconds in self._take_frames():
             self._hear(message, body, seconds)
         if self.calls > before:
             if not self.given:
                 self.state = WorkerState.IDLE
             self._on_change(self)
+        self._make_room()
 
-    def _frames(self) -> Iterator[tuple[Message, bytes | memoryview, float]]:
+    def _take_frames(self) -> list[tuple[Message, bytes | memoryview, float]]:
         """Take the whole frames from what was received: each with its seconds."""
-        buffer = self._received if self._target is None else self._target
-        view = memoryview(buffer)
-        start, missing = 0, HEADER.size
+        view = memoryview(self._received if self._target is None else self._target)
+        frames: list[tuple[Message, bytes | memoryview, float]] = []
+        start = 0
         while self._filled - start >= HEADER.size:
-            code, head, size, seconds = HEADER.unpack_from(buffer, start)
+            code, head, size, seconds = HEADER.unpack_from(view, start)
             middle = start + HEADER.size + head
             end = middle + size
             if end > self._filled:
-                missing = end - start
                 break
             message = unpack(code, view[start + HEADER.size : middle])
             body = bytes(view[middle:end]) if self._target is None else view[middle:]
+            frames.append((message, body, seconds))
             start = end
-            yield message, body, seconds
-        rest = self._filled - start
+        self._filled -= start
         if start and self._target is not None:
             self._target = None
-        elif missing > len(buffer):
-            self._target = mmap.mmap(-1, missing)
-            self._target[:rest] = view[start : self._filled]
-        elif start and rest:
-            view[:rest] = view[start : self._filled]
-        self._filled = rest
+        elif start and self._filled:
+            view[: self._filled] = view[start : start + self._filled]
+        return frames
+
+    def _make_room(self) -> None:
+        """Get memory for a large frame that has begun to come."""
+        if self._target is None and self._filled >= HEADER.size:
+            _, head, size, _ = HEADER.unpack_from(self._received)
+            whole = HEADER.size + head + size
+            if whole > len(self._received):
+                self._target = mmap.mmap(-1, whole)
+                self._target[: self._filled] = self._received[: self._filled]
 
     def _hear(self, message: Message, body: bytes | memoryview, seconds: float) -> None:
-        call = self.call
+        call = self.current
         if call is None:
             self._hear_of_start(message)
         elif isinstance(message, Reply):
@@ -549,6 +557,8 @@ class Worker(asyncio.BufferedProtocol):
 
     def _finish(self, call: PendingCall, seconds: float) -> PendingCall:
         """Take a call that it has answered; it goes on with the next that it has."""
+        if len(self.given) == 1:
+            self._drain_output()  # while it is known whose it is
         self.given.popleft()
         self.calls += 1
         self.quiet += 1
@@ -563,7 +573,7 @@ class Worker(asyncio.BufferedProtocol):
 
     def _begin_stream(self, call: PendingCall, media_type: str) -> None:
         def abandon() -> None:
-            if self.call is not call or len(self.given) > 1:
+            if self.current is not call or len(self.given) > 1:
                 return  # it has ended
             if call.finish:
                 self._stop_stream()
@@ -679,6 +689,6 @@ class Worker(asyncio.BufferedProtocol):
         facts = {"model": self.name, "worker": self.pid, "request_id": label}
         for record in marked if len(marked) < BURST else ["\n".join(marked)]:
             logger.info("%s", record, extra={"extra": facts})
-        if self.call is not None and self.call.on_event is not None:
+        if self.current is not None and self.current.on_event is not None:
             for text in texts:
-                self.call.on_event(Line(text))
+                self.current.on_event(Line(text))

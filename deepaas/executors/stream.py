@@ -25,6 +25,7 @@ class ReplyStream:
         """Tells the worker that nobody reads any longer."""
         self._pieces: deque[bytes | memoryview] = deque()
         self._size = 0
+        self._paused = False
         self._more = asyncio.Event()
         self._closed = False
         self._error: DeepaasError | None = None
@@ -37,12 +38,18 @@ class ReplyStream:
         self._pieces.append(piece)
         self._size += len(piece)
         if self._size > HIGH:
-            self._pause(True)
+            self._let_wait(True)
         self._more.set()
+
+    def _let_wait(self, wait: bool) -> None:
+        if wait is not self._paused:
+            self._paused = wait
+            self._pause(wait)
 
     def end(self, error: DeepaasError | None = None) -> None:
         if not self.ended.is_set():
             self._error = error
+            self._let_wait(False)  # what comes now is not of this stream
             self.ended.set()
             self._more.set()
 
@@ -59,9 +66,8 @@ class ReplyStream:
             await self._more.wait()
         data = b"".join(self._pieces)
         self._pieces.clear()
-        if self._size > HIGH:
-            self._pause(False)
         self._size = 0
+        self._let_wait(False)
         return data
 
     async def aclose(self) -> None:
@@ -69,6 +75,5 @@ class ReplyStream:
         self._closed = True
         if not self.ended.is_set():
             self._abandon()
-            if self._size > HIGH:
-                self._pause(False)
+            self._let_wait(False)
             await self.ended.wait()

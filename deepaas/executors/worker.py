@@ -99,8 +99,8 @@ class _Inbox:
     def __init__(self, connection: socket.socket, tickets: socket.socket) -> None:
         self._frames = connection.makefile("rb")
         self._tickets = tickets
-        self._passed = 0
-        """Calls that were received, or passed over: the server took them back."""
+        self._received = 0
+        """Calls so far, with those passed over that the server took back."""
 
     def receive(self) -> Message:
         """Return the next message. Raises EOFError when there are no more."""
@@ -116,11 +116,11 @@ class _Inbox:
         number, size = self._ticket(self._tickets.recv(TICKET.size))
         while size == 0:  # the stream to be stopped had ended by itself
             number, size = self._ticket(self._tickets.recv(TICKET.size))
-        while self._passed < number:
+        while self._received < number:
             _, skipped, _, _ = HEADER.unpack(self._read(HEADER.size))
             self._read(skipped)
-            self._passed += 1
-        self._passed += size
+            self._received += 1
+        self._received += size
         return [self._receive_call() for _ in range(size)]
 
     def stopped(self) -> bool:
@@ -329,12 +329,14 @@ def _leave_signals_to_server() -> None:
 
 def _keep_from_children(lifeline: int, *sockets: socket.socket) -> None:
     """Close all of these in forked children: the worker's death is end of file."""
+    descriptors = [lifeline, *(each.fileno() for each in sockets)]
 
     def close() -> None:
         progress.forget()
-        # close() would wait for the file that reads from one of them
-        for descriptor in (lifeline, *(each.detach() for each in sockets)):
+        for each in sockets:
+            each.detach()  # close() would wait for the file that reads from one
+        while descriptors:  # in a child's own children the numbers are other files
             with contextlib.suppress(OSError):
-                os.close(descriptor)
+                os.close(descriptors.pop())
 
     os.register_at_fork(after_in_child=close)

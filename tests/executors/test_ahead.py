@@ -13,7 +13,8 @@ import time
 import pytest
 
 from deepaas.errors import CallTimeout, Unavailable, WorkerDied
-from deepaas.executors import Began, Ended, Limits
+from deepaas.executors import Began, Ended, Limits, WorkerState
+from deepaas.executors.stream import HIGH
 from deepaas.model.loading import ModelRef
 from tests.executors.test_local import BOUND, LONG, MODELS, executor, until
 
@@ -33,11 +34,12 @@ class Model:
     def call(self, n, **arguments):
         return asyncio.create_task(self.coroutine(n, **arguments))
 
-    def coroutine(self, n, *, timeout=None, on_event=None, reports=False, **arguments):
+    def coroutine(self, n, *, finish=True, **arguments):
+        names = ("timeout", "on_event", "reports")
+        options = {name: arguments.pop(name, None) for name in names}
         kwargs = {"n": n, "ran": str(self.ran), **arguments}
-        options = {"timeout": timeout, "on_event": on_event, "reports": reports}
         return self.made.call(
-            "predict", kwargs, finish=not reports, label=f"c{n}", **options
+            "predict", kwargs, finish=finish, label=f"c{n}", **options
         )
 
     def numbers(self):
@@ -61,6 +63,10 @@ async def quick(folder, **options):
 async def answers(*calls):
     """Return what the calls have answered, and what they have raised."""
     return await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), BOUND)
+
+
+async def read(stream):
+    return b"".join([piece async for piece in stream])
 
 
 def given(reply):
@@ -278,7 +284,7 @@ def test_a_stream_is_stopped_and_the_others_get_their_turn(tmp_path):
             assert await anext(endless)
             await asyncio.wait_for(endless.aclose(), BOUND)
             three = (await asyncio.wait_for(calls[2], BOUND)).stream
-            assert b"".join([piece async for piece in three]) == b"0\n1\n2\n"
+            assert await read(three) == b"0\n1\n2\n"
             others = await answers(*calls[3:])
             assert [given(reply) for reply in others] == list(range(4, MANY))
 
@@ -312,7 +318,7 @@ def test_a_reader_who_leaves_as_the_next_stream_begins(tmp_path):
             await asyncio.wait_for(calls[1], BOUND)
             model.gate.touch()
             three = (await asyncio.wait_for(calls[2], BOUND)).stream
-            assert b"".join([piece async for piece in three]) == b"0\n1\n2\n"
+            assert await read(three) == b"0\n1\n2\n"
 
     run(scenario)
 
@@ -332,6 +338,120 @@ def test_a_stop_while_a_stream_is_being_stopped(tmp_path):
             await asyncio.wait_for(asyncio.gather(leaving, closing), BOUND)
 
     run(scenario)
+
+
+def test_a_stream_that_was_ahead_runs_out_of_time(tmp_path):
+    """Also if it is heard together with the answer before it."""
+
+    async def scenario():
+        async with quick(tmp_path) as model:
+            loop = asyncio.get_running_loop()
+
+            def hold_up(event):
+                if isinstance(event, Began):
+                    loop.call_soon(time.sleep, 0.1)
+
+            calls = [
+                model.call(0),
+                model.call(1, on_event=hold_up),
+                model.call(-1, yields=True, timeout=0.5),
+                *(model.call(n) for n in range(3, MANY)),
+            ]
+            endless = (await asyncio.wait_for(calls[2], BOUND)).stream
+            with pytest.raises(CallTimeout):
+                await asyncio.wait_for(read(endless), BOUND)
+            others = await answers(*calls[3:])
+            assert [given(reply) for reply in others] == list(range(3, MANY))
+
+    run(scenario)
+
+
+def test_a_reader_who_does_not_read_holds_up_nobody_else(tmp_path):
+    """Whatever the chunks are in which the end of the stream comes in."""
+
+    async def scenario():
+        async with quick(tmp_path) as model:
+            loop = asyncio.get_running_loop()
+            holding = []
+
+            def hold_up():
+                time.sleep(0.02)
+                holding[:] = [loop.call_later(0.0005, hold_up)]
+
+            hold_up()
+            for size in range(40_000, 62_000, 4000):
+                number = HIGH // (size + 3) + 1  # the last item is one too many
+                found = await answers(model.call(number, yields=True, size=size))
+                await asyncio.sleep(0.3)  # the reader takes nothing
+                await asyncio.wait_for(found[0].stream.aclose(), BOUND)
+                assert given(*await answers(model.call(7))) == 7
+            holding[0].cancel()
+
+    run(scenario)
+
+
+def test_a_caller_who_leaves_when_the_next_call_runs(tmp_path):
+    """The model may not go on for him, but it has ended, and runs for another one."""
+
+    async def scenario():
+        async with quick(tmp_path) as model:
+            before = model.pids()
+            loop = asyncio.get_running_loop()
+
+            first = tmp_path / "first"
+
+            def leave():
+                first.touch()
+                while model.numbers() != [0, 1, 2]:
+                    time.sleep(0.001)
+                calls[1].cancel()
+
+            def begin(event):
+                if isinstance(event, Began):
+                    loop.call_soon(leave)
+
+            calls = [
+                model.call(0),
+                model.call(1, finish=False, on_event=begin, gate=str(first)),
+                model.call(2, gate=str(model.gate)),
+                *(model.call(n) for n in range(3, MANY)),
+            ]
+            await asyncio.wait_for(asyncio.wait(calls[1:2]), BOUND)
+            model.gate.touch()
+            found = await answers(*calls[2:])
+            assert [given(reply) for reply in found] == list(range(2, MANY))
+            assert model.pids() == before
+
+    run(scenario)
+
+
+def test_workers_that_die_as_calls_come(tmp_path):
+    """The end of file of an idle one and a call, in the same turn of the loop."""
+
+    async def scenario():
+        async with quick(tmp_path) as model:
+            loop = asyncio.get_running_loop()
+
+            def kill(go_on):
+                os.kill(idle(model)[0].pid, signal.SIGKILL)
+                time.sleep(0.02)
+                loop.call_soon(go_on)
+
+            for n in range(15):
+                await until(lambda: idle(model))
+                calls = []
+                loop.call_soon(kill, lambda n=n, to=calls: to.append(model.call(n)))
+                await until(lambda to=calls: to and to[0].done())
+                [found] = await answers(*calls)
+                assert isinstance(found, WorkerDied) or given(found) == n
+            await until(lambda: idle(model))
+
+    run(scenario)
+
+
+def idle(model):
+    workers = model.made.status().workers
+    return [w for w in workers if w.state is WorkerState.IDLE]
 
 
 def test_those_ahead_wait_in_the_queue(tmp_path):
@@ -411,6 +531,19 @@ def test_whose_a_line_is(tmp_path, caplog):
     assert f"c{9}" in names[9]  # it may have been any of these
     for n in range(20, 300):
         assert names[n] == [f"c{n}"]
+
+
+def test_a_line_that_is_printed_bit_by_bit(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "deepaas.executors.process")
+
+    async def scenario():
+        async with quick(tmp_path) as model:
+            [reply] = await answers(model.call(5, yields=True, says=True))
+            assert await read(reply.stream) == b"0\n1\n2\n3\n4\n"
+
+    run(scenario)
+    [line] = [r.getMessage() for r in caplog.records if "0 1" in r.getMessage()]
+    assert line.endswith(" c5] 0 1 2 3 4 ")
 
 
 @pytest.mark.parametrize("grace", [0, LONG])
