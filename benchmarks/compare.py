@@ -47,6 +47,7 @@ class Comparison:
         self.versions: dict[str, dict[str, str]] = {}
         self.runs: list[Run] = []
         self.problems: list[str] = []
+        self.commit = commit()  # of what is installed now
 
     def make_environments(self) -> None:
         for name in dict.fromkeys(SERVERS[s].environment for s in self.options.servers):
@@ -120,7 +121,7 @@ class Comparison:
             "cores": os.cpu_count(),
             "python": platform.python_version(),
             "wrk": load.version(),
-            "commit": commit(),
+            "commit": self.commit,
             "rounds": self.options.rounds,
             "seconds": self.options.seconds,
             "versions": self.versions,
