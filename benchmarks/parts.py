@@ -61,6 +61,11 @@ Worker.send = send_nothing
 """
 )
 
+NOTHING_AHEAD = """
+from deepaas.executors.local import LocalExecutor
+LocalExecutor._room = lambda self, worker: 1
+"""
+
 NO_EXECUTOR = (
     ANSWER
     + """
@@ -106,6 +111,7 @@ def reduced(name: str, *patches: str) -> Server:
 VARIANTS: list[Server] = [
     SERVERS["floor"],
     reduced("all of it"),
+    reduced("more: a worker gets a call only when it has answered", NOTHING_AHEAD),
     reduced("no counting, no log", NO_JOURNAL),
     reduced("no arguments read", NO_ARGUMENTS),
     reduced("no socket to the worker: the answer comes by itself", NO_SOCKET),
