@@ -182,9 +182,7 @@ def read_options() -> argparse.Namespace:
 
 def main() -> int:
     options = read_options()
-    if not load.installed():
-        say(load.MISSING)
-        return 1
+    load.require()
     # a `kill` unwinds too, so that the server under test is stopped
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     comparison = Comparison(options)

@@ -42,9 +42,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="of the 256 clients")
     parser.add_argument("--seconds", type=int, default=5, help="of each round")
     options = parser.parse_args()
-    if not load.installed():
-        compare.say(load.MISSING)
-        return 1
+    load.require()
     binaries = environments.make(environments.OURS, compare.CACHE)
     slow, fast = _paces()
     print(f"An empty loop: {slow:.2f} to {fast:.2f} of its mean speed.\n")
@@ -60,15 +58,18 @@ def main() -> int:
     print(f"| {early:.1f} | {late:.1f} | {growth:.3f} |\n")
     print(f"| {MANY} clients | calls/s | p99 ms | to clients / rate | of all | bad |")
     print("|---|--:|--:|--:|--:|--:|")
+    ratios = {
+        name: [_unfairness(each) for each in loads] for name, loads in seen.items()
+    }
     for name, loads in seen.items():
         rate = median(each.calls / each.seconds for each in loads)
         slowest = median(each.p99 for each in loads)
-        ratios = sorted(_unfairness(each) for each in loads)
+        least, middle, most = (f(ratios[name]) for f in (min, median, max))
         print(
-            f"| {name} | {rate:,.0f} | {slowest:.1f} | {median(ratios):.2f} "
-            f"| {ratios[0]:.2f} to {ratios[-1]:.2f} | {_bad(loads)} |"
+            f"| {name} | {rate:,.0f} | {slowest:.1f} | {middle:.2f} "
+            f"| {least:.2f} to {most:.2f} | {_bad(loads)} |"
         )
-    unfair = median(_unfairness(each) for each in seen["ours"]) > UNFAIR
+    unfair = median(ratios["ours"]) > UNFAIR
     return int(growth > GROWTH or unfair or _bad(seen["ours"]) > 0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +35,10 @@ class Load:
     """Connections refused or broken, and answers that did not come in time."""
 
 
-def installed() -> bool:
-    return shutil.which("wrk") is not None
+def require() -> None:
+    """Exit where wrk is not installed, saying how to get it."""
+    if shutil.which("wrk") is None:
+        sys.exit(MISSING)
 
 
 def version() -> str:

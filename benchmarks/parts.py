@@ -125,9 +125,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of each run")
     options = parser.parse_args()
-    if not load.installed():
-        compare.say(load.MISSING)
-        return 1
+    load.require()
     binaries = environments.make(environments.OURS, compare.CACHE)
     costs: dict[str, list[float]] = {variant.name: [] for variant in VARIANTS}
     for _ in range(options.rounds):

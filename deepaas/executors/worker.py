@@ -113,8 +113,8 @@ class _Inbox:
         In place of one whose arguments do not unpickle stands the error. Raises
         EOFError when there are no more.
         """
-        number, size = self._ticket(self._tickets.recv(TICKET.size))
-        while size == 0:  # the stream to be stopped had ended by itself
+        number = size = 0
+        while size == 0:  # or a stream that was to be stopped had ended by itself
             number, size = self._ticket(self._tickets.recv(TICKET.size))
         while self._received < number:
             _, skipped, _, _ = HEADER.unpack(self._read(HEADER.size))

@@ -69,6 +69,16 @@ async def read(stream):
     return b"".join([piece async for piece in stream])
 
 
+def after(kind, act, *arguments):
+    """Return a listener: after such an event, the loop does this next."""
+
+    def hear(event):
+        if isinstance(event, kind):
+            asyncio.get_running_loop().call_soon(act, *arguments)
+
+    return hear
+
+
 def given(reply):
     return json.loads(reply.body)["n"]
 
@@ -120,13 +130,7 @@ def test_what_a_dead_worker_has_answered_is_heard(tmp_path):
 
     async def scenario():
         async with quick(tmp_path) as model:
-            loop = asyncio.get_running_loop()
-
-            def hold_up(event):
-                if isinstance(event, Ended):
-                    loop.call_soon(time.sleep, 0.3)
-
-            calls = [model.call(0, on_event=hold_up)]
+            calls = [model.call(0, on_event=after(Ended, time.sleep, 0.3))]
             calls += [model.call(n, size=25_000) for n in range(1, 7)]
             calls += [model.call(7, dies=True)]
             calls += [model.call(n) for n in range(8, 40)]
@@ -141,13 +145,11 @@ def test_what_a_dead_worker_has_answered_is_heard(tmp_path):
 def test_a_caller_who_leaves_frees_the_place(tmp_path):
     async def scenario():
         async with quick(tmp_path) as model:
-            loop = asyncio.get_running_loop()
             leaving = []
 
-            def leave(event):
-                if isinstance(event, Began):
-                    for n in leaving:
-                        loop.call_soon(calls[n].cancel)
+            def leave():
+                for n in leaving:
+                    calls[n].cancel()
 
             for wait in (False, True):  # taken back by now, or not
                 model.ran.unlink(missing_ok=True)
@@ -155,14 +157,13 @@ def test_a_caller_who_leaves_frees_the_place(tmp_path):
                 leaving[:] = [] if wait else [2, 5, MANY - 1]
                 calls = [
                     model.call(0),
-                    model.call(1, gate=str(model.gate), on_event=leave),
+                    model.call(1, gate=str(model.gate), on_event=after(Began, leave)),
                     *(model.call(n) for n in range(2, MANY)),
                 ]
                 await until(lambda: model.ran.exists() and model.numbers() == [0, 1])
                 if wait:
                     leaving[:] = [2, 5, MANY - 1]
-                    for n in leaving:
-                        calls[n].cancel()
+                    leave()
                 gone = [calls[n] for n in leaving]
                 await asyncio.wait_for(asyncio.wait(gone), BOUND)
                 assert all(call.cancelled() for call in gone)
@@ -296,20 +297,16 @@ def test_a_reader_who_leaves_as_the_next_stream_begins(tmp_path):
 
     async def scenario():
         async with quick(tmp_path) as model:
-            loop = asyncio.get_running_loop()
 
             def hold_up():
                 while model.numbers() != [0, 20, 3]:
                     time.sleep(0.01)
 
-            def begin(event):
-                if isinstance(event, Began):
-                    loop.call_soon(hold_up)
-
             async def leave(call):
                 await (await call).stream.aclose()
 
-            first = model.coroutine(20, yields=True, size=8000, on_event=begin)
+            began = after(Began, hold_up)
+            first = model.coroutine(20, yields=True, size=8000, on_event=began)
             calls = [
                 model.call(0),
                 asyncio.create_task(leave(first)),
@@ -345,15 +342,9 @@ def test_a_stream_that_was_ahead_runs_out_of_time(tmp_path):
 
     async def scenario():
         async with quick(tmp_path) as model:
-            loop = asyncio.get_running_loop()
-
-            def hold_up(event):
-                if isinstance(event, Began):
-                    loop.call_soon(time.sleep, 0.1)
-
             calls = [
                 model.call(0),
-                model.call(1, on_event=hold_up),
+                model.call(1, on_event=after(Began, time.sleep, 0.1)),
                 model.call(-1, yields=True, timeout=0.5),
                 *(model.call(n) for n in range(3, MANY)),
             ]
@@ -396,8 +387,6 @@ def test_a_caller_who_leaves_when_the_next_call_runs(tmp_path):
     async def scenario():
         async with quick(tmp_path) as model:
             before = model.pids()
-            loop = asyncio.get_running_loop()
-
             first = tmp_path / "first"
 
             def leave():
@@ -406,13 +395,10 @@ def test_a_caller_who_leaves_when_the_next_call_runs(tmp_path):
                     time.sleep(0.001)
                 calls[1].cancel()
 
-            def begin(event):
-                if isinstance(event, Began):
-                    loop.call_soon(leave)
-
+            began = after(Began, leave)
             calls = [
                 model.call(0),
-                model.call(1, finish=False, on_event=begin, gate=str(first)),
+                model.call(1, finish=False, on_event=began, gate=str(first)),
                 model.call(2, gate=str(model.gate)),
                 *(model.call(n) for n in range(3, MANY)),
             ]
