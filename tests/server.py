@@ -323,6 +323,14 @@ class Server:
             reader.join(END_TIMEOUT)
 
 
+def prediction(answer: httpx.Response) -> Any:
+    """The value in a good answer of a model without schema, sent raw."""
+    value = answer.json()
+    assert value.keys() == {"status", "predictions"}, answer.text
+    assert value["status"] == "OK"
+    return value["predictions"]
+
+
 def wait_until(condition: Callable[[], bool], timeout: float = 10.0) -> None:
     """Wait for what nothing announces, such as a file's end; not for a time."""
     deadline = time.monotonic() + timeout

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.conftest import Serve
-from tests.server import Server, wait_until
+from tests.server import Server, prediction, wait_until
 
 MODEL = "batched=tests/models/batched.py"
 PREDICT = "/v2/models/batched/predict/"
@@ -31,14 +31,14 @@ def test_each_caller_gets_its_own_answer(batched):
     for _ in range(10):
         for n, answer in enumerate(ask(batched, 24)):
             assert answer.status_code == 200
-            assert answer.json()["n"] == n
-            sizes.add(answer.json()["size"])
+            assert prediction(answer)["n"] == n
+            sizes.add(prediction(answer)["size"])
     assert max(sizes) > 1
     assert max(sizes) <= 16
 
 
 def test_a_call_alone_is_a_batch_of_one(batched):
-    assert batched.post(PREDICT, json={"n": 5}).json() == {"n": 5, "size": 1}
+    assert prediction(batched.post(PREDICT, json={"n": 5})) == {"n": 5, "size": 1}
 
 
 def test_a_bad_one_fails_alone(batched):
@@ -49,7 +49,7 @@ def test_a_bad_one_fails_alone(batched):
         )
         for how, answer in zip(ways, answers, strict=True):
             if how == "number":
-                assert answer.json()["n"] == 1
+                assert prediction(answer)["n"] == 1
             elif how == "bad":
                 assert answer.status_code == 500
                 assert answer.json() == {"message": "ValueError: 1 is bad"}
@@ -63,7 +63,7 @@ def test_what_fails_the_whole_batch(batched):
     assert {answer.status_code for answer in ask(batched, 6, "raise")} == {500}
     killed = ask(batched, 6, "killed")
     assert all("SIGKILL" in answer.json()["message"] for answer in killed)
-    assert batched.post(PREDICT, json={"n": 5}).json()["n"] == 5
+    assert prediction(batched.post(PREDICT, json={"n": 5}))["n"] == 5
 
 
 def test_files_in_a_batch(batched):
@@ -86,7 +86,7 @@ def test_jobs_are_called_alone(batched):
     ]
     for n, place in enumerate(places):
         wait_until(lambda place=place: batched.get(place).json()["status"] == "done")
-        assert batched.get(f"{place}/result").json() == {"n": n, "size": 1}
+        assert prediction(batched.get(f"{place}/result")) == {"n": n, "size": 1}
 
 
 def test_lines_have_the_ids_of_all_calls(batched):

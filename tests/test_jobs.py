@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.conftest import Serve
-from tests.server import wait_until
+from tests.server import prediction, wait_until
 
 MODEL = f"m={Path(__file__).parent / 'models' / 'trains.py'}"
 TRAIN = "/v2/models/m/train"
@@ -148,7 +148,7 @@ def test_cancel(server, tmp_path):
         )
     assert get(server, job)["status"] == "cancelled"
     assert server.get(TRAIN).json()[0]["uuid"] == job
-    warm = server.post(PREDICT, params={"accept": "application/json"}).json()
+    warm = prediction(server.post(PREDICT, params={"accept": "application/json"}))
     assert warm["warm"]
     assert warm["pid"] != worker
     assert server.delete(f"{TRAIN}/{job}").status_code == 204

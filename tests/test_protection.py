@@ -26,7 +26,7 @@ from aiohttp.test_utils import make_mocked_request
 from deepaas.api.protection import heed_proxies
 from deepaas.api.responses import CLIENT
 from tests.conftest import Serve
-from tests.server import Server, wait_until
+from tests.server import Server, prediction, wait_until
 
 MODELS = Path(__file__).parent / "models"
 ECHO = f"--model=echo={MODELS / 'echo.py'}"
@@ -546,7 +546,7 @@ def test_gpus(serve: Serve):
     assert places() == expected
     seen = {}
     for _ in range(30):
-        answer = server.post("/v2/models/a/predict/").json()
+        answer = prediction(server.post("/v2/models/a/predict/"))
         seen[answer["pid"]] = answer["gpu"]
     workers = server.get("/v2/models/a/ready").json()["workers"]
     assert seen == {worker["pid"]: worker["gpu"] for worker in workers}
@@ -561,8 +561,8 @@ def test_a_worker_that_leaks(serve: Serve):
     pids = set()
     for n in range(200):
         answer = server.post(path, params={"mib": 20, "n": n})
-        assert answer.json()["n"] == n
-        pids.add(answer.json()["pid"])
+        assert prediction(answer)["n"] == n
+        pids.add(prediction(answer)["pid"])
         [worker] = server.get("/v2/models/environment/ready").json()["workers"]
         assert worker["memory"] < 340 << 20
     assert 10 <= len(pids) <= 25

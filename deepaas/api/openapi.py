@@ -367,7 +367,12 @@ class _Document:
         """Define the answer of a model's predict, and return a reference to it."""
         schema: Any = model.response
         if schema is None and self._settings.raw_predictions:
-            return {"description": "Whatever the model returns"}
+            anything = {"description": "Whatever the model returns"}
+            return {
+                "type": "object",
+                "properties": {"status": {"type": "string"}, "predictions": anything},
+                "required": ["status", "predictions"],
+            }
         if isinstance(schema, Mapping):
             schema = marshmallow.Schema.from_dict(dict(schema))()
             name = self._free_name("ModelPredictionResponse", model.name)

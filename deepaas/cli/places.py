@@ -19,7 +19,7 @@ from deepaas.errors import (
 )
 from deepaas.executors import Began, Event, create_executor
 from deepaas.executors.host import ModelHost, Yields, describe
-from deepaas.executors.messages import Call, Raised, Reply
+from deepaas.executors.messages import Call, Envelope, Raised, Reply
 from deepaas.model.adapter import ModelAdapter
 from deepaas.model.loading import ModelRef
 
@@ -37,8 +37,8 @@ class Place(Protocol):
 class Worker:
     """A worker process, as those of the server."""
 
-    def __init__(self, ref: ModelRef, *, raw_predictions: bool) -> None:
-        self._executor = create_executor(ref, raw_predictions=raw_predictions)
+    def __init__(self, ref: ModelRef, *, envelope: Envelope) -> None:
+        self._executor = create_executor(ref, envelope=envelope)
 
     def warm(self) -> None:
         run(self._warm())
@@ -73,9 +73,9 @@ class Worker:
 class ThisProcess:
     """This process, for debuggers, and for clusters that count processes."""
 
-    def __init__(self, adapter: ModelAdapter, *, raw_predictions: bool) -> None:
+    def __init__(self, adapter: ModelAdapter, *, envelope: Envelope) -> None:
         self._name = adapter.name
-        self._host = ModelHost(adapter.model, raw_predictions=raw_predictions)
+        self._host = ModelHost(adapter.model, envelope=envelope)
 
     def warm(self) -> None:
         try:

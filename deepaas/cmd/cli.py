@@ -16,6 +16,7 @@ from deepaas.cli.session import Session
 from deepaas.cli.signals import Interrupted, heeded, raise_on_signals
 from deepaas.config import Settings, new_config, read_settings
 from deepaas.errors import DeepaasError, InvalidArguments, ModelRaised, StartError
+from deepaas.executors.messages import Envelope
 from deepaas.model.adapter import ModelAdapter
 from deepaas.model.loading import ModelRef, find_models
 
@@ -132,11 +133,11 @@ def _run(standard: int) -> None:
     ref = _choose_model(settings)
     with heeded():
         adapter = ModelAdapter(ref)
-    raw = settings.raw_predictions
+    envelope = Envelope.NONE if settings.raw_predictions else Envelope.TEXT
     place: Place = (
-        Worker(ref, raw_predictions=raw)
+        Worker(ref, envelope=envelope)
         if options.in_worker
-        else ThisProcess(adapter, raw_predictions=raw)
+        else ThisProcess(adapter, envelope=envelope)
     )
     COMMANDS[options.command](Session(adapter, place, output, options.arguments))
 

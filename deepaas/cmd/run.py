@@ -18,6 +18,7 @@ from oslo_log.formatters import ContextFormatter
 from deepaas.config import Settings, new_config, read_settings
 from deepaas.errors import DeepaasError, StartError
 from deepaas.executors import Limits, create_executor, rotated
+from deepaas.executors.messages import Envelope
 from deepaas.model.loading import find_models
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ def run(settings: Settings) -> None:
                 ref,
                 workers=settings.workers,
                 warm=settings.warm,
-                raw_predictions=settings.raw_predictions,
+                envelope=Envelope.JSON if settings.raw_predictions else Envelope.TEXT,
                 limits=limits,
                 train_workers=settings.train_workers,
                 gpus=rotated(settings.gpus, number * of_each),

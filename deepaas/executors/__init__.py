@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from deepaas.executors.family import resident
-from deepaas.executors.messages import Reply
+from deepaas.executors.messages import Envelope, Reply
 from deepaas.model.loading import ModelRef
 from deepaas.progress import Batch
 
@@ -178,7 +178,7 @@ def create_executor(
     *,
     workers: int = 1,
     warm: bool = True,
-    raw_predictions: bool = False,
+    envelope: Envelope = Envelope.TEXT,
     limits: Limits | None = None,
     train_workers: int = 0,
     gpus: Sequence[str] = (),
@@ -198,7 +198,7 @@ def create_executor(
             ref,
             workers=train_workers,
             warm=warm,
-            raw_predictions=raw_predictions,
+            envelope=envelope,
             limits=limits,
             gpus=rotated(gpus, workers),
         )
@@ -206,7 +206,7 @@ def create_executor(
         ref,
         workers=workers,
         warm=warm,
-        raw_predictions=raw_predictions,
+        envelope=envelope,
         limits=limits,
         gpus=gpus,
         trainings=trainings,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepaas.encoding import describe_json
 from deepaas.errors import DeepaasError, authors_errors, text_of
-from deepaas.executors.messages import Call, Raised, Reply
+from deepaas.executors.messages import Call, Envelope, Raised, Reply
 from deepaas.executors.replies import JSON, Validate, is_file, make_reply
 from deepaas.executors.yields import InTurn, encoder, is_iterator, stream_type
 from deepaas.model.loading import batching, response_fields
@@ -55,13 +55,13 @@ class Yields:
 class ModelHost:
     """A model in the process that computes. Used by every kind of worker."""
 
-    def __init__(self, model: Any, *, raw_predictions: bool) -> None:
+    def __init__(self, model: Any, *, envelope: Envelope) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._model = model
         self._validate = _validator(model)
         self.batching = batching(model)
         """How many calls it takes at once; None for one."""
-        self._raw_predictions = raw_predictions
+        self._envelope = envelope
 
     def warm(self) -> None:
         """Warm the model, if it can be warmed."""
@@ -119,7 +119,8 @@ class ModelHost:
             value,
             media_type=call.media_type,
             validate=self._validate,
-            raw=self._raw_predictions,
+            envelope=self._envelope,
+            given=call.kwargs,
             started=started,
         )
 

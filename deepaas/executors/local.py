@@ -31,7 +31,7 @@ from deepaas.executors import (
     WorkerState,
 )
 from deepaas.executors.family import resident
-from deepaas.executors.messages import Call, Start, pack
+from deepaas.executors.messages import Call, Envelope, Start, pack
 from deepaas.executors.process import Killed, PendingCall, Worker
 from deepaas.model.loading import Batching, ModelRef
 
@@ -76,7 +76,7 @@ class LocalExecutor:
         *,
         workers: int,
         warm: bool,
-        raw_predictions: bool,
+        envelope: Envelope,
         limits: Limits,
         gpus: Sequence[str] = (),
         trainings: "TrainingExecutor | None" = None,
@@ -85,7 +85,7 @@ class LocalExecutor:
         self._trainings = trainings
         """Runs trainings in workers of their own; None to share these."""
         self._count = workers
-        self._start = Start(ref, list(sys.argv), warm, raw_predictions)
+        self._start = Start(ref, list(sys.argv), warm, envelope)
         self._limits = limits
         self._gpus = gpus
         self._workers: list[Worker] = []

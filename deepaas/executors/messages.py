@@ -14,6 +14,7 @@ can take a ticket back. Whoever reads a ticket has it, and the other does not.
 
 from __future__ import annotations
 
+import enum
 import pickle
 import struct
 from collections.abc import Mapping
@@ -33,6 +34,17 @@ TICKET = struct.Struct("!QQ")
 on are to be called together; none of them: stop the stream that you are sending."""
 
 
+class Envelope(enum.Enum):
+    """What the prediction of a model without schema is sent in, if it is no file."""
+
+    TEXT = "text"
+    """`{"status": "OK", "predictions": "..."}`, with its JSON as a string."""
+    JSON = "json"
+    """The same, with its JSON as it is."""
+    NONE = "none"
+    """None: the JSON alone."""
+
+
 class Start(NamedTuple):
     """To a worker, first of all: load this model."""
 
@@ -40,7 +52,7 @@ class Start(NamedTuple):
     argv: list[str]
     """The server's command line: some models read it."""
     warm: bool
-    raw_predictions: bool
+    envelope: Envelope
 
 
 class Call(NamedTuple):

@@ -1,4 +1,4 @@
-"""From what a model returned to a Reply: CONTRACT section 3, in the worker."""
+"""From what a model returned to a Reply: in the worker."""
 
 import contextlib
 import io
@@ -6,7 +6,7 @@ import mimetypes
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
@@ -15,8 +15,8 @@ import orjson
 
 from deepaas.encoding import encode_json
 from deepaas.errors import disk_errors
-from deepaas.executors.messages import Reply
-from deepaas.model.v2.wrapper import ReturnedFile
+from deepaas.executors.messages import Envelope, Reply
+from deepaas.model.v2.wrapper import ReturnedFile, UploadedFile
 
 JSON = "application/json"
 BINARY = "application/octet-stream"
@@ -41,20 +41,22 @@ def make_reply(
     *,
     media_type: str | None,
     validate: Validate | None,
-    raw: bool,
+    envelope: Envelope,
+    given: Mapping[str, Any],
     started: float,
 ) -> Reply:
     """Turn a prediction into a reply.
 
     `media_type` is the caller's choice, None for none; `validate` returns the errors
-    of a JSON value by field; `raw` sends a value without schema as it is, not as a
-    string; `started` is the time of the call's start, in seconds since the epoch.
+    of a JSON value by field; `envelope` is for a value without schema; `given` are the
+    arguments of the call, whose files keep the callers' names; `started` is the time
+    of the call's start, in seconds since the epoch.
     Raises TypeError or ValueError for what cannot be sent.
     """
     if is_file(value):
-        return _file_reply(value, media_type, started)
+        return _file_reply(value, media_type, given, started)
     if media_type is None or is_json(media_type):
-        return Reply(media_type or JSON, _json_body(value, validate, raw))
+        return Reply(media_type or JSON, _json_body(value, validate, envelope))
     if value is None:
         return Reply(concrete(media_type, None), b"")
     if isinstance(value, str):
@@ -80,7 +82,7 @@ def without_parameters(media_type: str) -> str:
 def is_file(value: Any) -> bool:
     """Tell whether a value is sent as bytes rather than as JSON."""
     return isinstance(
-        value, bytes | bytearray | memoryview | PurePath | ReturnedFile
+        value, bytes | bytearray | memoryview | PurePath | ReturnedFile | UploadedFile
     ) or callable(getattr(value, "read", None))
 
 
@@ -89,12 +91,14 @@ def text_bytes(text: str) -> bytes:
     return text.encode(errors="replace")
 
 
-def _json_body(value: Any, validate: Validate | None, raw: bool) -> bytes:
+def _json_body(value: Any, validate: Validate | None, envelope: Envelope) -> bytes:
     body = check(encode_json(value), validate)
-    if validate is None and not raw:
-        text = value if isinstance(value, str) else body.decode()
-        body = encode_json({"status": "OK", "predictions": text})
-    return body
+    if validate is not None or envelope is Envelope.NONE:
+        return body
+    if envelope is Envelope.JSON:
+        return b'{"status":"OK","predictions":' + body + b"}"
+    text = value if isinstance(value, str) else body.decode()
+    return encode_json({"status": "OK", "predictions": text})
 
 
 def check(body: bytes, validate: Validate | None) -> bytes:
@@ -109,8 +113,13 @@ def check(body: bytes, validate: Validate | None) -> bytes:
     return body
 
 
-def _file_reply(value: Any, media_type: str | None, started: float) -> Reply:
+def _file_reply(
+    value: Any, media_type: str | None, given: Mapping[str, Any], started: float
+) -> Reply:
     filename = None
+    if isinstance(value, UploadedFile):
+        filename = value.original_filename
+        value = PurePath(value.filename or "")
     if isinstance(value, ReturnedFile):
         if value.content_type and is_media_type(value.content_type):
             media_type = value.content_type
@@ -119,12 +128,27 @@ def _file_reply(value: Any, media_type: str | None, started: float) -> Reply:
     if isinstance(value, PurePath):
         value = open(value, "rb")  # noqa: SIM115 - closed with those the model opened
     name = _name(value)
-    filename = filename or (name and os.path.basename(name))
+    filename = filename or (name and _download_name(name, given))
     media_type = concrete(media_type, filename)
     if isinstance(value, bytes | bytearray | memoryview):
         return Reply(media_type, bytes(value), filename=filename)
     with contextlib.closing(value):
         return _open_file_reply(value, name, media_type, filename, started)
+
+
+def _download_name(path: str, given: Mapping[str, Any]) -> str | None:
+    """Return the name under which a caller gets a file: that of an upload is his own.
+
+    None for an upload that had none.
+    """
+    real = os.path.realpath(path)
+    for value in given.values():
+        for file in value if isinstance(value, list) else (value,):
+            if not isinstance(file, UploadedFile):
+                continue
+            if real == os.path.realpath(file.filename or ""):
+                return file.original_filename
+    return os.path.basename(path)
 
 
 def _open_file_reply(

@@ -74,7 +74,7 @@ def _serve(connection: socket.socket, tickets: socket.socket) -> None:
     _print_by_line()
     try:
         model = start.ref.load()
-        host = ModelHost(model, raw_predictions=start.raw_predictions)
+        host = ModelHost(model, envelope=start.envelope)
         if start.warm:
             host.warm()
     except authors_errors() as error:

@@ -24,6 +24,7 @@ from deepaas.errors import (
     WorkerDied,
 )
 from deepaas.executors import Ended, Limits, WorkerState, create_executor
+from deepaas.executors.messages import Envelope
 from deepaas.model.loading import ModelRef
 
 MODELS = Path(__file__).parent.parent / "models"
@@ -37,7 +38,7 @@ BOUND = 20.0
 
 @contextlib.asynccontextmanager
 async def executor(ref=REF, **options):
-    made = create_executor(ref, raw_predictions=True, **options)
+    made = create_executor(ref, envelope=Envelope.NONE, **options)
     await made.start()
     try:
         yield made
@@ -328,7 +329,7 @@ class Executors(RuleBasedStateMachine):
     def start(self, workers):
         self.loop = asyncio.new_event_loop()
         self.made = create_executor(
-            REF, workers=workers, raw_predictions=True, limits=Limits(max_queued=30)
+            REF, workers=workers, envelope=Envelope.NONE, limits=Limits(max_queued=30)
         )
         self.run(self.made.start())
         self.calls = []
