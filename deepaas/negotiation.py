@@ -8,6 +8,7 @@ import mimeparse
 
 from deepaas.errors import InvalidArguments, NotAcceptable
 from deepaas.executors.replies import is_media_type
+from deepaas.quality import weighted
 
 ANY = "*/*"
 JSON = "application/json"
@@ -97,10 +98,11 @@ def _one_of(field: marshmallow.fields.Field) -> list[str]:
 
 def _parse(header: str) -> Iterator[tuple[str, str, dict[str, str]]]:
     """Yield the media ranges of a header, without those that make no sense."""
-    for part in header.lower().split(","):
-        if not is_media_type(part.strip()):
+    for media_range, weight in weighted(header.lower()):
+        if not is_media_type(media_range):
             continue
         try:
-            yield mimeparse.parse_media_range(part)
+            kind, subtype, parameters = mimeparse.parse_media_range(media_range)
         except ValueError:
             continue
+        yield kind, subtype, {**parameters, "q": str(weight)}
