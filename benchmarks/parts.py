@@ -77,13 +77,13 @@ LocalExecutor.call = call
 )
 
 NO_ARGUMENTS = """
-from deepaas.arguments import Arguments
+from deepaas.api import v2
 class Parsing:
     async def __aenter__(self):
         return {"n": 7}
     async def __aexit__(self, *error):
         pass
-Arguments.parse = lambda *args: Parsing()
+v2.Parsing = lambda *args: Parsing()
 """
 
 NO_JOURNAL = """

@@ -186,8 +186,14 @@ _OPTIONS = [
     cfg.BoolOpt(
         "raw-predictions",
         default=False,
-        help="Send the prediction of a model without schema as the JSON value that it "
-        "is, not as a string.",
+        help="Send the prediction of a model without schema as a JSON value in its "
+        "envelope, not as a string.",
+    ),
+    cfg.BoolOpt(
+        "strict-arguments",
+        default=False,
+        help="Refuse a request that names an argument which the model does not have, "
+        "with a 422, instead of ignoring it.",
     ),
     cfg.BoolOpt(
         "predict-endpoint", default=True, help="Offer the predict routes of the models."
@@ -257,6 +263,7 @@ class Settings:
     """0 for no limit, as with the next one."""
     keep_days: float = 0
     raw_predictions: bool = False
+    strict_arguments: bool = False
     predict_endpoint: bool = True
     train_endpoint: bool = True
     doc_endpoint: bool = True
@@ -315,6 +322,7 @@ def _read_settings(conf: cfg.ConfigOpts, argv: Sequence[str]) -> Settings:
         keep_jobs=conf.keep_jobs,
         keep_days=conf.keep_days,
         raw_predictions=conf.raw_predictions,
+        strict_arguments=conf.strict_arguments,
         predict_endpoint=conf.predict_endpoint,
         train_endpoint=conf.train_endpoint,
         doc_endpoint=conf.doc_endpoint,

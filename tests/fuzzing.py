@@ -153,7 +153,7 @@ ARGUMENTS = {
 }
 """Names that callers use, and texts that fit."""
 
-FILES = ("file", "volume", "files", "untyped")
+FILES = ("file", "volume", "files", "files[]", "untyped")
 PLACED = [
     (field.data_key or name, field.metadata["location"])
     for name, field in fuzzed.get_predict_args().items()
@@ -171,6 +171,7 @@ def pairs(draw, names=NAMES, values=TEXTS):
     """Names and texts; few, since a single misfit is the whole answer."""
     name = draw(st.one_of(names, names, names, TEXTS))
     fitting = ARGUMENTS.get(name, TEXTS)
+    name += draw(st.sampled_from([""] * 9 + ["[]"]))
     return name, draw(st.one_of(fitting, fitting, ODD, values))
 
 
@@ -250,7 +251,14 @@ def parts(draw):
     named = draw(st.sampled_from(['; name="%s"'] * 12 + ["; name=%s", ";name*=%s", ""]))
     disposition += named.replace("%s", name.replace('"', '\\"'))
     if is_file:
-        form = draw(st.sampled_from(["; filename=%s", "; filename*=UTF-8''%s"]))
+        form = draw(
+            st.sampled_from(
+                [
+                    *("; filename=%s", "; filename*=UTF-8''%s", "; filename*=x'%s"),
+                    '; filename="=?utf-8?Q?%s?="; filename*=\'',
+                ]
+            )
+        )
         filename = draw(FILENAMES)
         plain = '"' + filename.replace('"', '\\"') + '"'
         encoded = quote(filename, errors="surrogatepass")
@@ -265,6 +273,8 @@ def parts(draw):
     odd = [
         "Content-Length: 1",
         "Content-Transfer-Encoding: base64",
+        "Content-Transfer-Encoding: quoted-printable",
+        "Content-Transfer-Encoding: x",
         "X:",
         ":",
         "no colon",
@@ -310,6 +320,7 @@ COMMON = [
     *("Prefer: respond-async", "Prefer: ;,respond-ASYNC;x=1", "Connection: close"),
     *("X-Request-ID: a b", "X-Request-ID: " + "x" * 200, "X-Request-ID: mine", "X:"),
     *("Accept-Encoding: gzip", "Accept-Encoding: *;q=x", "Accept-Encoding: ,gzip;q=0."),
+    *('Accept-Encoding: *;q=0, "', "Accept-Encoding: x-gzip, identity;q=0;q=1"),
     *("Expect: 100-continue", "Range: bytes=0-4", "Cookie: a", "TE: trailers"),
     *(
         "If-None-Match: *",
@@ -407,6 +418,8 @@ JSON_TYPES = st.sampled_from(
         *["application/json"] * 9,
         "application/x+json",
         "Application/JSON; charset=x",
+        "application/json; charset=iso-8859-1",
+        "application/json; charset=utf-16",
         "+json",
     ]
 )

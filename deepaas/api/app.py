@@ -20,7 +20,14 @@ from deepaas.api.protection import (
     expect_later,
     heed_proxies,
 )
-from deepaas.api.responses import REQUEST_ID, Handler, both, compress, log_failure
+from deepaas.api.responses import (
+    IGNORED,
+    REQUEST_ID,
+    Handler,
+    both,
+    compress,
+    log_failure,
+)
 from deepaas.api.v2 import V2, ServedModel
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
@@ -68,7 +75,7 @@ def create_app(
     }
     if tokens is not None:
         app[TOKENS] = tokens
-    app.on_response_prepare.append(_add_request_id)
+    app.on_response_prepare.append(_add_headers)
     jobs = Jobs(store, keep=settings.keep_jobs, keep_days=settings.keep_days)
     app.cleanup_ctx.append(_lifetime(list(executors.values()), jobs))
     app.on_shutdown.append(_stop(jobs, settings.shutdown_grace))
@@ -191,9 +198,11 @@ def new_request_id(request: web.BaseRequest) -> str:
     return f"{random.getrandbits(128):032x}"  # it has to be new, not secret
 
 
-async def _add_request_id(request: web.Request, response: web.StreamResponse) -> None:
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     if REQUEST_ID in request:
         response.headers[HEADER] = request[REQUEST_ID]
+    if IGNORED in request:
+        response.headers["X-Ignored-Arguments"] = request[IGNORED]
 
 
 def _explain(error: web.HTTPException, request: web.Request) -> str:

@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from deepaas.api.metrics import Metrics
-from deepaas.api.responses import CLIENT, ENDED, JOB, REQUEST_ID
+from deepaas.api.responses import CLIENT, ENDED, IGNORED, JOB, REQUEST_ID
 from deepaas.executors import Ended, Executor
 
 DELAY = 0.1
@@ -132,6 +132,9 @@ def _describe(
     if (job := request.get(JOB)) is not None:
         line += f" job {job}"
         facts["job"] = job
+    if (ignored := request.get(IGNORED)) is not None:
+        line += f" ignored {ignored}"
+        facts["ignored"] = ignored
     return line, facts
 
 

@@ -23,6 +23,7 @@ EXPOSED = (
     "Location",
     "Preference-Applied",
     "Retry-After",
+    "X-Ignored-Arguments",
     "X-Request-ID",
 )
 """Headers of ours that a page of another origin may read."""

@@ -13,6 +13,7 @@ from aiohttp import web
 from deepaas.encoding import encode_json
 from deepaas.errors import DeepaasError, Gone, ModelRaised
 from deepaas.executors import Ended, Event, Reply
+from deepaas.quality import gzip_weights
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,9 @@ ENDED = web.RequestKey("ended", Ended)
 
 JOB = web.RequestKey("job", str)
 """The uuid of the job that a request has begun."""
+
+IGNORED = web.RequestKey("ignored", str)
+"""The names that a caller sent and that are no arguments, safe for headers and logs."""
 
 SMALL = 1024
 """Bytes up to which an answer is not worth compressing."""
@@ -108,14 +112,15 @@ def _may_compress(
     request: web.Request, response: web.StreamResponse, size: int
 ) -> bool:
     """Tell whether an answer is sent compressed; it says what that depends on."""
-    if size <= SMALL or not _is_text(response.content_type):
+    accepted = ",".join(request.headers.getall("Accept-Encoding", ()))
+    worthwhile = size > SMALL and _is_text(response.content_type)
+    if not worthwhile and (not size or ";" not in accepted):
         return False
+    gzip, plain = gzip_weights(accepted)
+    if not worthwhile and (plain or not gzip):
+        return False  # or the caller refuses it as it is
     response.headers["Vary"] = "Accept-Encoding"
-    for coding in request.headers.get("Accept-Encoding", "").lower().split(","):
-        name, _, quality = coding.replace(" ", "").partition(";q=")
-        if name in ("gzip", "*"):
-            return quality.strip("0.") != "" or quality == ""
-    return False
+    return gzip > 0 and gzip >= plain
 
 
 def _is_text(media_type: str) -> bool:

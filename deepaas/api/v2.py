@@ -12,6 +12,7 @@ from aiohttp import web
 from marshmallow import EXCLUDE, ValidationError
 
 from deepaas.api import schemas
+from deepaas.api.requests.values import Parsing
 from deepaas.api.responses import (
     JOB,
     REQUEST_ID,
@@ -133,7 +134,7 @@ class V2:
         if _prefers_async(request):
             return await self._begin(request, model, Kind.PREDICT)
         arguments = model.adapter.predict_args
-        async with arguments.parse(request, self._settings.client_max_size) as kwargs:
+        async with Parsing(request, arguments, self._settings) as kwargs:
             reply = await model.executor.call(
                 "predict",
                 kwargs,
@@ -159,7 +160,7 @@ class V2:
         adapter = model.adapter
         arguments = adapter.predict_args if predicts else adapter.train_args
         async with contextlib.AsyncExitStack() as files:
-            parsing = arguments.parse(request, self._settings.client_max_size)
+            parsing = Parsing(request, arguments, self._settings)
             kwargs = await files.enter_async_context(parsing)
             args = await asyncio.to_thread(arguments.show, kwargs)
             job = await self._jobs.start(

@@ -1,0 +1,227 @@
+"""The body of a request: read as it comes, within limits."""
+
+import asyncio
+import contextlib
+import zlib
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from aiohttp import StreamReader, web
+
+from deepaas.api.requests.forms import MAX_TEXT_BYTES, read_multipart
+from deepaas.api.requests.texts import is_json_type, parse_form, parse_json
+from deepaas.api.requests.uploads import Uploads
+from deepaas.arguments import Argument
+from deepaas.errors import BadBody, BodyTooLarge, UnsupportedMediaType
+
+WBITS = {"gzip": 31, "deflate": 15}
+"""Content codings of a body, with the window bits by which zlib knows them."""
+
+PACKED_BYTES = 8192
+"""Bytes of a packed body that are looked at at once."""
+
+UNPACKED_BYTES = 65536
+"""Bytes that are made of them at once."""
+
+BODY_READ_TIMEOUT = 60.0
+"""Seconds that a body may pause."""
+
+MAX_FRAMING_BYTES = 65536
+"""Bytes that a form may have above the limit, so that a file of just the limit fits."""
+
+MAX_UNTHREADED_BYTES = 16 * 1024
+"""Bytes of text up to which its values are read on the event loop."""
+
+
+class Body(NamedTuple):
+    """The values of a body, by the callers' names."""
+
+    form: Mapping[str, Any] = MappingProxyType({})
+    json: Mapping[str, Any] = MappingProxyType({})
+    size: int = 0
+    """Bytes of text."""
+    known: bool = True
+    """Its type is one of ours."""
+    dropped: Collection[str] = ()
+    """Names of parts that were not kept."""
+
+
+NO_BODY = Body()
+
+
+async def read_body(
+    request: web.Request,
+    max_size: int,
+    known: Mapping[str, Argument],
+    uploads: Uploads,
+) -> Body:
+    """Read a body of at most `max_size` bytes, 0 for any; its files go to `uploads`.
+
+    Parts of a form that are not `known` are dropped, but for their names. Raises
+    BadBody, BodyTooLarge, InvalidArguments, NoSpace, UnsupportedMediaType.
+    """
+    kind = request.content_type
+    chunks = _Chunks(request, max_size)
+    try:
+        if kind == "multipart/form-data":
+            read = await read_multipart(request, chunks, known, uploads)
+            size = MAX_TEXT_BYTES - read.text_left
+            return Body(form=read.values, size=size, dropped=read.unknown)
+        parse: Callable[[bytes | bytearray, str | None], Body]
+        if kind == "application/x-www-form-urlencoded":
+            parse = _form_body
+        elif is_json_type(kind):
+            parse = _json_body
+        else:
+            return Body(known=False)
+        charset = request.charset
+        if (small := chunks.small()) is not None:
+            return parse(small, charset)
+        text = await _read_text(chunks)
+        if len(text) <= MAX_UNTHREADED_BYTES:
+            return parse(text, charset)
+        return await asyncio.to_thread(parse, text, charset)
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise BadBody("The body ended before its time.") from error
+    except (UnicodeError, LookupError) as error:
+        raise BadBody(f"The body cannot be decoded: {error}.") from error
+
+
+def _form_body(text: bytes | bytearray, charset: str | None) -> Body:
+    return Body(form=parse_form(text, charset), size=len(text))
+
+
+def _json_body(text: bytes | bytearray, charset: str | None) -> Body:
+    return Body(json=parse_json(text, charset), size=len(text))
+
+
+# -- bytes as they come
+
+
+class _Chunks(AsyncIterator[bytes]):
+    """A body as it comes, unpacked, as long as it is within its limits."""
+
+    def __init__(self, request: web.Request, max_size: int) -> None:
+        self._content = request.content
+        self._max_size = max_size
+        self._limit = max_size
+        if max_size and request.content_type == "multipart/form-data":
+            self._limit += MAX_FRAMING_BYTES
+        self._received = 0
+        self._unpacked = 0
+        self._pieces: Iterator[bytes] = iter(())
+        coding = request.headers.get("Content-Encoding", "").strip().lower()
+        self._packed = None if coding in ("", "identity") else _Packed(coding)
+        self._check(request.content_length or 0)
+
+    def small(self) -> bytes | None:
+        """Return a small body if it is there already, as most are; else None."""
+        content = self._content
+        if (
+            self._packed
+            or not content.is_eof()
+            or content.total_bytes > MAX_UNTHREADED_BYTES
+        ):
+            return None
+        data = content.read_nowait()
+        self._check(len(data))
+        return data
+
+    async def __anext__(self) -> bytes:
+        if self._packed is None:
+            if not (data := await self._receive()):
+                raise StopAsyncIteration
+            return data
+        while True:
+            for piece in self._pieces:
+                self._unpacked += len(piece)
+                self._check(self._unpacked)
+                await asyncio.sleep(0)  # unpacking waits for nobody, so others would
+                if piece:
+                    return piece
+            if not (data := await self._receive()):
+                self._packed.check_end()
+                raise StopAsyncIteration
+            self._pieces = self._packed.unpack(data)
+
+    async def _receive(self) -> bytes:
+        """Return what has come, or what comes next; nothing at the end."""
+        data = self._content.read_nowait()
+        if not data and not self._content.at_eof():
+            with _watched(self._content):
+                data = await self._content.readany()
+        self._received += len(data)
+        self._check(self._received)
+        return data
+
+    def _check(self, size: int) -> None:
+        if self._limit and size > self._limit:
+            raise BodyTooLarge(
+                f"The body is larger than {self._max_size} bytes (client-max-size)."
+            )
+
+
+@contextlib.contextmanager
+def _watched(content: StreamReader) -> Iterator[None]:
+    """End the reading of a body that stops coming."""
+    error = BadBody("The body stopped coming.", status=408)
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(BODY_READ_TIMEOUT, content.set_exception, error)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+class _Packed:
+    """Undoes a content coding (RFC 9110, section 8.4.1), a piece at a time.
+
+    aiohttp's own does not notice a body that is cut off, and leaves requests without
+    an answer.
+    """
+
+    def __init__(self, coding: str) -> None:
+        self._coding = coding
+        self._member: Any = None
+        if coding not in WBITS:
+            raise UnsupportedMediaType(
+                f"A body with Content-Encoding {coding} cannot be read.",
+                headers={"Accept-Encoding": ", ".join(WBITS)},
+            )
+
+    def unpack(self, data: bytes) -> Iterator[bytes]:
+        """Yield pieces, empty ones among them."""
+        left = memoryview(data)
+        while left:
+            if self._member is None:
+                self._member = zlib.decompressobj(WBITS[self._coding])
+            # zlib copies what it leaves of its input.
+            packed = left[:PACKED_BYTES]
+            try:
+                yield self._member.decompress(packed, UNPACKED_BYTES)
+            except zlib.error as error:
+                raise BadBody(f"The body is no {self._coding}: {error}.") from error
+            rest = self._member.unused_data or self._member.unconsumed_tail
+            left = left[len(packed) - len(rest) :]
+            if self._member.eof:  # several members make one body
+                self._member = None
+
+    def check_end(self) -> None:
+        if self._member is not None:
+            raise BadBody("The body ended before its time.")
+
+
+# -- text
+
+
+async def _read_text(chunks: AsyncIterator[bytes]) -> bytearray:
+    text = bytearray()
+    async for chunk in chunks:
+        text += chunk
+        if len(text) > MAX_TEXT_BYTES:
+            raise BodyTooLarge(
+                f"The body has more than {MAX_TEXT_BYTES} bytes of text; "
+                "send a file for more."
+            )
+    return text

@@ -1,0 +1,91 @@
+"""Uploads: the files of one request, written to disk as they come."""
+
+import asyncio
+import contextlib
+import os
+import re
+import tempfile
+from dataclasses import dataclass, field
+from typing import Any
+
+from multipart import MultipartSegment
+
+from deepaas.errors import disk_errors
+from deepaas.model.v2.wrapper import UploadedFile
+
+MAX_UNTHREADED_BYTES = 2 * 1024 * 1024
+"""Bytes of an upload that are written as they come, on the event loop: the page cache
+takes them sooner than a thread would begin."""
+
+WRITE_BYTES = 256 * 1024
+"""Bytes of the rest of an upload that are written at once, off the event loop."""
+
+
+@dataclass
+class Uploads:
+    """The files of one request."""
+
+    files: list["Upload"] = field(default_factory=list)
+
+    def open(self, part: MultipartSegment) -> "Upload":
+        with disk_errors():
+            upload = Upload(part)
+        self.files.append(upload)
+        return upload
+
+    async def remove(self) -> None:
+        """Delete the files, off the event loop where that takes time."""
+        if sum(file.size for file in self.files) > 64 * WRITE_BYTES:
+            await asyncio.to_thread(self._remove)
+        else:
+            self._remove()
+
+    def _remove(self) -> None:
+        for file in self.files:
+            file.handle.close()
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(file.handle.name)
+
+
+class Upload:
+    """A file on its way to the disk."""
+
+    def __init__(self, part: MultipartSegment) -> None:
+        original = re.split(r"[\\/]", part.filename or "")[-1]
+        # The end of the name is kept, since readers go by it: `.nii.gz`.
+        tail = re.sub(r"[^A-Za-z0-9._-]", "_", original)[-64:]
+        self.handle = tempfile.NamedTemporaryFile(  # noqa: SIM115 - see Uploads
+            prefix="deepaas-", suffix=f"-{tail}", delete=False, buffering=0
+        )
+        self.value = UploadedFile(
+            name=part.name,
+            filename=self.handle.name,
+            content_type=part.content_type or "application/octet-stream",
+            original_filename=original or None,
+        )
+        self.size = 0
+        self._pending = bytearray()
+
+    async def write(self, data: bytes | bytearray) -> None:
+        self.size += len(data)
+        if self.size <= MAX_UNTHREADED_BYTES:
+            with disk_errors():
+                _write_all(self.handle, data)
+            return
+        self._pending += data
+        if len(self._pending) >= WRITE_BYTES:
+            pending, self._pending = self._pending, bytearray()
+            with disk_errors():
+                await asyncio.to_thread(_write_all, self.handle, pending)
+
+    async def close(self) -> None:
+        with disk_errors():
+            _write_all(self.handle, self._pending)
+            self.handle.close()
+        self._pending = bytearray()
+
+
+def _write_all(handle: Any, data: bytes | bytearray) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[handle.write(view) :]

@@ -1,0 +1,121 @@
+"""Argument: a field that an author declared, with the facts that are known at start."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import marshmallow
+from marshmallow import fields
+from marshmallow.fields import Field
+
+from deepaas.model.loading import is_field
+
+LOCATIONS = {
+    "query": "query",
+    "querystring": "query",
+    "form": "form",
+    "files": "form",
+    "json": "json",
+    "headers": "headers",
+    "cookies": "cookies",
+}
+"""Where webargs lets an author say that a value is, and what we call it."""
+
+EVERYWHERE = ("query", "form", "json")
+"""Where a value may be whose author does not say, in this order."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a method, with what can be known of it at start."""
+
+    name: str
+    """The name that callers use."""
+    attribute: str
+    """The name that the model uses."""
+    field: Field
+    locations: tuple[str, ...]
+    multiple: bool
+    """It takes a list."""
+    is_file: bool
+    structured: bool
+    """It takes an object, which is JSON text where a location holds text only."""
+    is_list: bool = False
+    """It takes a list, perhaps as one delimited text."""
+    lists_arrays: bool = False
+    """The items of its list are JSON arrays themselves."""
+    refuses_files: bool = False
+    """No file can fit its field, which reads values as marshmallow does."""
+
+    @property
+    def in_body(self) -> bool:
+        return "form" in self.locations or "json" in self.locations
+
+
+def read_schema(definition: Any) -> marshmallow.Schema:
+    """Return the schema of a definition. Raises TypeError or ValueError."""
+    if isinstance(definition, marshmallow.Schema):
+        return definition
+    if isinstance(definition, type) and issubclass(definition, marshmallow.Schema):
+        return definition()
+    if not isinstance(definition, Mapping):
+        raise TypeError(
+            "must return a dict of fields or a marshmallow Schema, "
+            f"not a {type(definition).__name__}"
+        )
+    for name, value in definition.items():
+        if name == "Meta":
+            raise ValueError("no argument can be named 'Meta': marshmallow takes it")
+        if not (isinstance(name, str) and is_field(value)):
+            raise TypeError(f"argument {name!r} is no marshmallow field: {value!r}")
+    declared = {
+        name: value() if isinstance(value, type) else value
+        for name, value in definition.items()
+    }
+    return marshmallow.Schema.from_dict(declared, name="Arguments")()
+
+
+def read_locations(name: str, field: Field) -> tuple[str, ...]:
+    """Return where a value is looked for. Raises ValueError."""
+    location = field.metadata.get("location")
+    if location is None:
+        return ("form",) if _takes_file(field) else EVERYWHERE
+    if location not in LOCATIONS:
+        raise ValueError(f"argument {name!r} has an unknown location: {location!r}")
+    return (LOCATIONS[location],)
+
+
+def read_argument(attribute: str, field: Field, locations: tuple[str, ...]) -> Argument:
+    """Collect what is known of a field."""
+    is_list = isinstance(field, fields.List)
+    inner = field.inner if isinstance(field, fields.List) else field
+    is_file = _takes_file(field)
+    return Argument(
+        name=field.data_key or attribute,
+        attribute=attribute,
+        field=field,
+        locations=locations,
+        # Not webargs' DelimitedList: that is one text.
+        multiple=is_list and not hasattr(field, "delimiter"),
+        is_file=is_file,
+        structured=isinstance(inner, fields.Nested | fields.Mapping | fields.Tuple),
+        is_list=is_list,
+        lists_arrays=isinstance(inner, fields.List | fields.Tuple)
+        or (isinstance(inner, fields.Nested) and inner.many),
+        refuses_files=not is_file and _refuses_files(field),
+    )
+
+
+def _takes_file(field: Field) -> bool:
+    inner = getattr(field, "inner", field)
+    return "file" in (field.metadata.get("type"), inner.metadata.get("type"))
+
+
+def _refuses_files(field: Field) -> bool:
+    if isinstance(field, fields.List):
+        return _refuses_files(field.inner)
+    if isinstance(field, fields.Function | fields.Method):
+        return False  # the author's own
+    read = type(field)._deserialize
+    library = read.__module__.partition(".")[0] in ("marshmallow", "webargs")
+    return library and read is not Field._deserialize
