@@ -108,7 +108,8 @@ async def _call(url: str, calls: int, clients: int) -> tuple[float, int]:
             nonlocal wrong
             for n in numbers:
                 async with session.post(f"/v2/models/m/predict/?n={n}") as answer:
-                    wrong += answer.status != 200 or await answer.json() != n
+                    value = await answer.json()
+                    wrong += answer.status != 200 or value["predictions"] != n
 
         began = time.monotonic()
         await asyncio.gather(*(client() for _ in range(clients)))
