@@ -13,7 +13,7 @@ DIGITS := $(wildcard examples/digits/setup.cfg examples/digits/setup.py \
 # pip, twice at once in one environment, breaks it
 .NOTPARALLEL:
 
-.PHONY: help run test lint format doc sample screenshot clean
+.PHONY: help run test lint format doc sample screenshot vendor clean
 
 help:
 	@echo "make run         serve examples/digits on http://127.0.0.1:5000/"
@@ -23,6 +23,8 @@ help:
 	@echo "make doc         the documentation, in doc/_build/html"
 	@echo "make sample      write etc/deepaas.conf.sample anew"
 	@echo "make screenshot  take the pictures in doc/images anew"
+	@echo "make vendor      fetch what deepaas/web/vendor holds; needs npm;"
+	@echo "                 make vendor ARGS=swagger-ui-dist=5.36.0 for another version"
 	@echo "make clean       remove what these have made"
 
 run: $(VENV)/.run
@@ -50,6 +52,9 @@ sample: $(VENV)/.run
 
 screenshot: $(VENV)/.run $(VENV)/.test
 	PYTHONPATH=. $(BIN)/python doc/screenshot.py
+
+vendor: $(VENV)/.test
+	$(BIN)/python tools/vendor.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) doc/_build build *.egg-info .mypy_cache .pytest_cache .ruff_cache
