@@ -202,7 +202,10 @@ _OPTIONS = [
         "train-endpoint", default=True, help="Offer the train routes of the models."
     ),
     cfg.BoolOpt(
-        "doc-endpoint", default=True, help="Offer /swagger.json, /api and /ui."
+        "doc-endpoint",
+        default=True,
+        help="Offer the pages /api and /ui. The document /swagger.json is there "
+        "without them too.",
     ),
     cfg.BoolOpt(
         "debug-endpoint",

@@ -1,6 +1,7 @@
 """Batches: calls that a model takes together, each with an answer of its own."""
 
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urljoin
 
 import pytest
 
@@ -80,10 +81,8 @@ def test_files_in_a_batch(batched):
 
 def test_jobs_are_called_alone(batched):
     headers = {"Prefer": "respond-async"}
-    places = [
-        batched.post(PREDICT, json={"n": n}, headers=headers).headers["Location"]
-        for n in range(5)
-    ]
+    answers = [batched.post(PREDICT, json={"n": n}, headers=headers) for n in range(5)]
+    places = [urljoin(PREDICT, answer.headers["Location"]) for answer in answers]
     for n, place in enumerate(places):
         wait_until(lambda place=place: batched.get(place).json()["status"] == "done")
         assert prediction(batched.get(f"{place}/result")) == {"n": n, "size": 1}

@@ -8,6 +8,7 @@ import threading
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urljoin
 
 import psutil
 import pytest
@@ -82,7 +83,7 @@ def test_a_training_from_beginning_to_end(server, tmp_path):
     answer = server.post(TRAIN, params={"steps": 2, "folder": tmp_path})
     job = answer.json()["uuid"]
     assert len(job) == 32
-    assert answer.headers["Location"] == f"{TRAIN}/{job}"
+    assert urljoin(TRAIN, answer.headers["Location"]) == f"{TRAIN}/{job}"
     assert answer.headers["Retry-After"]
     assert answer.json()["status"] in ("queued", "running")
     assert answer.json()["args"]["steps"] == 2
@@ -447,7 +448,7 @@ def predict_later(server, **options):
     answer = server.post(PREDICT, headers=ASYNC, **options)
     assert answer.status_code == 202
     job = answer.json()["uuid"]
-    assert answer.headers["Location"] == f"{PREDICT}/{job}"
+    assert urljoin(PREDICT, answer.headers["Location"]) == f"{PREDICT}/{job}"
     assert answer.headers["Preference-Applied"] == "respond-async"
     return job
 

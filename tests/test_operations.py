@@ -9,6 +9,7 @@ import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urljoin
 
 import httpx
 import pytest
@@ -139,7 +140,7 @@ def test_what_waits_and_runs(serve: Serve):
     assert found.of("deepaas_calls_waiting", "slow", "predict") == 2
     assert found.of("deepaas_workers", "slow", "busy") == 1
     for job in jobs:
-        server.delete(job.headers["Location"])
+        server.delete(urljoin(path, job.headers["Location"]))
     found = Samples(server)
     assert found.of("deepaas_calls_total", "slow", "predict", "499") == 3
 

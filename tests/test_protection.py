@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from urllib.parse import urljoin
 
 import httpx
 import pytest
@@ -55,8 +56,13 @@ def test_without_a_token(serve: Serve, tokens):
     routes = [
         *("/", "/v2", "/v2/", "/v2/models/", "/v2/models/echo", "/v2/models/nobody/"),
         *("/v2/models/echo/train/", "/v2/models/echo/predict/abc/result", "/v2/debug/"),
-        *("/metrics", "/swagger.json", "/api", "/ui", "/api/static/swagger-ui.css"),
-        *("/no/such/place", "/v2/health", "/v2/health/ready/x", "//v2/health/live"),
+        *("/metrics", "/swagger.json", "/api", "/ui", "/api/static", "/api/static/"),
+        *("/no/such/place", "/v2/health", "/v2/health/ready/x"),
+        # Slashes in a row: the route counts, not the path
+        *("//", "//v2//models/", "//metrics", "//v2/debug", "//api", "//swagger.json"),
+        *("//v2/models/echo//train/", "/v2/health/live//x", "//no/such/place"),
+        *("/api/static/../../v2/models/", "/api/static//../../metrics"),
+        *("/api/static/..%2F..%2Fv2/models", "//v2/health/live/../../models/"),
     ]
     wrong = [
         {},
@@ -68,20 +74,29 @@ def test_without_a_token(serve: Serve, tokens):
     wrong += [{"Authorization": value} for value in odd]
     for path in routes:
         for headers in wrong:
-            answer = server.get(path, headers=headers)
+            answer = server.get(f"{server.url}{path}", headers=headers)
             assert answer.status_code == 401, path
             assert "realm=" in answer.headers["WWW-Authenticate"]
             assert "token" in answer.json()["message"]
-    for path in (PREDICT, "/v2/models/nobody/predict", "/v2/models/echo/train"):
+    posts = ("/v2/models/nobody/predict", "/v2/models/echo/train")
+    for path in (PREDICT, *posts, f"/{PREDICT}", "//v2//models/echo//train//"):
+        path = f"{server.url}{path}"
         answer = server.post(path, params={"n": 1})
         assert answer.status_code == 401
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
         assert server.client.request("OPTIONS", path).status_code == 401
-    for path in ("/v2/health/live", "/v2/health/ready/", "/v2/models/echo/ready"):
-        assert server.get(path).status_code == 200
+    for path in (
+        *("/v2/health/live", "/v2/health/ready/", "/v2/models/echo/ready"),
+        *("//v2/health/live", "//v2//models/echo//ready"),
+        *("/api/static/swagger-ui.css", "//api/static//api.js"),
+    ):
+        assert server.get(f"{server.url}{path}").status_code == 200, path
     for token in ("first-secret", "zweites-Geheimnis-ü"):
         headers = {"Authorization": f"Bearer {token}".encode()}
-        assert server.post(PREDICT, params={"n": 1}, headers=headers).json() == {"n": 1}
+        for path in (PREDICT, f"/{PREDICT}/"):
+            url = f"{server.url}{path}"
+            answer = server.post(url, params={"n": 1}, headers=headers)
+            assert answer.json() == {"n": 1}
         assert server.get("/metrics", headers=headers).status_code == 200
         assert token not in server.get("/v2/debug/", headers=headers).text
     assert "secret" not in server.output
@@ -261,9 +276,11 @@ def test_a_preflight_needs_no_token(serve: Serve, tokens):
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization",
     }
-    answer = server.client.request("OPTIONS", PREDICT, headers=headers)
-    assert answer.status_code == 200
-    assert answer.headers["Access-Control-Allow-Origin"] == "http://x.y"
+    for path in (PREDICT, f"/{PREDICT}/"):
+        url = f"{server.url}{path}"
+        answer = server.client.request("OPTIONS", url, headers=headers)
+        assert answer.status_code == 200
+        assert answer.headers["Access-Control-Allow-Origin"] == "http://x.y"
     refused = server.post(PREDICT, headers={"Origin": "http://x.y"})
     assert refused.status_code == 401
     assert refused.headers["Access-Control-Allow-Origin"] == "http://x.y"
@@ -357,6 +374,12 @@ http {{
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
       proxy_pass {cut}/;
     }}
+    location /silent/ {{
+      proxy_pass {cut}/;
+    }}
+    location /silent/both/ {{
+      proxy_pass {url}/models/here/;
+    }}
   }}
 }}
 """
@@ -389,20 +412,36 @@ def behind_nginx(nginx, serve: Serve, tmp_path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("base", ["/models/here", "/cut"])
-def test_behind_nginx(behind_nginx, page, base):
+def test_links_behind_nginx(behind_nginx, base):
     url = behind_nginx
     get = partial(httpx.get, trust_env=False)
     for link in get(f"{url}{base}/").json()["links"]:
         assert get(f"{url}{link['href']}").status_code == 200
     [link] = get(f"{url}{base}/v2/models/echo/").json()["links"]
     assert get(f"{url}{link['href']}").json()["id"] == "echo"
-    assert get(f"{url}{base}/ui").headers["Location"] == f"{base}/api"
-    job = httpx.post(
-        f"{url}{base}{PREDICT}?n=1",
-        headers={"Prefer": "respond-async"},
-        trust_env=False,
-    )
-    assert get(f"{url}{job.headers['Location']}").json()["uuid"] == job.json()["uuid"]
+
+
+@pytest.mark.parametrize("base", ["/models/here", "/cut", "/silent", "/silent/both"])
+def test_behind_nginx(behind_nginx, page, base):
+    """Also where the proxy does not say that it has cut off a prefix."""
+    url = behind_nginx
+    get = partial(httpx.get, trust_env=False)
+    for path in ("/ui", "/ui/"):
+        place = urljoin(
+            f"{url}{base}{path}", get(f"{url}{base}{path}").headers["Location"]
+        )
+        assert place == f"{url}{base}/api"
+    for path in (PREDICT, PREDICT.rstrip("/"), f"/{PREDICT}"):
+        called = f"{url}{base}{path}?n=1"
+        prefer = {"Prefer": "respond-async"}
+        job = httpx.post(called, headers=prefer, trust_env=False)
+        place = urljoin(called, job.headers["Location"])
+        with httpx.stream("GET", f"{place}/events", trust_env=False) as events:
+            events.read()
+        assert get(place).json()["uuid"] == job.json()["uuid"]
+        assert get(f"{place}/result").json() == {"n": 1}
+    page.goto(f"{url}{base}/api/")
+    page.locator("#operations-models-predict-echo").wait_for()
     page.goto(f"{url}{base}/api")
     operation = page.locator("#operations-models-predict-echo")
     operation.locator("button").first.click()

@@ -13,6 +13,8 @@ from deepaas.api.journal import Journal
 from deepaas.api.metrics import Metrics
 from deepaas.api.openapi import Documentation
 from deepaas.api.operations import Operations
+from deepaas.api.pages import STATIC, Pages, absent_pages
+from deepaas.api.paths import merge_slashes
 from deepaas.api.protection import (
     Tokens,
     allow_origins,
@@ -24,14 +26,13 @@ from deepaas.api.responses import (
     IGNORED,
     REQUEST_ID,
     Handler,
-    both,
     compress,
     log_failure,
 )
 from deepaas.api.v2 import V2, ServedModel
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
-from deepaas.errors import LEFT, DeepaasError, NotFound
+from deepaas.errors import LEFT, DeepaasError
 from deepaas.executors import Executor
 from deepaas.jobs import Jobs
 from deepaas.model.adapter import ModelAdapter
@@ -49,7 +50,7 @@ TOKENS = web.AppKey("tokens", Tokens)
 
 HEALTH = ("/v2/health/live", "/v2/health/ready", "/v2/models/{model}/ready")
 OPERATIONS = ("/metrics", "/v2/debug")
-PAGES = ("/api", "/ui", "/swagger.json", "/api/static")
+PAGES = ("/api", "/ui", "/swagger.json")
 """What a browser opens."""
 
 SANE_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
@@ -88,14 +89,9 @@ def create_app(
     routes += operations.routes()
     if settings.debug_endpoint:
         app.cleanup_ctx.append(operations.recorder)
-    if settings.doc_endpoint:
-        documentation = Documentation(
-            [model.adapter for model in models.values()], settings
-        )
-        routes += documentation.routes()
-    else:
-        for path in ("/swagger.json", "/api", "/ui"):
-            routes += both(web.get, base + path, _no_documentation)
+    adapters = [model.adapter for model in models.values()]
+    routes += Documentation(adapters, settings).routes()
+    routes += Pages(base).routes() if settings.doc_endpoint else absent_pages(base)
     if tokens is not None:
         for route in routes:
             if isinstance(route, web.RouteDef):
@@ -103,6 +99,7 @@ def create_app(
     app.add_routes(routes)
     if settings.cors_origins:
         allow_origins(app, settings.cors_origins)
+    merge_slashes(app)
     return app
 
 
@@ -112,7 +109,7 @@ def _middlewares(settings: Settings, tokens: Tokens | None) -> list[Middleware]:
         middlewares.append(heed_proxies(settings.trusted_proxies))
     if tokens is not None:
         base = settings.base_path
-        public = [*HEALTH, *(OPERATIONS if settings.open_metrics else ())]
+        public = [*HEALTH, STATIC, *(OPERATIONS if settings.open_metrics else ())]
         middlewares.append(
             authenticate(
                 tokens,
@@ -150,10 +147,6 @@ def _stop(jobs: Jobs, grace: float) -> Callable[[web.Application], Awaitable[Non
         jobs.stop(grace)
 
     return stop
-
-
-async def _no_documentation(request: web.Request) -> web.Response:
-    raise NotFound("The documentation is turned off (--nodoc-endpoint).")
 
 
 @web.middleware

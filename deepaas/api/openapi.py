@@ -1,21 +1,19 @@
-"""The OpenAPI document and the Swagger page; the only importer of aiohttp_apispec.
+"""The OpenAPI document; the only importer of aiohttp_apispec.
 
-That takes as long as all else of a start, and so waits for whoever asks.
+That import takes as long as all else of a start, and so waits for the first request.
 """
 
 import asyncio
 import decimal
-import html
 import itertools
 import json
 import logging
 import math
-import string
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import marshmallow
 from aiohttp import web
@@ -50,33 +48,9 @@ PARAMETER_KEYS = {
 }
 """What Swagger 2.0 allows in a parameter that is not the body."""
 
+NO_WORD = re.compile(r"[^\w.-]")
+
 SIMPLE_TYPES = ("string", "number", "integer", "boolean", "array")
-
-PAGE = string.Template("""\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>$title</title>
-<link rel="stylesheet" href="$static/swagger-ui.css">
-<link rel="icon" type="image/png" href="$static/favicon-32x32.png">
-</head>
-<body>
-<div id="swagger-ui"></div>
-<script src="$static/swagger-ui-bundle.js"></script>
-<script>
-SwaggerUIBundle({
-  url: "$document",
-  dom_id: "#swagger-ui",
-  deepLinking: true,
-  validatorUrl: null,
-  presets: [SwaggerUIBundle.presets.apis],
-});
-</script>
-</body>
-</html>
-""")
-
 
 BYTES = {"type": "string", "format": "binary"}
 """An answer that is a file. Swagger's own word, `file`, is not known to validators."""
@@ -95,7 +69,7 @@ _Parameters = list[dict[str, Any]]
 
 
 class Documentation:
-    """The document, made once, when it is asked for, and the page that shows it."""
+    """The document, made once, when it is asked for."""
 
     def __init__(self, models: list[ModelAdapter], settings: Settings) -> None:
         self._base = settings.base_path
@@ -106,12 +80,7 @@ class Documentation:
         self._body = b""
 
     def routes(self) -> list[web.AbstractRouteDef]:
-        return [
-            web.static(f"{self._base}/api/static", _static()),
-            *both(web.get, f"{self._base}/swagger.json", self.document),
-            *both(web.get, f"{self._base}/api", self.page),
-            *both(web.get, f"{self._base}/ui", self.redirect),
-        ]
+        return [*both(web.get, f"{self._base}/swagger.json", self.document)]
 
     async def document(self, request: web.Request) -> web.Response:
         async with self._making:
@@ -126,26 +95,6 @@ class Documentation:
     def _make(self) -> tuple[dict[str, Any], bytes]:
         document = _Document(self._settings).build(self._models)
         return document, encode_json(document)
-
-    async def page(self, request: web.Request) -> web.Response:
-        base = html.escape(prefix(request) + self._base)
-        text = PAGE.substitute(
-            title="deepaas",
-            static=f"{base}/api/static",
-            document=f"{base}/swagger.json",
-        )
-        return web.Response(text=text, content_type="text/html")
-
-    async def redirect(self, request: web.Request) -> web.Response:
-        raise web.HTTPFound(f"{prefix(request)}{self._base}/api")
-
-
-def _static() -> Path:
-    """Return the folder of Swagger UI, which aiohttp_apispec brings along."""
-    found = find_spec("aiohttp_apispec")  # which imports nothing
-    assert found is not None
-    assert found.origin is not None
-    return Path(found.origin).parent / "static"
 
 
 class _Document:
@@ -164,6 +113,7 @@ class _Document:
             info={"description": "Machine learning models behind a REST API."},
         )
         self._converter = self._spec.plugin.converter
+        self._converter.add_attribute_function(_enum2properties)
 
     def build(self, models: list[ModelAdapter]) -> dict[str, Any]:
         # Models first: they have the first choice of the definitions' names.
@@ -180,7 +130,7 @@ class _Document:
             )
         }
         for model in models:
-            place = f"/v2/models/{model.name}/"
+            place = f"/v2/models/{quote(model.name, safe='')}/"
             self._get(place, "models", f"Describe {model.name}", schemas.ModelMeta)
             if self._settings.predict_endpoint and model.has_predict:
                 path = f"{place}predict/"
@@ -247,10 +197,7 @@ class _Document:
             "trainings",
             f"List the trainings of {model.name}",
             {"type": "array", "items": job},
-            parameters=[
-                {**self._converter.field2property(field), "name": name, "in": "query"}
-                for name, field in schemas.JobQuery().load_fields.items()
-            ],
+            parameters=self._parameters(Arguments(schemas.JobQuery)),
         )
         self._add(path, "get", operation)
 
@@ -389,9 +336,12 @@ class _Document:
         return self._free_name(cls.__name__.removesuffix("Schema") or cls.__name__)
 
     def _free_name(self, name: str, owner: str = "") -> str:
-        """Return a definition's name that no other one has."""
+        """Return a definition's name that no other one has.
+
+        The owner may have any name, but references are addresses.
+        """
         if name in self._names and owner:
-            name = f"{name}-{owner}"
+            name = f"{name}-{NO_WORD.sub('_', owner)}"
         numbered = (f"{name}{number}" for number in itertools.count(2))
         free = next(
             n for n in itertools.chain([name], numbered) if n not in self._names
@@ -408,6 +358,34 @@ def _place(item: Argument) -> str | None:
     if item.is_file:
         return "formData"
     return "body" if item.structured else "query"
+
+
+def _enum2properties(
+    converter: Any, field: marshmallow.fields.Field, **kwargs: Any
+) -> dict[str, Any]:
+    """Return the choices of an enum and their type, which apispec leaves out.
+
+    apispec calls it, and gives it the properties that it has found as `ret`.
+    """
+    if not isinstance(field, marshmallow.fields.Enum):
+        return {}
+    choices: list[Any] = list(field.enum.__members__)  # with the aliases
+    if field.by_value:
+        choices = [field._serialize(member, "", None) for member in field.enum]  # type: ignore[no-untyped-call]
+    kind = _type_of(choices)
+    found = {"enum": choices, **({} if kind is None else {"type": kind})}
+    return {key: value for key, value in found.items() if key not in kwargs["ret"]}
+
+
+def _type_of(choices: Sequence[Any]) -> str | None:
+    """Return the type that JSON values have in common, if it is a simple one."""
+    types: dict[type, str] = {bool: "boolean", int: "integer", float: "number"}
+    names = {types.get(type(choice)) for choice in choices}
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return "string"
+    if names == {"integer", "number"}:
+        return "number"
+    return names.pop() if len(names) == 1 else None
 
 
 def _exclusive(field: marshmallow.fields.Field) -> dict[str, bool]:
@@ -443,14 +421,20 @@ def _simple(item: Argument, prop: dict[str, Any], place: str) -> dict[str, Any]:
         return {**file, **_described(prop)}
     prop = {key: value for key, value in prop.items() if key in PARAMETER_KEYS}
     prop.update(_described(prop))
+    _clean_choices(prop)
     if prop.get("type") not in SIMPLE_TYPES:
         prop["type"] = "string"
         prop.pop("items", None)
+        if not all(isinstance(choice, str) for choice in prop.get("enum", ())):
+            del prop["enum"]
     if prop["type"] == "array":
         items = prop.get("items", {})
         kept = {k: v for k, v in items.items() if k in PARAMETER_KEYS - {"default"}}
         if kept.get("type") not in SIMPLE_TYPES:
             kept = {"type": "string"}
+        _clean_choices(kept)
+        if "enum" in prop:  # such as that of ContainsOnly, for each item
+            kept.setdefault("enum", prop.pop("enum"))
         prop["items"] = kept
         multi = item.multiple and place in ("query", "formData")
         prop["collectionFormat"] = "multi" if multi else "csv"
@@ -482,6 +466,15 @@ def _clean_values(prop: dict[str, Any]) -> dict[str, Any]:
     return prop
 
 
+def _clean_choices(prop: dict[str, Any]) -> None:
+    """Keep an enum only where it is a list, each choice once, in place."""
+    if "enum" not in prop:
+        return
+    choices = prop.pop("enum")
+    if isinstance(choices, list | tuple | set | frozenset) and choices:
+        prop["enum"] = list({repr(choice): choice for choice in choices}.values())
+
+
 def _default(value: Any, kind: str | None) -> Any:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return None
@@ -501,6 +494,7 @@ def _clean_schema(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     _clean_values(schema)
+    _clean_choices(schema)
     if not isinstance(schema.get("required", []), list):
         del schema["required"]
     if schema.get("type") == "file" or not isinstance(schema.get("type", ""), str):

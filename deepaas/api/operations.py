@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from deepaas.api import schemas
 from deepaas.api.journal import Journal
 from deepaas.api.metrics import JobCounts, Metrics
+from deepaas.api.paths import MODEL
 from deepaas.api.responses import both
 from deepaas.config import Settings
 from deepaas.errors import NotFound
@@ -50,7 +51,7 @@ class Operations:
         return [
             *both(web.get, f"{base}/v2/health/live", self.live),
             *both(web.get, f"{base}/v2/health/ready", self.ready),
-            *both(web.get, f"{base}/v2/models/{{model}}/ready", self.model_ready),
+            *both(web.get, f"{base}/v2/models/{MODEL}/ready", self.model_ready),
             *both(web.get, f"{base}/v2/debug", self.debug),
             *both(web.get, f"{base}/metrics", self.metrics),
         ]

@@ -12,6 +12,7 @@ from aiohttp import web
 from marshmallow import EXCLUDE, ValidationError
 
 from deepaas.api import schemas
+from deepaas.api.paths import MODEL, relative
 from deepaas.api.requests.values import Parsing
 from deepaas.api.responses import (
     JOB,
@@ -54,7 +55,7 @@ class V2:
         self._metadata = schemas.ModelMeta()
 
     def routes(self) -> list[web.AbstractRouteDef]:
-        base, model = self._base, f"{self._base}/v2/models/{{model}}"
+        base, model = self._base, f"{self._base}/v2/models/{MODEL}"
         root = [f"{base}/", base] if base else ["/"]
         return [
             # First, since patterns are tried one after the other.
@@ -74,13 +75,11 @@ class V2:
 
     async def versions(self, request: web.Request) -> web.Response:
         base = prefix(request) + self._base
-        links = [
-            {"rel": "help", "type": "text/html", "href": f"{base}/api"},
-            {"rel": "describedby", "href": f"{base}/swagger.json"},
-        ]
+        pages = {"rel": "help", "type": "text/html", "href": f"{base}/api"}
+        document = {"rel": "describedby", "href": f"{base}/swagger.json"}
         value = {
             "versions": [self._version(base)],
-            "links": links if self._settings.doc_endpoint else [],
+            "links": [*([pages] if self._settings.doc_endpoint else []), document],
         }
         return web.json_response(schemas.Versions().dump(value))
 
@@ -174,7 +173,7 @@ class V2:
                 timeout=self._settings.predict_timeout or None if predicts else None,
             )
         request[JOB] = job.uuid
-        headers = {"Location": f"{prefix(request)}{self._place(job)}"}
+        headers = {"Location": relative(request, job.uuid)}
         if predicts:
             headers["Preference-Applied"] = "respond-async"
         return self._job(job, status=202 if predicts else 200, headers=headers)
@@ -280,10 +279,6 @@ class V2:
         return json_response(
             schemas.Job().dump(shown(job)), status=status, headers=headers
         )
-
-    def _place(self, job: Job) -> str:
-        model = quote(job.model, safe="")
-        return f"{self._base}/v2/models/{model}/{job.kind.value}/{job.uuid}"
 
 
 def _prefers_async(request: web.Request) -> bool:

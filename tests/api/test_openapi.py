@@ -1,15 +1,28 @@
-"""/swagger.json, judged by a validator that is not ours."""
+"""/swagger.json, judged by two validators that are not ours."""
 
+import copy
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from openapi_spec_validator import OpenAPIV2SpecValidator
+from swagger_spec_validator.validator20 import validate_spec
 
 from tests.conftest import Serve
 
 MODELS = Path(__file__).parent.parent / "models"
 NAMES = ("documented", "documented_json", "echo", "files", "every_field", "returns")
+
+REFUSED = {"bad_args", "bad_schema", "broken_import", "exit_on_import"}
+"""Models that no server starts with."""
+
+NEEDS_PATH = ("GATES", "WARM_MARK")
+"""Variables of the environment that models read."""
+
+ALL = sorted({path.stem for path in MODELS.glob("*.py")} - REFUSED)
+
+GROUP = 12
+"""Models that one server has, so that it starts in time on a small machine."""
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +38,100 @@ def parameters(document):
     return {parameter["name"]: parameter for parameter in operation["parameters"]}
 
 
-def test_it_is_valid_swagger(document):
+def validate(document):
     assert document["swagger"] == "2.0"
-    errors = OpenAPIV2SpecValidator(document).iter_errors()
+    errors = OpenAPIV2SpecValidator(copy.deepcopy(document)).iter_errors()
     assert [(list(e.path), e.message) for e in errors] == []
+    validate_spec(copy.deepcopy(document))  # raises SwaggerValidationError
+
+
+@pytest.mark.parametrize("first", range(0, len(ALL), GROUP))
+@pytest.mark.parametrize("options", [(), ("--raw-predictions", "--base-path=/x/y")])
+def test_it_is_valid_for_every_model(serve: Serve, tmp_path, first, options):
+    names = ALL[first : first + GROUP]
+    models = [f"--model={name}={MODELS / name}.py" for name in names]
+    env = dict.fromkeys(NEEDS_PATH, str(tmp_path / "path"))
+    server = serve("--nowarm", *models, *options, env=env, errors_expected=True)
+    base = options[1].partition("=")[2] if options else ""
+    document = server.get(f"{base}/swagger.json").json()
+    validate(document)
+    assert {f"{base}/v2/models/{name}/" for name in names} <= document["paths"].keys()
+
+
+def test_it_is_valid_for_the_example(serve: Serve, tmp_path):
+    pytest.importorskip("deepaas_digits")
+    env = {"DIGITS_MODEL_DIR": str(tmp_path)}
+    server = serve("--model-name=digits", "--nowarm", env=env)
+    validate(server.get("/swagger.json").json())
+
+
+def test_it_is_valid_for_models_with_odd_names(serve: Serve):
+    """Definitions have the names of models too, and references are addresses."""
+    names = ("a/b c", "{x}", "é#~%")
+    model = MODELS / "documented.py"
+    server = serve(*(f"--model={name}={model}" for name in names))
+    document = server.get("/swagger.json").json()
+    validate(document)
+    paths = [path for path in document["paths"] if path.endswith("/predict/")]
+    answers = [document["paths"][path]["post"]["responses"]["200"] for path in paths]
+    assert len(answers) == len(names)
+    for answer in answers:
+        definition = answer["schema"]["$ref"].removeprefix("#/definitions/")
+        found = document["definitions"][definition]["properties"]
+        assert found.keys() == {"status", "meta", "boxes", "scores"}
+
+
+def test_it_is_valid_swagger(document):
+    validate(document)
+
+
+def test_choices(serve: Serve):
+    server = serve(f"--model=chooses={MODELS / 'chooses.py'}")
+    document = server.get("/swagger.json").json()
+    operation = document["paths"]["/v2/models/chooses/predict/"]["post"]
+    found = {parameter["name"]: parameter for parameter in operation["parameters"]}
+    colours = ["RED", "GREEN", "GREY", "GRAY"]
+    assert found["colour"] == {
+        "name": "colour",
+        "in": "query",
+        "required": False,
+        "type": "string",
+        "enum": colours,
+        "default": "RED",
+        "description": "A colour",
+    }
+    assert found["by_value"]["enum"] == ["red", "green", "grey"]
+    assert (found["size"]["type"], found["size"]["enum"]) == ("integer", [1, 2])
+    assert found["mixed"]["type"] == "string"
+    assert "enum" not in found["mixed"]  # not all of them are strings
+    assert found["colours"]["items"] == {"type": "string", "enum": colours}
+    assert found["some"]["items"] == {"type": "string", "enum": ["a", "b"]}
+    assert "enum" not in found["some"]
+    assert found["twice"]["enum"] == ["a"]
+    assert "enum" not in found["of none"]
+    assert found["no list"]["items"] == {"type": "string"}
+    assert found["own words"]["enum"] == ["RED"]
+    reference = operation["responses"]["200"]["schema"]["$ref"].rpartition("/")[2]
+    answer = document["definitions"][reference]["properties"]
+    assert answer["colour"] == {"type": "string", "enum": colours}
+    assert answer["twice"]["enum"] == ["a"]
+    assert answer["sizes"]["items"] == {"type": "integer", "enum": [1, 2]}
+
+
+def test_the_list_of_trainings(serve: Serve):
+    server = serve(f"--model=trains={MODELS / 'trains.py'}")
+    operation = server.get("/swagger.json").json()["paths"]
+    operation = operation["/v2/models/trains/train/"]["get"]
+    found = {parameter["name"]: parameter for parameter in operation["parameters"]}
+    assert found["status"]["type"] == "string"
+    assert found["status"]["enum"] == [
+        "queued",
+        "running",
+        "done",
+        "error",
+        "cancelled",
+    ]
+    assert found["limit"]["type"] == "integer"
 
 
 def test_every_argument_is_there(parameters):

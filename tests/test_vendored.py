@@ -1,0 +1,94 @@
+"""Vendored files: the hash, the licence, and no address of another host."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from deepaas.api import pages
+from tests.server import ROOT
+from tools.vendor import SOURCE_MAP, VENDOR, read_manifest
+
+OURS = [path for path in pages.WEB.iterdir() if path.is_file()]
+
+
+@pytest.fixture(scope="module")
+def manifest():
+    return read_manifest()
+
+
+def test_each_file_is_the_one_of_the_package(manifest):
+    listed = {
+        VENDOR / name / file: sha
+        for name, package in manifest.items()
+        for file, sha in package["files"].items()
+    }
+    there = {path for path in VENDOR.glob("*/**/*") if path.is_file()}
+    packed = {path for path in there if path.suffix == ".gz"}
+    assert there - packed == listed.keys()
+    for path, sha in listed.items():
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == sha, path
+    for path in packed:
+        assert gzip.decompress(path.read_bytes()) == path.with_suffix("").read_bytes()
+
+
+def test_each_package_has_a_licence_and_where_it_is_from(manifest):
+    for name, package in manifest.items():
+        assert re.fullmatch(r"\d+\.\d+\.\d+", package["version"])
+        assert package["integrity"].startswith("sha512-")
+        assert "LICENSE" in package["files"]
+        assert "Apache License" in (VENDOR / name / "LICENSE").read_text()
+        for licence in package["license"].split(" AND "):
+            assert licence in (ROOT / "setup.cfg").read_text()
+
+
+def test_swagger_ui_is_a_version_that_reads_no_query(manifest):
+    """GHSA-qrmm-w75w-3wpx: until 4.1.3, `?url=` loaded a document of anyone."""
+    version = manifest["swagger-ui-dist"]["version"]
+    assert tuple(map(int, version.split("."))) >= (5, 35, 0)
+
+
+def test_nothing_is_fetched_from_elsewhere():
+    assert OURS
+    for path in pages.STATIC_FILES.values():
+        content = path.read_bytes()
+        assert not SOURCE_MAP.search(content), path
+        if path.suffix == ".css":
+            assert not re.search(rb"(@import|url\()\s*[\"']?(https?:)?//", content)
+    for path in OURS:
+        assert "://" not in path.read_text(), path
+
+
+def test_a_source_map_is_removed():
+    for end in (b"\n//# sourceMappingURL=a.js.map\n", b"\n\n/*# sourceMappingURL=a */"):
+        assert SOURCE_MAP.sub(b"\n", b"x;" + end) == b"x;\n"
+    text = b"x = '//# sourceMappingURL=a'\ny;\n"
+    assert SOURCE_MAP.sub(b"\n", text) == text
+
+
+def test_the_wheel_has_the_files_and_their_licences(tmp_path):
+    source = tmp_path / "source"
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "deepaas", source / "deepaas", ignore=ignore)
+    for name in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", source]
+    offline = ["--no-build-isolation", "--no-index", "--disable-pip-version-check"]
+    subprocess.run([*build, *offline, "-w", tmp_path], check=True, timeout=50)
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        [metadata] = [name for name in names if name.endswith("/METADATA")]
+        text = archive.read(metadata).decode()
+    web = [path for path in pages.WEB.rglob("*") if path.is_file()]
+    assert {str(path.relative_to(ROOT)) for path in web} <= set(names)
+    assert "License-Expression: Apache-2.0 AND BSD-3-Clause AND MIT" in text
+    for path in (VENDOR / "swagger-ui-dist").glob("*LICENSE*"):
+        assert f"License-File: {path.relative_to(ROOT)}" in text
