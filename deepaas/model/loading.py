@@ -73,7 +73,7 @@ def find_models(
 
     `targets` are `NAME=TARGET` strings beside the installed entry points; `names`
     limits the result to those named. Raises StartError when there is no model, when a
-    name is unknown, and when two models share a name.
+    name is unknown or cannot be served, and when two models share a name.
     """
     found: dict[str, str] = {}
     for name, target in [*_installed(), *map(_parse_target, targets)]:
@@ -95,7 +95,20 @@ def find_models(
             f"There is no model named {', '.join(map(repr, unknown))}. "
             f"These are installed: {', '.join(sorted(found))}."
         )
+    for name in wanted:
+        _check_name(name)
     return [ModelRef(name, found[name]) for name in sorted(wanted)]
+
+
+def _check_name(name: str) -> None:
+    """Raise StartError for a model's name that cannot be a part of an address."""
+    # Clients resolve dot segments before they send a path (RFC 3986, 5.2.4).
+    if name in (".", "..") or not name.isprintable():
+        raise StartError(
+            f"A model cannot be named {name!r}: a name is printable text, and neither "
+            "'.' nor '..'.\n"
+            "Serve it under another one: --model OTHER-NAME=TARGET."
+        )
 
 
 def _installed() -> list[tuple[str, str]]:
