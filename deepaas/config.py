@@ -75,7 +75,8 @@ _OPTIONS = [
         default=[],
         metavar="NAME=TARGET",
         help="Serve a model that has no entry point: package.module[:attribute], or "
-        "the path of a .py file. May be repeated.",
+        "the path of a .py file. Only the models of this option and of model-name are "
+        "served. May be repeated.",
     ),
     cfg.IntOpt(
         "workers",

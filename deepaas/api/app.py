@@ -71,7 +71,7 @@ def create_app(
         client_max_size=settings.client_max_size,
     )
     models = {
-        ref.name: ServedModel(ModelAdapter(ref), executor)
+        ref.name: ServedModel(ModelAdapter(ref, shared=True), executor)
         for ref, executor in executors.items()
     }
     if tokens is not None:

@@ -202,6 +202,8 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 def _choose_model(settings: Settings) -> ModelRef:
     refs = find_models(settings.model_names, settings.models)
+    if settings.model_names:  # among those of --model, or installed
+        refs = [ref for ref in refs if ref.name in settings.model_names]
     if len(refs) > 1:
         names = ", ".join(ref.name for ref in refs)
         raise InvalidArguments({"model-name": [f"Must choose one of: {names}."]})

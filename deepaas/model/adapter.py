@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import difflib
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from inspect import getattr_static
 from typing import Any
 
 import marshmallow
@@ -23,17 +25,20 @@ METADATA_TIMEOUT = 10.0
 class ModelAdapter:
     """What a model says of itself. It computes elsewhere, in an executor.
 
-    Raises StartError, naming the model and the cause, when the model cannot be served.
+    `shared` says that this process loads other models too. Raises StartError, naming
+    the model and the cause, when the model cannot be served.
     """
 
-    def __init__(self, ref: ModelRef) -> None:
+    def __init__(self, ref: ModelRef, *, shared: bool = False) -> None:
         self.name = ref.name
         self._reading: asyncio.Future[Any] | None = None
-        self.model = self._load(ref)
+        self.model = self._load(ref, shared)
         self.predict_args = self._arguments("get_predict_args")
         self.train_args = self._arguments("get_train_args")
         self.has_predict = any(map(self._method, ("predict", "predict_batch")))
         self.has_train = self._method("train") is not None
+        if not (self.has_predict or self.has_train):
+            raise self._error(_no_method(self.model))
         try:
             batching(self.model)
         except TypeError as error:
@@ -46,9 +51,9 @@ class ModelAdapter:
         except authors_errors_or_exit() as error:
             raise self._error(f"schema: {text_of(error)}") from error
 
-    def _load(self, ref: ModelRef) -> Any:
+    def _load(self, ref: ModelRef, shared: bool) -> Any:
         try:
-            return ref.load()
+            return ref.load(shared=shared)
         except authors_errors_or_exit() as error:
             cause = f"{ref.target} does not load: {named(error)}"
             raise self._error(cause) from error
@@ -102,6 +107,22 @@ class ModelAdapter:
             logger.warning("%s: get_metadata failed: %s", self.name, named(error))
             return {}
         return described if isinstance(described, Mapping) else {}
+
+
+def _no_method(model: Any) -> str:
+    """Say that a model does nothing, and which of its names look as if it did."""
+    wanted = ("predict", "predict_batch", "train")
+    by_lower = {name.lower(): name for name in dir(model) if name[:1] != "_"}
+    similar = {
+        by_lower[close]
+        for name in wanted
+        for close in difflib.get_close_matches(name, by_lower, n=3, cutoff=0.7)
+    }
+    similar = {name for name in similar if callable(getattr_static(model, name))}
+    message = "it has neither predict, predict_batch nor train"
+    if similar:
+        message += f"; it has {' and '.join(sorted(similar))}"
+    return message + "."
 
 
 def _resolve(response: Mapping[str, Any] | type | None) -> None:

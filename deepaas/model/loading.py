@@ -1,12 +1,14 @@
 """From entry points to models: finds them, and loads one by its reference."""
 
+import contextlib
 import importlib
 import importlib.util
 import math
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -22,48 +24,124 @@ MAX_BATCH_SIZE = 32
 
 @dataclass(frozen=True)
 class ModelRef:
-    """Where a model is, not the model: crosses processes, is loaded on either side."""
+    """The location of a model. Crosses processes, and is loaded on either side."""
 
     name: str
     target: str
-    """`package.module[:attribute]`, or the path of a `.py` file, `[:attribute]`."""
+    """`package.module[:attribute]`, or the absolute path of a file, `[:attribute]`."""
+    import_folder: str = ""
+    """The working folder, where the target of `--model` may be; empty for none."""
 
-    def load(self) -> Any:
+    def load(self, *, shared: bool = False) -> Any:
         """Import the model; a class is instantiated.
 
-        Raises whatever the author's code raises.
+        `shared` says that this process loads other models too. Then a file gets a
+        module name that no other file has, and its folder is first on the import path
+        only while it is imported. Raises whatever the author's code raises.
         """
         import_webargs()  # most models do, and its own way is slow
-        where, _, attribute = self._split()
-        if where.endswith(".py"):
-            model: Any = _import_file(Path(where), self.name)
+        where, attribute = _split(self.target)
+        if os.path.isabs(where):
+            model: Any = self._load_file(where, shared)
         else:
-            model = importlib.import_module(where)
+            with _first_on_path(self.import_folder, stays=not shared):
+                model = importlib.import_module(where)
         for part in attribute.split(".") if attribute else ():
             model = getattr(model, part)
         return model() if isinstance(model, type) else model
 
-    def _split(self) -> tuple[str, str, str]:
-        # A path may hold a colon; an attribute holds no slash.
-        where, colon, attribute = self.target.rpartition(":")
-        if not colon or "/" in attribute or attribute.endswith(".py"):
-            return self.target, "", ""
-        return where, colon, attribute.strip()
+    def _load_file(self, path: str, shared: bool) -> ModuleType:
+        """Import a file.
+
+        The arguments of calls are pickled in the server, under the name that a module
+        has there, so the module is found by that name as well.
+        """
+        name, folder = _module_of(path)
+        server_name = f"_deepaas_model_{self.name}"
+        with _first_on_path(folder, stays=not shared):
+            if self.import_folder not in ("", *sys.path):
+                sys.path.append(self.import_folder)
+            if shared or "." in name:  # no import statement finds a name with a dot
+                return _execute_file(path, server_name)
+            module = _import_file(path, name)
+        sys.modules[server_name] = module
+        return module
 
 
-def _import_file(path: Path, name: str) -> ModuleType:
-    module_name = f"_deepaas_model_{name}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
-    folder = str(path.parent)
-    if folder not in sys.path:
-        sys.path.append(folder)  # so that the file can import its neighbours
+def _split(target: str) -> tuple[str, str]:
+    """Split a target into module or path, and attribute, which may be empty."""
+    # A path may hold a colon; an attribute holds no slash.
+    where, colon, attribute = target.rpartition(":")
+    if not colon or "/" in attribute or attribute.endswith(".py"):
+        return target, ""
+    return where, attribute.strip()
+
+
+def _is_path(where: str) -> bool:
+    return where.endswith(".py") or os.path.isfile(where)
+
+
+def _module_of(path: str) -> tuple[str, str]:
+    """Return the name by which a file is imported, and the folder it is found in."""
+    file = Path(path)
+    if file.name == "__init__.py":
+        return file.parent.name, str(file.parent.parent)
+    return file.stem, str(file.parent)
+
+
+@contextlib.contextmanager
+def _first_on_path(folder: str, *, stays: bool) -> Iterator[None]:
+    """Put a folder first on the import path.
+
+    Unless it stays there, it goes back to where it was, or to the end if it is new.
+    """
+    if not folder:
+        yield
+        return
+    index = sys.path.index(folder) if folder in sys.path else None
+    if index is not None:
+        del sys.path[index]
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        if not stays and folder in sys.path:
+            sys.path.remove(folder)
+            sys.path.insert(len(sys.path) if index is None else index, folder)
+
+
+def _import_file(path: str, name: str) -> ModuleType:
+    """Import a file by its name, as other processes can; its folder is on the path."""
+    importlib.invalidate_caches()
+    spec = importlib.util.find_spec(name)
+    if spec is None or not _is_same_file(spec.origin, path):
+        return _execute_file(path, name)  # for example `model`, without a suffix
+    return importlib.import_module(name)
+
+
+def _execute_file(path: str, name: str) -> ModuleType:
+    """Import a file under any name."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None:  # its suffix says nothing
+        loader = SourceFileLoader(name, path)
+        spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # Arguments are pickled by module name, so the module must be found by it.
-    sys.modules[module_name] = module
-    spec.loader.exec_module(module)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
     return module
+
+
+def _is_same_file(one: str | None, other: str) -> bool:
+    try:
+        return one is not None and os.path.samefile(one, other)
+    except OSError:  # "built-in" is not a file
+        return False
 
 
 def find_models(
@@ -71,25 +149,26 @@ def find_models(
 ) -> list[ModelRef]:
     """Find the models to serve, sorted by name.
 
-    `targets` are `NAME=TARGET` strings beside the installed entry points; `names`
-    limits the result to those named. Raises StartError when there is no model, when a
-    name is unknown or cannot be served, and when two models share a name.
+    `targets` are `NAME=TARGET` strings. These models are served and those that `names`
+    lists; with neither, all installed ones. Raises StartError when there is no model,
+    when a name is unknown or cannot be served, when two models share a name, and for a
+    file that is missing or hides an installed module.
     """
-    found: dict[str, str] = {}
-    for name, target in [*_installed(), *map(_parse_target, targets)]:
-        if found.setdefault(name, target) != target:
-            raise StartError(
-                f"Two models are named {name!r}: {found[name]} and {target}.\n"
-                "Uninstall one of them, or serve one with --model OTHER-NAME=TARGET."
-            )
+    found: dict[str, set[ModelRef]] = {}
+    for ref in _installed():
+        found.setdefault(ref.name, set()).add(ref)
+    given: dict[str, set[ModelRef]] = {}
+    for ref in map(_parse_target, targets):
+        given.setdefault(ref.name, set()).add(ref)
+    found |= given  # one of --model goes before an installed one of its name
     if not found:
         raise StartError(
             "There is no model to serve.\n"
             f"Install a package with an entry point in the group {GROUP!r},\n"
             "or name one: --model NAME=package.module (or a .py file)."
         )
-    wanted = list(dict.fromkeys(names)) or sorted(found)
-    unknown = [name for name in wanted if name not in found]
+    wanted = {*names, *given} or {*found}
+    unknown = sorted(wanted - found.keys())
     if unknown:
         raise StartError(
             f"There is no model named {', '.join(map(repr, unknown))}. "
@@ -97,7 +176,19 @@ def find_models(
         )
     for name in wanted:
         _check_name(name)
-    return [ModelRef(name, found[name]) for name in sorted(wanted)]
+    return [_only(found[name]) for name in sorted(wanted)]
+
+
+def _only(refs: set[ModelRef]) -> ModelRef:
+    """Return the only model of a name. Raises StartError."""
+    ref, *others = sorted(refs, key=lambda ref: ref.target)
+    if others:
+        targets = " and ".join(ref.target for ref in (ref, *others))
+        raise StartError(
+            f"Two models are named {ref.name!r}: {targets}.\n"
+            "Uninstall one of them, or serve one with --model OTHER-NAME=TARGET."
+        )
+    return ref
 
 
 def _check_name(name: str) -> None:
@@ -111,23 +202,45 @@ def _check_name(name: str) -> None:
         )
 
 
-def _installed() -> list[tuple[str, str]]:
+def _installed() -> list[ModelRef]:
     from importlib.metadata import entry_points  # a worker has no use for it
 
     return [
-        (point.name, f"{point.module}:{point.attr}" if point.attr else point.module)
-        for point in entry_points(group=GROUP)
+        ModelRef(p.name, f"{p.module}:{p.attr}" if p.attr else p.module)
+        for p in entry_points(group=GROUP)
     ]
 
 
-def _parse_target(text: str) -> tuple[str, str]:
+def _parse_target(text: str) -> ModelRef:
     name, equals, target = text.partition("=")
     name, target = name.strip(), target.strip()
     if not (name and equals and target):
         raise StartError(f"--model takes NAME=TARGET, not {text!r}.")
-    if ".py" in target:
-        target = os.path.abspath(target)
-    return name, target
+    where, attribute = _split(target)
+    if _is_path(where):
+        where = os.path.abspath(where)
+        _check_file(name, where)
+    target = f"{where}:{attribute}" if attribute else where
+    return ModelRef(name, target, os.getcwd())
+
+
+def _check_file(model: str, path: str) -> None:
+    """Raise StartError for a file that is missing or that hides another module."""
+    if not os.path.isfile(path):
+        raise StartError(f"The model {model!r} cannot be served: no file {path}.")
+    name, _ = _module_of(path)
+    if "." in name:
+        return
+    try:
+        spec = importlib.util.find_spec(name)
+        origin = None if spec is None else spec.origin  # a plain folder has none
+    except ValueError:  # it is loaded, and does not say from where
+        origin = "loaded already"
+    if origin is not None and not _is_same_file(origin, path):
+        raise StartError(
+            f"The model {model!r} cannot be served: {path} hides the module {name!r} "
+            f"({origin}). Rename the file."
+        )
 
 
 class Batching(NamedTuple):
