@@ -15,7 +15,10 @@ JSON = "application/json"
 
 
 class Negotiation:
-    """The choices of one model, known at start."""
+    """The choices of one model, known at start.
+
+    Raises ValueError for a choice that is not a media type.
+    """
 
     def __init__(self, field: marshmallow.fields.Field) -> None:
         self.name = field.data_key or "accept"
@@ -24,6 +27,9 @@ class Negotiation:
         listed = self._validated or [*field.metadata.get("enum", ())]
         self.choices = [choice for choice in listed if choice != ANY]
         """Media types, the author's order; empty where any type is allowed."""
+        for choice in self.choices:
+            if not (isinstance(choice, str) and is_media_type(choice)):
+                raise ValueError(f"accept: {choice!r} is not a media type")
         self._default = field.load_default
         self.choose = functools.lru_cache(maxsize=256)(self._choose)
 

@@ -35,6 +35,8 @@ def model(name):
         (model("exit_on_import"), ["'m'", "SystemExit", "not today"]),
         (model("bad_args"), ["'m'", "get_predict_args", "list"]),
         (model("bad_schema"), ["'m'", "schema", "a schema"]),
+        (model("bad_accept"), ["'m'", "get_predict_args", "accept", "'png'"]),
+        (model("misspelt"), ["'m'", "neither predict", "it has prdict and trian."]),
         (model("warm_raises"), ["'m'", "FileNotFoundError: weights.h5 is missing"]),
         (model("warm_thread"), ["'m'", "ValueError: after all"]),
         (("--model", ECHO, "--base-path", "/a{b"), ["a{b", "--base-path"]),
@@ -130,7 +132,8 @@ def test_stopping_the_whole_process_group(serve: Serve, number):
 def test_stopping_while_it_warms(tmp_path):
     waiting = tmp_path / "waits.py"
     waiting.write_text(
-        "import time\ndef warm():\n    print('warming', flush=True); time.sleep(60)\n"
+        "import time\ndef predict(): pass\n"
+        "def warm():\n    print('warming', flush=True); time.sleep(60)\n"
     )
     command = [DEEPAAS_RUN, "--listen-port=0", f"--model=m={waiting}", "--model-name=m"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
@@ -146,6 +149,8 @@ while os.path.exists({path!r}):
     time.sleep(0.01)
 def warm():
     print("warming", repr(signal.getsignal(signal.SIGHUP)))
+def predict():
+    pass
 """
 
 
@@ -211,6 +216,7 @@ def test_the_port_opens_after_the_warming(serve: Serve, tmp_path):
     model = tmp_path / "knocks.py"
     model.write_text(
         "import socket\n"
+        "def predict(): pass\n"
         "def warm():\n"
         "    with socket.socket() as s:\n"
         f"        print('knocked', s.connect_ex(('127.0.0.1', {port})), flush=True)\n"
