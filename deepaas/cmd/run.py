@@ -43,6 +43,7 @@ def main() -> None:
         settings = read_settings(conf, sys.argv[1:])
         log.setup(conf, "deepaas")
         _hurry_log()
+        _encode_log_files()
         run(settings)
     except DeepaasError as error:
         sys.exit(f"deepaas-run: {error}")
@@ -61,6 +62,15 @@ def _hurry_log() -> None:
             form = form.replace(f"%({name})s", text)
         if not any(f"%({name})" in form for name in ("isotime", *OSLO_FIELDS)):
             handler.setFormatter(_Lines(form, oslo))
+
+
+def _encode_log_files() -> None:
+    """Write log files in UTF-8: a model may print what the locale cannot encode."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.encoding, handler.errors = "utf-8", "backslashreplace"
+            if handler.stream is not None:
+                handler.stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 class _Lines(logging.Formatter):

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import fcntl
+import io
 import logging
 import os
 import select
@@ -17,7 +18,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from deepaas import progress
-from deepaas.errors import authors_errors
+from deepaas.errors import authors_errors, authors_errors_or_exit, text_of
 from deepaas.executors.host import ModelHost, Yields, describe
 from deepaas.executors.messages import (
     HEADER,
@@ -62,7 +63,7 @@ def main() -> None:
         _exit(error)
     except BaseException:
         # Said before the socket closes with the process: the server would kill it.
-        traceback.print_exc()
+        _print_traceback()
         _exit(SystemExit(1))
 
 
@@ -71,7 +72,8 @@ def _serve(connection: socket.socket, tickets: socket.socket) -> None:
     start = inbox.receive()
     assert isinstance(start, Start)
     sys.argv[:] = start.argv
-    _print_by_line()
+    output = _Output()
+    _log_to_stderr()
     try:
         model = start.ref.load()
         host = ModelHost(model, envelope=start.envelope)
@@ -87,8 +89,7 @@ def _serve(connection: socket.socket, tickets: socket.socket) -> None:
             calls = inbox.take()
             began = time.perf_counter()
             answers = _answer(host, calls, connection, interruption)
-            sys.stdout.flush()
-            sys.stderr.flush()
+            output.flush()
             _send(connection, *answers, seconds=time.perf_counter() - began)
     host.close()
 
@@ -200,7 +201,7 @@ def _stream(
         try:
             yields.close()
         except authors_errors():
-            traceback.print_exc()
+            _print_traceback()
     if not begun:
         send(StreamBegan(yields.media_type))
     return End()
@@ -235,27 +236,85 @@ class _Interruption:
             interrupt()
 
 
-def _print_by_line() -> None:
-    """Let the server have each line of output as it ends, C's and logging's too."""
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    libc = ctypes.CDLL(None)
-    with contextlib.suppress(ValueError):  # a libc whose stdout has another name
-        stdout = ctypes.c_void_p.in_dll(libc, "stdout")
-        libc.setvbuf(stdout, None, 1, 0)  # 1 is _IOLBF
-    logging.basicConfig(
-        level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
+class _Output:
+    """Standard output and error, which a model may replace, close or set to None.
+
+    Each line reaches the server as it ends, C's too. The server reads UTF-8 in every
+    locale, so any text can be printed.
+    """
+
+    def __init__(self) -> None:
+        self._ours = sys.stdout, sys.stderr
+        for stream in self._ours:
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(
+                    encoding="utf-8", errors="backslashreplace", line_buffering=True
+                )
+        libc = ctypes.CDLL(None)
+        with contextlib.suppress(ValueError):  # a libc whose stdout has another name
+            stdout = ctypes.c_void_p.in_dll(libc, "stdout")
+            libc.setvbuf(stdout, None, 1, 0)  # 1 is _IOLBF
+
+    def flush(self) -> None:
+        """Write lines that have begun. Never raises."""
+        _flush(sys.stdout)
+        _flush(sys.stderr)
+        stdout, stderr = self._ours
+        if sys.stdout is not stdout:
+            _flush(stdout)
+        if sys.stderr is not stderr:
+            _flush(stderr)
+
+
+def _flush(stream: Any) -> None:
+    try:
+        stream.flush()
+    except authors_errors_or_exit():
+        pass  # closed, None, or the author's own class, which may raise anything
+
+
+def _stderr() -> io.TextIOWrapper:
+    """Open descriptor 2: the model may have closed or replaced sys.stderr."""
+    return open(
+        2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
     )
+
+
+# Python 3.10 has no logging.StreamHandler[...]
+class _LogHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to descriptor 2. Never raises, even when the model has closed that."""
+
+    def __init__(self) -> None:
+        super().__init__(_stderr())
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's
+        with contextlib.suppress(Exception):  # sys.stderr may be closed
+            super().handleError(record)
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(levelname)s %(name)s: %(message)s",
+        handlers=[_LogHandler()],
+    )
+
+
+def _print_traceback() -> None:
+    with contextlib.suppress(OSError):  # the model has closed the descriptor
+        traceback.print_exc(file=_stderr())
 
 
 def _exit(error: SystemExit) -> None:
     """End at once: threads that the model left running must not keep the process."""
     code = error.code
     if code is not None and not isinstance(code, int):
-        print(code, file=sys.stderr)
+        with contextlib.suppress(OSError):
+            print(text_of(code), file=_stderr())
         code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code or 0)
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        _flush(stream)
+    os._exit((code or 0) & 0xFF)
 
 
 def _send(
