@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import http
 import inspect
@@ -93,12 +94,8 @@ class ModelHost:
         started = time.time()
         try:
             arguments = [dict(call.kwargs) for call in calls]
-            values = list(self._run(self._model.predict_batch, arguments))
-            if len(values) != len(calls):
-                raise ValueError(
-                    f"predict_batch returned {len(values)} results for "
-                    f"{len(calls)} calls"
-                )
+            results = self._run(self._model.predict_batch, arguments)
+            values = batch_results(results, len(calls))
         except authors_errors() as error:
             return [describe(error)] * len(calls)
         return [
@@ -180,8 +177,41 @@ def describe(error: BaseException) -> Raised:
         return Raised(kind, str(error), log, error.status)
     if (known := _http_exception(error)) is not None:
         status, message = known
-        return Raised(kind, _cut(message), log, status)
+        return Raised(kind, _cut(message), log, status, for_caller=True)
     return Raised(kind, _cut(text_of(error)), log)
+
+
+def batch_results(results: Any, count: int) -> list[Any]:
+    """Return what `predict_batch` returned for each of `count` calls.
+
+    Raises TypeError for what is not a list, a tuple or an array: a set has no order,
+    and the items of a dict, a string or a data frame are not results. Raises
+    ValueError for a wrong number.
+    """
+    if not _is_sequence(results):
+        raise TypeError(
+            "predict_batch must return a list, a tuple or an array with one result "
+            f"for each call, not a {type(results).__name__}"
+        )
+    values = list(results)
+    if len(values) != count:
+        raise ValueError(
+            f"predict_batch returned {len(values)} results for {count} calls"
+        )
+    return values
+
+
+def _is_sequence(value: Any) -> bool:
+    kind = type(value)
+    if isinstance(value, list | array.array):
+        return True
+    if isinstance(value, tuple):
+        return not hasattr(kind, "_fields")  # a named tuple is one result
+    # Arrays of numpy and of libraries that follow it. A data frame has many dtypes,
+    # and a pandas Series an index, which may be in another order.
+    protocol = hasattr(kind, "__array__") or hasattr(kind, "__dlpack__")
+    is_array = protocol and hasattr(kind, "dtype") and not hasattr(kind, "iloc")
+    return is_array and len(value.shape) > 0
 
 
 def _cut(text: str) -> str:
@@ -190,6 +220,9 @@ def _cut(text: str) -> str:
 
 def _http_exception(error: BaseException) -> tuple[int, str] | None:
     """Return status and reason of an `aiohttp.web.HTTPException`, else None.
+
+    The base classes have no status, and an author's class may have any: what is not a
+    final status of HTTP becomes 500.
 
     aiohttp refuses a reason that is an exception, or that holds a newline: its
     constructor raises TypeError or ValueError. Authors write both, so the arguments of
@@ -201,8 +234,13 @@ def _http_exception(error: BaseException) -> tuple[int, str] | None:
         return None
     base = module.HTTPException
     if isinstance(error, base):
+        status = _status(error.status)
+        if status != error.status:
+            made_up = f"{error.status}: {error.reason}"
+            text = "" if error.text == made_up else error.text
+            return status, error.reason or text or type(error).__name__
         own = error.reason != PHRASES.get(error.status)
-        return error.status, error.reason if own else error.text or error.reason
+        return status, error.reason if own else error.text or error.reason
     for frame, _ in traceback.walk_tb(error.__traceback__):
         if frame.f_code is base.__init__.__code__:
             return _refused(frame)
@@ -212,4 +250,12 @@ def _http_exception(error: BaseException) -> tuple[int, str] | None:
 def _refused(frame: FrameType) -> tuple[int, str]:
     made = frame.f_locals["self"]
     reason = frame.f_locals["reason"]
-    return made.status_code, text_of(reason)
+    return _status(made.status_code), text_of(reason)
+
+
+def _status(status: Any) -> int:
+    try:
+        number = int(status)
+    except (TypeError, ValueError):  # an author's class may have anything
+        return 500
+    return number if 200 <= number <= 599 else 500

@@ -111,6 +111,8 @@ class Raised(NamedTuple):
     traceback: str
     status: int = 500
     """HTTP status for the caller."""
+    for_caller: bool = False
+    """The caller gets the message without the exception's kind."""
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}" if self.message else self.kind
@@ -118,7 +120,7 @@ class Raised(NamedTuple):
     def error(self) -> ModelRaised:
         """Return what the caller of the model gets."""
         return ModelRaised(
-            self.message if self.status != 500 else str(self),
+            self.message if self.for_caller or self.status != 500 else str(self),
             status=self.status,
             kind=self.kind,
             traceback=self.traceback,
