@@ -1,11 +1,14 @@
 """JSON of whatever a scientist returns: numpy, dates, sets, NaN."""
 
+import base64
 import dataclasses
 import datetime
 import decimal
 import enum
+import io
 import json
 import math
+import sys
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
@@ -35,9 +38,10 @@ class NoJSONForm(TypeError):
 def encode_json(value: Any) -> bytes:
     """Encode a value as JSON in UTF-8.
 
-    numpy arrays and scalars, dates, times, UUID, Enum, set, tuple and dataclass have
-    the form that one expects; Decimal and paths are strings; NaN and infinities are
-    null. Raises NoJSONForm for the rest.
+    numpy arrays and scalars, dates, times, UUID, Enum, set, tuple, dataclass and
+    pydantic model have the form that one expects; Decimal and paths are strings; a
+    timedelta is seconds; a data frame is a list of records; a picture of Pillow is PNG
+    in base64; NaN, NaT and infinities are null. Raises NoJSONForm for the rest.
     """
     try:
         return orjson.dumps(value, default=_plain, option=OPTIONS)
@@ -91,11 +95,73 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return _iso(value)
+    if getattr(getattr(value, "dtype", None), "kind", "") == "m":
+        return value.astype("timedelta64[us]").tolist()  # of ns it would be integers
     if callable(tolist := getattr(value, "tolist", None)):
         return tolist()  # numpy, and those that follow it: torch, pandas, jax
     if isinstance(value, tuple):
         return list(value)
+    if (nearer := _plain_of_library(value)) is not value:
+        return nearer
     raise NoJSONForm(f"{type(value).__name__} has no JSON form")
+
+
+def _iso(value: datetime.datetime | datetime.date | datetime.time) -> str | None:
+    # pandas' NaT is a datetime that does not equal itself.
+    return value.isoformat() if value == value else None
+
+
+def _plain_of_library(value: Any) -> Any:
+    """Return a nearer form of an object of pandas, Pillow or pydantic, else the value.
+
+    Imports none of them: a library that is not imported has no objects.
+    """
+    kind = type(value)
+    if hasattr(kind, "model_dump"):
+        return _plain_of_pydantic(value)
+    if hasattr(kind, "__fields__") and hasattr(kind, "dict"):  # pydantic 1
+        return value.dict()
+    if (png := encode_png(value)) is not None:
+        return base64.b64encode(png).decode()
+    if isinstance(value, _class("pandas", "DataFrame")):
+        if not value.columns.is_unique:
+            raise NoJSONForm(f"{kind.__name__} with two columns of one name")
+        return value.to_dict(orient="records")
+    if value is getattr(sys.modules.get("pandas"), "NA", None):
+        return None
+    dated = (_class("pandas", "Period"), _class("pandas", "Interval"))
+    return str(value) if isinstance(value, dated) else value
+
+
+def _class(module: str, name: str) -> Any:
+    """Return a class for isinstance(), or nothing if its module is not imported."""
+    found = getattr(sys.modules.get(module), name, None)
+    return found if isinstance(found, type) else ()
+
+
+def _plain_of_pydantic(value: Any) -> Any:
+    try:
+        return value.model_dump(mode="json")
+    except ValueError:  # it holds what pydantic cannot encode, such as an array
+        return value.model_dump()
+
+
+def encode_png(value: Any) -> bytes | None:
+    """Return a picture of Pillow as PNG; None for any other value.
+
+    Raises OSError for a kind of picture that PNG cannot hold.
+    """
+    if not isinstance(value, _class("PIL.Image", "Image")):
+        return None
+    if value.mode in ("CMYK", "HSV", "YCbCr"):
+        value = value.convert("RGB")
+    file = io.BytesIO()
+    value.save(file, format="PNG")
+    return file.getvalue()
 
 
 def _simplify(
@@ -121,7 +187,7 @@ def _simplify(
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, datetime.datetime | datetime.date | datetime.time):
-        return value.isoformat()
+        return _iso(value)
     if isinstance(value, uuid.UUID):
         return str(value)
     if isinstance(value, Mapping):

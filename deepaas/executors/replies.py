@@ -13,13 +13,14 @@ from typing import Any
 
 import orjson
 
-from deepaas.encoding import encode_json
+from deepaas.encoding import encode_json, encode_png
 from deepaas.errors import disk_errors
 from deepaas.executors.messages import Envelope, Reply
 from deepaas.model.v2.wrapper import ReturnedFile, UploadedFile
 
 JSON = "application/json"
 BINARY = "application/octet-stream"
+PNG = "image/png"
 
 IN_MEMORY = 1024 * 1024
 """Bytes up to which a file is read by the worker; a larger one is sent by its path."""
@@ -61,6 +62,9 @@ def make_reply(
         return Reply(concrete(media_type, None), b"")
     if isinstance(value, str):
         return Reply(concrete(media_type, None, text=True), text_bytes(value))
+    essence = without_parameters(media_type)
+    if essence in (PNG, "image/*") and (png := encode_png(value)) is not None:
+        return Reply(PNG, png)
     raise TypeError(f"the model returned a {type(value).__name__} for {media_type}")
 
 
