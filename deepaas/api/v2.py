@@ -301,13 +301,20 @@ def _news(before: Job | None, now: Job) -> bytes:
 
 
 def _by_name(reports: Sequence[Report]) -> dict[str, list[Any]]:
+    """Return a column for each metric; `metrics.date` for one that is named `date`."""
     names = dict.fromkeys(name for report in reports for name in report.metrics)
-    return {
-        **{name: [r.metrics.get(name) for r in reports] for name in names},
+    columns: dict[str, list[Any]] = {
         "date": [iso_date(report.time) for report in reports],
         "step": [report.step for report in reports],
         "total": [report.total for report in reports],
     }
+    # Names that nothing else has come first, so that these keep theirs.
+    for name in sorted(names, key=columns.__contains__):
+        key = name
+        while key in columns:
+            key = f"metrics.{key}"
+        columns[key] = [report.metrics.get(name) for report in reports]
+    return columns
 
 
 def _event(name: str, data: Mapping[str, Any]) -> bytes:
