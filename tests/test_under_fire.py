@@ -188,7 +188,9 @@ def test_a_model_that_cannot_be_warmed_again(serve: Serve, together, tmp_path):
 
 
 def test_warm_timeout(fail_to_start, tmp_path):
-    (tmp_path / "m.py").write_text("import time\ndef warm(): time.sleep(60)\n")
+    (tmp_path / "m.py").write_text(
+        "import time\ndef warm(): time.sleep(60)\ndef predict(): pass\n"
+    )
     model = f"m={tmp_path / 'm.py'}"
     options = ("--model", model, "--model-name", "m", "--warm-timeout", "0.5")
     ended = fail_to_start("--listen-port", "0", *options)

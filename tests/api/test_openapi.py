@@ -220,6 +220,7 @@ def test_a_schema_that_nobody_knows(fail_to_start, tmp_path):
     model.write_text(
         "from marshmallow import fields\n"
         "schema = {'a': fields.List(fields.Nested('NoSuchSchema'))}\n"
+        "def predict(): pass\n"
     )
     ended = fail_to_start("--model", f"nests={model}")
     assert ended.code == 1
