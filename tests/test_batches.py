@@ -73,12 +73,12 @@ def test_what_is_not_one_result_for_each_call(batched, kind):
     for answer in ask(batched, 6, kind):
         assert answer.status_code == 500
         assert "must return a list, a tuple or an array" in answer.json()["message"]
-    assert batched.post(PREDICT, json={"n": 5}).json()["n"] == 5
+    assert prediction(batched.post(PREDICT, json={"n": 5}))["n"] == 5
 
 
 @pytest.mark.parametrize("kind", ["tuple", "array"])
 def test_results_in_order_of_another_kind(batched, kind):
-    answers = [answer.json() for answer in ask(batched, 6, kind)]
+    answers = [prediction(answer) for answer in ask(batched, 6, kind)]
     numbers = [each["n"] if kind == "tuple" else each for each in answers]
     assert numbers == list(range(6))
 

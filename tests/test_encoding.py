@@ -14,6 +14,7 @@ import pydantic
 import pytest
 
 from deepaas.encoding import NoJSONForm, encode_json
+from deepaas.executors.messages import Envelope
 from deepaas.executors.replies import make_reply
 
 DAY = datetime.timedelta(days=1, milliseconds=500)
@@ -127,7 +128,12 @@ def test_a_picture_of_another_type():
 
 def reply_to(value, media_type):
     return make_reply(
-        value, media_type=media_type, validate=None, raw=False, started=0.0
+        value,
+        media_type=media_type,
+        validate=None,
+        envelope=Envelope.TEXT,
+        given={},
+        started=0.0,
     )
 
 
