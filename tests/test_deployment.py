@@ -6,9 +6,11 @@ import json
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import Serve
@@ -29,6 +31,65 @@ def run(*command: str | Path) -> str:
 def test_the_dockerfile():
     hadolint = Path(sys.executable).parent / "hadolint"
     assert run(hadolint, ROOT / "examples" / "digits" / "Dockerfile") == ""
+
+
+def test_the_container_has_an_init():
+    lines = (ROOT / "examples" / "digits" / "Dockerfile").read_text().splitlines()
+    assert 'ENTRYPOINT ["/usr/bin/tini", "--"]' in lines
+    assert any("apt-get install" in line and "tini" in line for line in lines)
+
+
+REQUIREMENT = re.compile(
+    r"\bdeepaas *(?:\[[^]\n]*\] *)?(?:[<>=~!]=?=?) *\d[\w.,<>=~! ]*"
+)
+TEXTS = {
+    "",
+    ".cfg",
+    ".conf",
+    ".md",
+    ".py",
+    ".service",
+    ".toml",
+    ".txt",
+    ".yaml",
+    ".yml",
+}
+OTHER_IMPLEMENTATION = {
+    # it is measured beside this one
+    Path("benchmarks/environments.py"),
+    Path("doc/architecture.md"),
+    Path("doc/benchmarks.md"),
+}
+
+
+def named_requirements() -> list[tuple[Path, str]]:
+    """Every place that says which deepaas to install."""
+    files = [file for file in ROOT.iterdir() if file.is_file()]
+    for folder in "deepaas", "doc", "etc", "examples", "tests", "benchmarks":
+        files += [file for file in (ROOT / folder).rglob("*") if file.is_file()]
+    return [
+        (file.relative_to(ROOT), found[0].strip(" ,"))
+        for file in files
+        if file.suffix in TEXTS
+        and file.relative_to(ROOT) not in OTHER_IMPLEMENTATION
+        and not any(part.endswith(".egg-info") for part in file.parts)
+        for found in REQUIREMENT.finditer(file.read_text(errors="replace"))
+    ]
+
+
+def test_what_is_required_is_this_implementation():
+    """2.6.0 and older are another one, and pip takes the newest that fits."""
+    found = named_requirements()
+    assert {file for file, _ in found} >= {
+        Path("examples/digits/pyproject.toml"),
+        Path("examples/digits/README.md"),
+        Path("examples/digits/Dockerfile"),
+    }
+    for file, text in found:
+        specifier = Requirement(text).specifier
+        assert not specifier.contains("2.6.0"), file
+        assert specifier.contains(version("deepaas")), file
+        assert not specifier.contains("3.0.0"), file
 
 
 def test_the_unit(systemd_analyze, tmp_path):
