@@ -1,4 +1,4 @@
-"""From what a model returned to a Reply: in the worker."""
+"""Turns what a model returned into a Reply, in the worker."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""From what a model yields to the pieces of a stream: CONTRACT section 3."""
+"""Turns what a model yields into the pieces of a stream."""
 
 from __future__ import annotations
 
