@@ -1,10 +1,11 @@
 """Every option with its help, and the settings that come of them."""
 
+import difflib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from pathlib import Path
 
 from oslo_config import cfg
@@ -235,7 +236,7 @@ class Settings:
     listen_ip: str = "127.0.0.1"
     listen_port: int = 5000
     base_path: str = ""
-    """Empty, or beginning with a slash and ending without one."""
+    """As in a URL: empty, or beginning with a slash and ending without one."""
     trusted_proxies: Sequence[str] = ()
     auth_token_file: str = ""
     """Empty for none, as with the next paths."""
@@ -290,6 +291,10 @@ def read_settings(conf: cfg.ConfigOpts, argv: Sequence[str]) -> Settings:
     """
     try:
         return _read_settings(conf, argv)
+    except cfg.NoSuchOptError as error:
+        raise StartError(
+            f"${error.opt_name} in a value names no option; write $$ for a dollar sign"
+        ) from error
     except cfg.Error as error:
         raise StartError(str(error)) from error
 
@@ -335,6 +340,43 @@ def _read_settings(conf: cfg.ConfigOpts, argv: Sequence[str]) -> Settings:
     )
 
 
+def unread_keys(conf: cfg.ConfigOpts) -> Iterator[str]:
+    """Give a warning for each key of the configuration files that no option reads."""
+    files = [Path(file).expanduser() for file in conf.config_file]
+    for folder in conf.config_dir:
+        files += sorted(Path(folder).expanduser().glob("*.conf"))
+    files = [file for file in files if file.is_file()]  # a pipe is read only once
+    known = _known_keys() if files else set()
+    for file in files:
+        sections: dict[str, dict[str, list[str]]] = {}
+        cfg.ConfigParser(str(file), sections).parse()
+        for section, keys in sections.items():
+            if section in conf.config_source:  # it describes a source of values
+                continue
+            for key in keys:
+                if section != "DEFAULT":
+                    remedy = "options stand under [DEFAULT]"
+                elif key in known:
+                    continue
+                else:
+                    name = key.lower().replace("-", "_")
+                    nearest = difflib.get_close_matches(name, known, 1)
+                    remedy = f"did you mean {nearest[0]}?" if nearest else "no option"
+                yield f"{file}: {key} under [{section}] is ignored: {remedy}"
+
+
+def _known_keys() -> set[str]:
+    """Return the keys of a configuration file that some option reads."""
+    names = {"config_dir", "config_file", "config_source"}
+    for entry in entry_points(group="oslo.config.opts"):
+        if entry.name in ("deepaas", "oslo.log"):
+            for _, options in entry.load()():
+                for option in options:
+                    names.add(option.dest)
+                    names |= {old.name for old in option.deprecated_opts}
+    return names
+
+
 def state_dir(settings: Settings, port: int) -> Path:
     """Return the folder of the jobs of a server on this port."""
     if settings.state_dir:
@@ -349,7 +391,7 @@ def _base_path(path: str) -> str:
     path = path.strip("/")
     if not re.fullmatch(r"[A-Za-z0-9._~%/-]*", path):
         raise StartError(f"--base-path {path!r} has characters that a path cannot have")
-    return f"/{path}" if path else ""
+    return f"/{path}".replace("%", "%25") if path else ""  # it is literal
 
 
 def _origin(text: str) -> str:

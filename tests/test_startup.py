@@ -97,11 +97,12 @@ def test_a_configuration_file(serve: Serve, tmp_path):
     file.write_text(
         "[DEFAULT]\n"
         f"model = echo={MODELS / 'echo.py'}\n"
-        "base-path = /50%\n"
+        "base_path = /50%\n"
         "no-such-key = 100%d\n"
     )
     server = serve("--config-file", file)
-    assert server.post("/50%25/v2/models/echo/predict", params={"n": 1}).json()
+    answer = server.post("/50%25/v2/models/echo/predict", params={"n": 1})
+    assert answer.json() == {"n": 1}
 
 
 def test_openwhisk_detect_is_taken_with_a_warning(serve: Serve):

@@ -15,7 +15,7 @@ from typing import NoReturn
 from oslo_log import log
 from oslo_log.formatters import ContextFormatter
 
-from deepaas.config import Settings, new_config, read_settings
+from deepaas.config import Settings, new_config, read_settings, unread_keys
 from deepaas.errors import DeepaasError, StartError
 from deepaas.executors import Limits, create_executor, rotated
 from deepaas.executors.messages import Envelope
@@ -44,6 +44,8 @@ def main() -> None:
         log.setup(conf, "deepaas")
         _hurry_log()
         _encode_log_files()
+        for warning in unread_keys(conf):
+            logger.warning("%s", warning)
         run(settings)
     except DeepaasError as error:
         sys.exit(f"deepaas-run: {error}")
