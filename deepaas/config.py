@@ -160,7 +160,8 @@ _OPTIONS = [
         metavar="DIR",
         help="Folder of the jobs: their records, logs and results. Without it, a "
         "folder named for the port in deepaas/ under $XDG_STATE_HOME, which is "
-        "~/.local/state by default.",
+        "~/.local/state by default; if that cannot be used, a temporary folder, which "
+        "is removed at the end.",
     ),
     cfg.StrOpt(
         "database-url",
@@ -375,16 +376,6 @@ def _known_keys() -> set[str]:
                     names.add(option.dest)
                     names |= {old.name for old in option.deprecated_opts}
     return names
-
-
-def state_dir(settings: Settings, port: int) -> Path:
-    """Return the folder of the jobs of a server on this port."""
-    if settings.state_dir:
-        return Path(settings.state_dir)
-    # https://specifications.freedesktop.org/basedir-spec/latest/
-    state = os.environ.get("XDG_STATE_HOME", "")
-    home = Path(state) if os.path.isabs(state) else Path("~/.local/state").expanduser()
-    return home / "deepaas" / str(port)
 
 
 def _base_path(path: str) -> str:

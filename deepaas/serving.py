@@ -14,10 +14,11 @@ from aiohttp import web
 from deepaas.api.app import JOURNAL, TOKENS, create_app
 from deepaas.api.connection import Connection
 from deepaas.api.journal import AccessLog
-from deepaas.config import Settings, state_dir
+from deepaas.config import Settings
 from deepaas.errors import StartError
 from deepaas.executors import Executor
 from deepaas.model.loading import ModelRef
+from deepaas.state import state_folder
 from deepaas.store import Store
 
 KEEPALIVE = 75.0
@@ -43,10 +44,11 @@ def serve(
     The executors may be launched; `listener` is bound and does not listen.
     """
     port = listener.getsockname()[1]
-    store = Store(state_dir(settings, port), settings.database_url)
-    app = create_app(settings, executors, store)
-    every = executors.values()
-    asyncio.run(_serve(app, every, listener, tls, settings, heed_hang_up))
+    with state_folder(settings, port) as folder:
+        store = Store(folder, settings.database_url)
+        app = create_app(settings, executors, store)
+        every = executors.values()
+        asyncio.run(_serve(app, every, listener, tls, settings, heed_hang_up))
 
 
 async def _serve(
