@@ -41,18 +41,12 @@ OPTION = "deepaas_method_output"
 def take_standard_output() -> int:
     """Keep standard output for the result; what anyone else prints is on stderr.
 
-    Returns the descriptor of what was standard output, -1 if it was closed. It is
-    done to the descriptor itself, since C code and other programs print too.
+    Returns the descriptor of what was standard output. It is done to the descriptor
+    itself, since C code and other programs print too.
     """
-    try:
-        taken = os.dup(1)
-    except OSError:
-        taken = -1
-    if sys.stderr is None:  # it was closed
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the end
-    os.dup2(sys.stderr.fileno(), 1)
-    if sys.stdout is not None:
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    taken = os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     return taken
 
 

@@ -14,6 +14,8 @@ from deepaas.cli.output import Output, say, take_standard_output
 from deepaas.cli.places import Place, ThisProcess, Worker
 from deepaas.cli.session import Session
 from deepaas.cli.signals import Interrupted, heeded, raise_on_signals
+from deepaas.cmd.descriptors import open_closed_descriptors
+from deepaas.cmd.init import run_below_init
 from deepaas.config import Settings, new_config, read_settings
 from deepaas.errors import DeepaasError, InvalidArguments, ModelRaised, StartError
 from deepaas.executors.messages import Envelope
@@ -98,9 +100,11 @@ OPTIONS: Sequence[tuple[tuple[str, ...], dict[str, Any]]] = (
 
 def main() -> None:
     """Call a model, as the command line says."""
+    closed = open_closed_descriptors()
+    run_below_init()
     raise_on_signals()
     standard = take_standard_output()
-    sys.exit(_main(standard))
+    sys.exit(_main(-1 if 1 in closed else standard))
 
 
 def _main(standard: int) -> int:

@@ -15,6 +15,8 @@ from typing import NoReturn
 from oslo_log import log
 from oslo_log.formatters import ContextFormatter
 
+from deepaas.cmd.descriptors import open_closed_descriptors
+from deepaas.cmd.init import run_below_init
 from deepaas.config import Settings, new_config, read_settings, unread_keys
 from deepaas.errors import DeepaasError, StartError
 from deepaas.executors import Limits, create_executor, rotated
@@ -36,6 +38,8 @@ FILES = 65536
 
 def main() -> None:
     """Run the server until it is told to stop."""
+    open_closed_descriptors()
+    run_below_init()
     conf = new_config()
     log.register_options(conf)
     conf.set_default("use_stderr", True)  # standard output is for the addresses
