@@ -148,6 +148,23 @@ _OPTIONS = [
         metavar="SECONDS",
         help="Time that running calls have to end when the server is told to stop.",
     ),
+    cfg.FloatOpt(
+        "drain-delay",
+        default=0,
+        min=0,
+        metavar="SECONDS",
+        help="Time between the signal to stop and the closing of the port. Readiness "
+        "is 503 meanwhile, so that a load balancer sends no more calls; those that "
+        "still come are answered.",
+    ),
+    cfg.FloatOpt(
+        "keepalive-timeout",
+        default=75,
+        min=1,
+        metavar="SECONDS",
+        help="Time that a connection may be idle, and that the head of its first "
+        "request may take. Longer than that of a proxy in front of the server.",
+    ),
     cfg.IntOpt(
         "client-max-size",
         default=1024**3,
@@ -259,7 +276,9 @@ class Settings:
     """MiB; 0 for no limit."""
     gpus: Sequence[str] = ()
     shutdown_grace: float = 30
-    """Seconds."""
+    """Seconds, as with the next two."""
+    drain_delay: float = 0
+    keepalive_timeout: float = 75
     client_max_size: int = 1024**3
     """Bytes; 0 for no limit."""
     state_dir: str = ""
@@ -326,6 +345,8 @@ def _read_settings(conf: cfg.ConfigOpts, argv: Sequence[str]) -> Settings:
         max_worker_memory=conf.max_worker_memory,
         gpus=_gpus(conf.gpus),
         shutdown_grace=conf.shutdown_grace,
+        drain_delay=conf.drain_delay,
+        keepalive_timeout=conf.keepalive_timeout,
         client_max_size=conf.client_max_size,
         state_dir=conf.state_dir or "",
         database_url=conf.database_url,

@@ -1,7 +1,9 @@
 """serve(): the life of a server, from its first worker to the last word of a job."""
 
 import asyncio
+import contextlib
 import gc
+import logging
 import signal
 import socket
 import ssl
@@ -11,7 +13,7 @@ from typing import TypeAlias
 
 from aiohttp import web
 
-from deepaas.api.app import JOURNAL, TOKENS, create_app
+from deepaas.api.app import JOURNAL, READINESS, TOKENS, create_app
 from deepaas.api.connection import Connection
 from deepaas.api.journal import AccessLog
 from deepaas.config import Settings
@@ -21,8 +23,7 @@ from deepaas.model.loading import ModelRef
 from deepaas.state import state_folder
 from deepaas.store import Store
 
-KEEPALIVE = 75.0
-"""Seconds that a connection may be idle, or take to send the head of a request."""
+logger = logging.getLogger(__name__)
 
 LAST_WORDS = 1.0
 """Seconds that jobs have to store their end when the server ends at once."""
@@ -72,11 +73,13 @@ async def _serve(
         await signals.before(starting, count=1)
         if starting.done():
             await starting
-            listening = await _listen(runner, listener, tls)
+            keepalive = settings.keepalive_timeout
+            listening = await _listen(runner, listener, tls, keepalive)
             gc.collect()
             gc.freeze()
             _announce(listener, settings)
             await signals.wait(1)
+            await _drain(app, signals, settings.drain_delay)
         else:
             starting.cancel()
             await asyncio.wait([starting])
@@ -93,13 +96,25 @@ async def _serve(
         app[JOURNAL].flush()
 
 
+async def _drain(app: web.Application, signals: "_Signals", delay: float) -> None:
+    """Go on for `delay` seconds without being ready, or until the second signal."""
+    if delay:
+        app[READINESS].stop()
+        logger.info("The port is closed in %g s; readiness is 503 until then.", delay)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(signals.wait(2), delay)
+
+
 def _reload(app: web.Application) -> None:
     if TOKENS in app:
         app[TOKENS].reload()
 
 
 async def _listen(
-    runner: web.AppRunner, listener: socket.socket, tls: ssl.SSLContext | None
+    runner: web.AppRunner,
+    listener: socket.socket,
+    tls: ssl.SSLContext | None,
+    keepalive: float,
 ) -> asyncio.Server:
     assert runner.server is not None
     loop = asyncio.get_running_loop()
@@ -109,7 +124,7 @@ async def _listen(
         loop=loop,
         access_log_class=partial(AccessLog, runner.app[JOURNAL]),  # type: ignore[arg-type]
         auto_decompress=False,  # the arguments do it
-        keepalive_timeout=KEEPALIVE,
+        keepalive_timeout=keepalive,
     )
     try:
         return await loop.create_server(connect, sock=listener, ssl=tls, backlog=128)

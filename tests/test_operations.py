@@ -6,7 +6,9 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urljoin
@@ -246,6 +248,72 @@ def test_the_grace_is_not_exceeded(serve: Serve):
     assert "stopping" in slow.result().json()["message"]
     assert "stopping" in json.loads(last)["message"]
     assert server.wait(10) == 0
+
+
+def readiness(server: Server) -> set[int]:
+    paths = ("/v2/health/ready", "/v2/models/slow/ready")
+    return {server.get(path).status_code for path in paths}
+
+
+def test_calls_are_answered_before_the_port_is_closed(serve: Serve):
+    server = serve(model("slow"), "--drain-delay", "3")
+    assert readiness(server) == {200}
+    os.kill(server.pid, signal.SIGTERM)
+    wait_until(lambda: readiness(server) == {503})
+    answer = server.get("/v2/health/ready").json()
+    assert answer["status"] == "not ready"
+    assert answer["models"]["slow"]["message"] == "The server is stopping."
+    assert server.get("/v2/health/live").status_code == 200
+    answer = httpx.post(f"{server.url}/v2/models/slow/predict/", trust_env=False)
+    assert answer.status_code == 200
+    wait_until(server.refuses)
+    assert server.wait(10) == 0
+    assert "The port is closed in 3 s; readiness is 503 until then." in server.stderr
+
+
+def test_a_call_that_comes_late_is_finished(serve: Serve):
+    """Its own time counts from the closing of the port."""
+    server = serve(model("slow"), "--drain-delay", "0.5", "--shutdown-grace", "20")
+    os.kill(server.pid, signal.SIGTERM)
+    wait_until(lambda: readiness(server) == {503})
+    answer = server.post("/v2/models/slow/predict/", params={"seconds": 1.5})
+    assert answer.status_code == 200
+    assert server.wait(10) == 0
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_the_delay(serve: Serve, second):
+    server = serve(model("slow"), "--drain-delay", "600")
+    with ThreadPoolExecutor() as threads:
+        slow = threads.submit(server.post, "/v2/models/slow/predict/?seconds=50")
+        server.wait_for_output("running 0")
+        os.kill(server.pid, signal.SIGTERM)
+        wait_until(lambda: readiness(server) == {503})
+        os.kill(server.pid, second)
+        assert server.wait(10) == 0
+    assert slow.result().status_code == 503
+
+
+@pytest.mark.parametrize("request_", [b"", b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_a_connection_may_be_idle_for_so_long(serve: Serve, request_):
+    server = serve(model("slow"), "--keepalive-timeout", "1.5")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as caller:
+        caller.sendall(request_)
+        if request_:
+            assert caller.recv(65536).startswith(b"HTTP/1.1 200")
+        since = time.monotonic()
+        assert caller.recv(1) == b""
+        assert 1 < time.monotonic() - since < 20
+
+
+@pytest.mark.parametrize(
+    "option", ["--keepalive-timeout=0", "--keepalive-timeout=x", "--drain-delay=-1"]
+)
+def test_times_that_cannot_be(fail_to_start, option):
+    ended = fail_to_start(model("slow"), option)
+    assert (ended.code, ended.stdout) == (1, "")
+    [line] = ended.stderr.splitlines()
+    assert option.partition("=")[0].replace("e-", "e_").replace("n-", "n_") in line
 
 
 def test_no_grace_at_all(serve: Serve):

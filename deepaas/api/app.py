@@ -12,7 +12,7 @@ from aiohttp.typedefs import Middleware
 from deepaas.api.journal import Journal
 from deepaas.api.metrics import Metrics
 from deepaas.api.openapi import Documentation
-from deepaas.api.operations import Operations
+from deepaas.api.operations import Operations, Readiness
 from deepaas.api.pages import STATIC, Pages, absent_pages
 from deepaas.api.paths import merge_slashes
 from deepaas.api.protection import (
@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 HEADER = "X-Request-ID"
 
 JOURNAL = web.AppKey("journal", Journal)
+
+READINESS = web.AppKey("readiness", Readiness)
 
 TOKENS = web.AppKey("tokens", Tokens)
 """Absent where callers need none."""
@@ -85,7 +87,8 @@ def create_app(
     routes = V2(models, jobs, settings).routes()
     metrics = Metrics(by_name)
     journal = app[JOURNAL] = Journal(metrics, by_name)
-    operations = Operations(metrics, journal, jobs, settings)
+    readiness = app[READINESS] = Readiness()
+    operations = Operations(metrics, journal, jobs, settings, readiness)
     routes += operations.routes()
     if settings.debug_endpoint:
         app.cleanup_ctx.append(operations.recorder)

@@ -31,16 +31,33 @@ COUNT_INTERVAL = 1.0
 """Seconds for which a count of the jobs is true enough."""
 
 
+class Readiness:
+    """Tells whether the server is to get calls, as far as it depends on the server."""
+
+    def __init__(self) -> None:
+        self.stopping = False
+
+    def stop(self) -> None:
+        """Announce that the port will be closed."""
+        self.stopping = True
+
+
 class Operations:
     """Health by the model's name, and the latest lines of the log."""
 
     def __init__(
-        self, metrics: Metrics, journal: Journal, jobs: Jobs, settings: Settings
+        self,
+        metrics: Metrics,
+        journal: Journal,
+        jobs: Jobs,
+        settings: Settings,
+        readiness: Readiness,
     ) -> None:
         self._metrics = metrics
         self._journal = journal
         self._jobs = jobs
         self._settings = settings
+        self._readiness = readiness
         self._schema = schemas.Health()
         self._lately = _Lately()
         self._job_counts: JobCounts = {}
@@ -75,7 +92,7 @@ class Operations:
         state = self._metrics.state()
         # Looking at each process takes a moment.
         models = await asyncio.to_thread(
-            lambda: {name: _health(status) for name, status in state.items()}
+            lambda: {name: self._health(status) for name, status in state.items()}
         )
         ready = all(model["ready"] for model in models.values())
         health = {"status": "ready" if ready else "not ready", "models": models}
@@ -88,10 +105,13 @@ class Operations:
         status = self._metrics.state().get(name)
         if status is None:
             raise NotFound(f"There is no model {name!r}.")
-        health = await asyncio.to_thread(_health, status)
+        health = await asyncio.to_thread(self._health, status)
         return web.json_response(
-            schemas.ModelHealth().dump(health), status=200 if status.ready else 503
+            schemas.ModelHealth().dump(health), status=200 if health["ready"] else 503
         )
+
+    def _health(self, status: ExecutorStatus) -> dict[str, Any]:
+        return _health(status, stopping=self._readiness.stopping)
 
     async def metrics(self, request: web.Request) -> web.Response:
         self._journal.flush()
@@ -125,9 +145,9 @@ class _Lately(logging.Handler):
             self.lines.extend(line[:LONGEST] for line in text.split("\n"))
 
 
-def _health(status: ExecutorStatus) -> dict[str, Any]:
+def _health(status: ExecutorStatus, *, stopping: bool) -> dict[str, Any]:
     health: dict[str, Any] = {
-        "ready": status.ready,
+        "ready": status.ready and not stopping,
         "workers": [
             {
                 "state": worker.state.value,
@@ -141,6 +161,8 @@ def _health(status: ExecutorStatus) -> dict[str, Any]:
             for worker in status.workers
         ],
     }
-    if not status.ready:
+    if stopping:
+        health["message"] = "The server is stopping."
+    elif not status.ready:
         health["message"] = f"No worker is warm: {status.cause or 'starting'}."
     return health
