@@ -82,17 +82,24 @@ def _encode_log_files() -> None:
 class _Lines(logging.Formatter):
     """oslo.log's lines. Its own formatter costs more than the rest of a small call.
 
-    It still formats warnings, tracebacks and what is for debugging: it adds to them.
+    It still formats tracebacks and what is for debugging: it adds to them. To warnings
+    and errors without a traceback it would add the exception that is being handled,
+    which the message tells already.
     """
 
     def __init__(self, form: str, oslo: ContextFormatter) -> None:
         super().__init__(form, oslo.datefmt)
         self._oslo = oslo
+        whole = oslo.conf.logging_default_format_string
+        self._whole = logging.Formatter(whole, oslo.datefmt, defaults=OSLO_FIELDS)
+        self._summarizes = "%(error_summary)s" in whole
 
     def format(self, record: logging.LogRecord) -> str:
         if record.levelno == logging.INFO and not record.exc_info:
             return super().format(record)
-        return self._oslo.format(record)
+        if record.levelno < logging.INFO or record.exc_info or self._summarizes:
+            return self._oslo.format(record)
+        return self._whole.format(record).rstrip("\n")
 
 
 def run(settings: Settings) -> None:

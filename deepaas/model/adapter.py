@@ -49,7 +49,8 @@ class ModelAdapter:
         except NotImplementedError:
             self.response = None
         except authors_errors_or_exit() as error:
-            raise self._error(f"schema: {text_of(error)}") from error
+            cause = text_of(error).removeprefix("schema ")
+            raise self._error(f"schema: {cause}") from error
 
     def _load(self, ref: ModelRef, shared: bool) -> Any:
         try:
