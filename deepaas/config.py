@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points, version
 from pathlib import Path
+from typing import TypeAlias
 
 from oslo_config import cfg
 
 from deepaas.errors import StartError
+
+Config: TypeAlias = cfg.ConfigOpts
 
 _OPTIONS = [
     cfg.HostAddressOpt(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import fcntl
 import json
@@ -144,16 +145,56 @@ def test_a_picture_for_a_script(cli, digits, tmp_path):
 
 
 def test_json_for_a_script(cli, digits, tmp_path):
+    """It reads the keys that the model has chosen, from a file or standard output."""
     done = cli.shell(
-        'deepaas-cli --model-name digits predict --data "$IN" 2>&1'
-        " | grep -Po '{.*}' > \"$OUT\"",
+        "deepaas-cli --model-name digits"
+        ' --deepaas_method_output="$OUT" predict --data "$IN" > "$OUT.stdout"',
         **digits,
         OUT=tmp_path / "out",
         IN=THREE,
     )
     assert done.code == 0
-    [line] = (tmp_path / "out").read_text().splitlines()
-    assert json.loads(line)["label"] == 3
+    assert json.loads((tmp_path / "out.json").read_text())["label"] == 3
+    assert json.loads((tmp_path / "out.stdout").read_text())["label"] == 3
+
+
+OWN_STATUS = """
+def predict():
+    print("nothing of interest")
+    return {"status": "done", "labels": ["a b", None, True, 1.5, "\\u00e4\\n'"]}
+"""
+PYTHON_FORM = (
+    "{'status': 'done', 'labels': ['a b', None, True, 1.5, " + '"\u00e4\\n\'"]}'
+)
+
+
+@pytest.mark.parametrize("place", ["", HERE])
+@pytest.mark.parametrize(
+    ("filter_", "line"),
+    [
+        ("grep \"{'status'\"", f"return: {PYTHON_FORM}"),
+        ("grep return: | cut -d' ' -f2-", PYTHON_FORM),
+        ("grep -o '{.*}' | tail -1", PYTHON_FORM),
+    ],
+)
+def test_the_python_form_for_a_script(cli, place, filter_, line):
+    model = cli.written(OWN_STATUS)
+    done = cli.shell(f"deepaas-cli {model} {place} predict 2>&1 | {filter_}")
+    assert done.stdout.decode() == f"{line}\n"
+    value = ast.literal_eval(line.removeprefix("return: "))
+    assert value["labels"] == ["a b", None, True, 1.5, "\u00e4\n'"]
+
+
+def test_no_python_form_of_what_is_not_json(cli, tmp_path):
+    for what in "bytes", "path":
+        done = cli.model("returns", HERE, "predict", "--what", what)
+        assert (done.code, done.stderr) == (0, "")
+    (tmp_path / "odd.json").write_text("[1, 2")
+    source = "def predict():\n    return open('odd.json')"
+    done = cli(cli.written(source), HERE, "predict", cwd=tmp_path)
+    assert (done.code, done.stdout, done.stderr) == (0, b"[1, 2\n", "")
+    done = cli.model("yields", HERE, "predict")
+    assert "return:" not in done.stderr
 
 
 # Arguments
@@ -204,10 +245,6 @@ WRONG = {
 }
 
 
-def predictions(done: Ended) -> dict[str, str]:
-    return json.loads(done.json()["predictions"])
-
-
 def options(values) -> list[str]:
     return [w for name, (text, _) in values.items() for w in (f"--{name}", text)]
 
@@ -215,12 +252,12 @@ def options(values) -> list[str]:
 @pytest.mark.parametrize("place", [(), (HERE,)])
 def test_every_argument_given(cli, place):
     done = cli.model("options", *place, "predict", *options(GIVEN))
-    assert predictions(done) == {name: value for name, (_, value) in GIVEN.items()}
+    assert done.json() == {name: value for name, (_, value) in GIVEN.items()}
 
 
 def test_every_argument_left_out(cli):
     done = cli.model("options", "predict", "--n=1")
-    assert predictions(done) == DEFAULTS
+    assert done.json() == DEFAULTS
 
 
 def test_every_argument_wrong(cli):
@@ -264,7 +301,7 @@ def test_a_missing_or_unknown_argument(cli, words, message):
 )
 def test_ways_to_give_a_list(cli, words):
     done = cli.model("options", HERE, "predict", "--n=1", *words)
-    assert predictions(done)["list"] == "list [1, -2]"
+    assert done.json()["list"] == "list [1, -2]"
 
 
 LISTS = """
@@ -303,12 +340,12 @@ def predict(**kwargs):
 )
 def test_elements_of_a_list(cli, words, values):
     done = cli(cli.written(LISTS), HERE, "predict", *words)
-    assert predictions(done) == values
+    assert done.json() == values
 
 
 def test_negative_numbers(cli):
     call = ("predict", "--delimited", "-1e-3", "-.5", "2", "-1E9", "--n", "-1")
-    done = predictions(cli.model("options", HERE, *call))
+    done = cli.model("options", HERE, *call).json()
     assert done["delimited"] == "list [-0.001, -0.5, 2.0, -1000000000.0]"
     assert done["n"] == "int -1"
 
@@ -318,16 +355,13 @@ def test_negative_numbers(cli):
 )
 def test_ways_to_give_a_bool(cli, text, value):
     done = cli.model("options", HERE, "predict", "--n=1", "--bool", text)
-    assert predictions(done)["bool"] == f"bool {value}"
+    assert done.json()["bool"] == f"bool {value}"
 
 
 def test_the_media_type(cli):
     assert cli.model("accept", "predict").stdout == b"image/png"
     words = ("--accept", "application/json")
-    assert cli.model("accept", "predict", *words).json() == {
-        "status": "OK",
-        "predictions": "application/json",
-    }
+    assert cli.model("accept", "predict", *words).json() == "application/json"
     done = cli.model("accept", "predict", "--accept=image/gif")
     assert done.code == 2
     assert "argument --accept: Must be one of: application/zip" in done.stderr
@@ -361,6 +395,126 @@ def test_help_does_not_wait_for_the_warming(cli):
     assert "warming" not in done.stderr
 
 
+# Options of our own after the command
+
+
+ECHO = f"--model=echo={MODELS / 'echo.py'}"
+OPTIONS = f"--model=options={MODELS / 'options.py'}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [ECHO, OPTIONS, "--model-name=echo", "predict", "--n=1"],
+        [ECHO, OPTIONS, "predict", "--n", "1", "--model-name", "echo"],
+        [OPTIONS, "predict", ECHO, "--model-name", "echo", "--n=1"],
+        ["predict", ECHO, "--n=1", HERE],
+        [
+            "--model-name=options",
+            ECHO,
+            OPTIONS,
+            "predict",
+            "--model-name=echo",
+            "--n=1",
+        ],
+    ],
+)
+def test_options_before_and_after_the_command(cli, words):
+    assert cli(*words).json() == {"n": 1}
+
+
+def test_an_output_after_the_command(cli, tmp_path):
+    out = tmp_path / "out.json"
+    done = cli("predict", "--deepaas_method_output", out, ECHO, "--n", "-1")
+    assert done.json() == json.loads(out.read_text()) == {"n": -1}
+
+
+@pytest.mark.parametrize("command", ["get_metadata", "warm", "train"])
+def test_options_after_the_other_commands(cli, command):
+    done = cli(command, f"--model=trainable={MODELS / 'trainable.py'}", "--debug")
+    assert done.code == 0
+
+
+def test_a_configuration_file_after_the_command(cli, raw):
+    assert cli("predict", "--what=number", raw).json() == 3
+    assert cli("predict", raw, "--what=number", "--model-name=nobody").code == 1
+
+
+def test_the_version_after_the_command(cli):
+    done = cli("predict", ECHO, "--version")
+    assert (done.code, done.stdout) == (0, b"2.7.0\n")
+
+
+SHARED = """
+from webargs import fields
+
+NAMES = ["model-name", "model", "config-file", "output", "debug", "version"]
+
+def get_predict_args():
+    return {name: fields.Str(load_default=None) for name in NAMES}
+
+def predict(**kwargs):
+    return {name: value for name, value in kwargs.items() if value is not None}
+"""
+
+
+@pytest.mark.parametrize(
+    "name", ["model-name", "model", "config-file", "output", "debug", "version"]
+)
+@pytest.mark.parametrize("joined", [True, False])
+def test_an_argument_of_the_model_that_is_named_like_an_option(cli, name, joined):
+    """After the command it is the model's, before it ours."""
+    model = cli.written(SHARED)
+    words = [f"--{name}=x=y"] if joined else [f"--{name}", "x=y"]
+    assert cli(model, HERE, "predict", *words).json() == {name: "x=y"}
+    assert list(cli.temporary.parent.glob("*x=y*")) == []
+
+
+def test_both_an_option_and_an_argument_of_its_name(cli, tmp_path):
+    out = tmp_path / "a.json"
+    model = cli.written(SHARED)
+    words = ("--output=b.json", "--deepaas_method_output", out, HERE)
+    done = cli(model, "--output=c.json", "predict", *words, cwd=tmp_path)
+    assert json.loads(out.read_text()) == done.json() == {"output": "b.json"}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model-name"], "argument --model-name: expected one argument"),
+        (["--debug=on"], "argument -d/--debug: ignored explicit argument 'on'"),
+        (["--outpu=x"], "unrecognized arguments: --outpu=x"),
+    ],
+)
+def test_an_option_after_the_command_that_cannot_be_read(cli, words, message):
+    for model in [ECHO], []:
+        done = cli(*model, "predict", "--n=1", *words)
+        assert done.stdout == b""
+        if model or "outpu" not in words[0]:
+            assert done.code == 2
+            assert message in done.stderr
+
+
+def test_a_model_that_does_not_load_is_loaded_once(cli):
+    source = "print('loading')\nraise ValueError('no')"
+    done = cli(cli.written(source), "predict", "--n=1")
+    assert done.code == 1
+    assert done.stderr.count("loading") == 1
+
+
+def test_a_key_of_a_configuration_file_that_is_not_read(cli, tmp_path):
+    config = tmp_path / "a.conf"
+    config.write_text("[DEFAULT]\nmodle = x\nlog_file = y\n")
+    done = cli(f"--config-file={config}", ECHO, "predict", "--n=1")
+    assert done.json() == {"n": 1}
+    warning, returned = done.stderr.splitlines()
+    assert warning == (
+        f"{config}: modle under [DEFAULT] is ignored: did you mean model?"
+    )
+    assert returned == "return: {'n': 1}"
+
+
 # Files
 
 
@@ -369,7 +523,7 @@ def test_files(cli, tmp_path):
     (tmp_path / "b.nii.gz").write_text("B")
     given = ["--image", "a.csv", "--many", "a.csv", "b.nii.gz", "--many=a.csv"]
     done = cli.model("files", "predict", *given, cwd=tmp_path)
-    files = predictions(done)
+    files = done.json()
     assert files["image"] == {
         "name": "image",
         "filename": "a.csv",
@@ -433,7 +587,7 @@ VALUES = {
 
 @pytest.fixture
 def raw(tmp_path):
-    """A configuration with which JSON values are sent as they are."""
+    """A configuration with an option that is the server's alone."""
     file = tmp_path / "deepaas.conf"
     model = f"returns={MODELS / 'returns.py'}"
     file.write_text(
@@ -448,14 +602,22 @@ def test_values(cli, raw, tmp_path, what):
     done = cli(raw, f"--output={out}", "predict", "--what", what)
     assert done.json() == VALUES[what]
     assert json.loads(Path(f"{out}.json").read_bytes()) == VALUES[what]
-    assert done.stderr == f"--> New output is {out}.json\n"
+    new, returned = done.stderr.splitlines()
+    assert new == f"--> New output is {out}.json"
+    assert ast.literal_eval(returned.removeprefix("return: ")) == VALUES[what]
 
 
 def test_a_value_without_a_file(cli):
     done = cli.model("returns", "predict", "--what=dict")
-    predicted = '{"a":[1,2.5,null,true]}'
-    assert done.json() == {"status": "OK", "predictions": predicted}
-    assert done.stderr == ""
+    assert done.stdout == b'{"a":[1,2.5,null,true]}\n'
+    assert done.stderr == "return: {'a': [1, 2.5, None, True]}\n"
+
+
+def test_a_value_that_looks_wrapped(cli):
+    """It is the model's own, as in public modules."""
+    own = {"status": "OK", "predictions": [1, 2]}
+    done = cli(cli.written(f"def predict():\n    return {own}"), HERE, "predict")
+    assert done.json() == own
 
 
 FILES = {
@@ -543,7 +705,7 @@ def test_an_answer_that_does_not_fit_the_schema(cli):
 
 @pytest.mark.parametrize("place", [(), (HERE,)])
 def test_a_coroutine(cli, place):
-    assert cli.model("coroutine", *place, "predict").json()["predictions"] == "1"
+    assert cli.model("coroutine", *place, "predict").json() == 1
 
 
 @pytest.mark.parametrize(
@@ -574,9 +736,10 @@ def test_extensions(path, media_type, written):
 def test_standard_output_holds_the_result_and_nothing_else(cli):
     for place, label in ((), r"\[speaks \d+\] "), ((HERE,), ""):
         done = cli.model("speaks", *place, "predict", "--word=hi")
-        assert done.json()["predictions"] == "hi"
-        for said in "printed", "on stderr", "written", "unfinished":
+        assert done.json() == "hi"
+        for said in "printed", "on stderr", "written":
             assert re.search(f"^{label}{said} hi$", done.stderr, re.MULTILINE)
+        assert re.search(f"^{label}unfinished hi", done.stderr, re.MULTILINE)
         assert "logged hi" in done.stderr
 
 
@@ -753,7 +916,7 @@ def test_the_traceback_with_debug(cli, place):
 
 @pytest.mark.parametrize("place", [(), (HERE,)])
 def test_the_model_is_warm(cli, place):
-    assert cli.model("warm_first", *place, "predict").json()["predictions"] == "1"
+    assert cli.model("warm_first", *place, "predict").json() == 1
     assert cli.model("warm_first", *place, "train").json()["result"]["output"] == 1
     warm = cli.model("warm_first", *place, "warm")
     assert (warm.code, warm.stdout) == (0, b"")

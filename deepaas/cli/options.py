@@ -49,7 +49,7 @@ class MethodOptions:
         self._parser = Parser(
             prog=f"deepaas-cli {command}",
             # The generated usage fails on names that hold brackets.
-            usage=f"deepaas-cli [options] {command} [--ARG VALUE ...]",
+            usage=f"deepaas-cli [options] {command} [options] [--ARG VALUE ...]",
             argument_default=argparse.SUPPRESS,
             print_text=print_text,
         )

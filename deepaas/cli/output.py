@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import mimetypes
 import os
 import shutil
@@ -87,17 +88,21 @@ class Output:
         if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
             raise InvalidArguments({OPTION: [f"Cannot write in {folder}."]})
 
-    def write(self, reply: Reply) -> None:
-        """Write a result. Raises BrokenPipeError if nobody reads it.
+    def write(self, reply: Reply, *, repeat: bool = False) -> None:
+        """Write a result; with `repeat`, JSON is a line `return: ` on stderr as well.
 
-        Other failures are InvalidArguments and DeepaasError.
+        Raises BrokenPipeError if nobody reads it. Other failures are InvalidArguments
+        and DeepaasError.
         """
+        line = _python_form(reply) if repeat else None
         try:
             if self._path is not None:
                 self._save(reply, self._path)
             if self._path is None or is_json(reply.media_type):
                 self._check_terminal(reply.media_type)
                 self._print(reply)
+            if line is not None:
+                say(f"return: {line}")
         finally:
             discard(reply)
 
@@ -189,6 +194,20 @@ def _content(reply: Reply) -> BinaryIO:
     if reply.path is None:
         return io.BytesIO(reply.body or b"")
     return open(reply.path, "rb")
+
+
+def _python_form(reply: Reply) -> str | None:
+    """Return a JSON value as Python writes it, in one line; None if it is not JSON.
+
+    Scripts that were written for other implementations look for it.
+    """
+    if not is_json(reply.media_type):
+        return None
+    try:
+        with _content(reply) as source:
+            return repr(json.load(source))
+    except (ValueError, RecursionError):  # a file of the model's may hold anything
+        return None
 
 
 def _copy(reply: Reply, file: BinaryIO) -> None:

@@ -37,8 +37,8 @@ class Place(Protocol):
 class Worker:
     """A worker process, as those of the server."""
 
-    def __init__(self, ref: ModelRef, *, envelope: Envelope) -> None:
-        self._executor = create_executor(ref, envelope=envelope)
+    def __init__(self, ref: ModelRef) -> None:
+        self._executor = create_executor(ref, envelope=Envelope.NONE)
 
     def warm(self) -> None:
         run(self._warm())
@@ -73,9 +73,9 @@ class Worker:
 class ThisProcess:
     """This process, for debuggers, and for clusters that count processes."""
 
-    def __init__(self, adapter: ModelAdapter, *, envelope: Envelope) -> None:
+    def __init__(self, adapter: ModelAdapter) -> None:
         self._name = adapter.name
-        self._host = ModelHost(adapter.model, envelope=envelope)
+        self._host = ModelHost(adapter.model, envelope=Envelope.NONE)
 
     def warm(self) -> None:
         try:

@@ -51,7 +51,7 @@ class Session:
             call = Call("predict", kwargs, media_type)
             with shown_progress() as display:
                 reply = self.place.call(call, display.hear)
-            self.output.write(reply)
+            self.output.write(reply, repeat=True)
 
     def train(self) -> None:
         """Train the model, and print the job."""

@@ -5,9 +5,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NoReturn
 
 from deepaas.cli.options import Parser, messages
 from deepaas.cli.output import Output, say, take_standard_output
@@ -16,9 +16,8 @@ from deepaas.cli.session import Session
 from deepaas.cli.signals import Interrupted, heeded, raise_on_signals
 from deepaas.cmd.descriptors import open_closed_descriptors
 from deepaas.cmd.init import run_below_init
-from deepaas.config import Settings, new_config, read_settings
+from deepaas.config import Config, Settings, new_config, read_settings, unread_keys
 from deepaas.errors import DeepaasError, InvalidArguments, ModelRaised, StartError
-from deepaas.executors.messages import Envelope
 from deepaas.model.adapter import ModelAdapter
 from deepaas.model.loading import ModelRef, find_models
 
@@ -58,8 +57,7 @@ OPTIONS: Sequence[tuple[tuple[str, ...], dict[str, Any]]] = (
             "action": "append",
             "default": [],
             "metavar": "FILE",
-            "help": "A configuration file of deepaas-run: its models and "
-            "raw_predictions count here too.",
+            "help": "A configuration file of deepaas-run: its models count here too.",
         },
     ),
     (
@@ -129,61 +127,174 @@ def _main(standard: int) -> int:
 
 
 def _run(standard: int) -> None:
-    options = _parse(Output(standard, None))
+    before = _parse(Output(standard, None))
+    options, ref, adapter = _choose(before)
     _log(options.debug)
+    if options.version:
+        _print_version(Output(standard, None))
+    _warn_of_unread_keys(options)
     output = Output(standard, options.output)
     output.check()
-    settings = _settings(options)
-    ref = _choose_model(settings)
-    with heeded():
-        adapter = ModelAdapter(ref)
-    envelope = Envelope.NONE if settings.raw_predictions else Envelope.TEXT
-    place: Place = (
-        Worker(ref, envelope=envelope)
-        if options.in_worker
-        else ThisProcess(adapter, envelope=envelope)
-    )
+    place: Place = Worker(ref) if options.in_worker else ThisProcess(adapter)
     COMMANDS[options.command](Session(adapter, place, output, options.arguments))
 
 
 # -- our own options
 
 
+class _Unreadable(Exception):
+    """The words after the command cannot be read as our own options."""
+
+
+class _Trying(Parser):
+    """A parser that leaves it to another one to show what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _Unreadable(message)
+
+
 def _parse(output: Output) -> argparse.Namespace:
-    """Read our own options and the command; what follows it is the model's."""
-    parser = Parser(
-        prog="deepaas-cli",
-        usage="deepaas-cli [options] COMMAND [--ARG VALUE ...]",
-        description="Call a model without a server. `deepaas-cli COMMAND --help` "
-        "shows the arguments of the model.",
-        epilog="commands:\n"
-        + "\n".join(f"  {name:<14}{do.__doc__}" for name, do in COMMANDS.items()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        print_text=output.print,
-    )
-    for flags, settings in OPTIONS:
-        parser.add_argument(*flags, **settings)
+    """Read the options that stand before the command, and the command."""
+    parser = _parser(Parser, output.print)
     parser.add_help_option("-h", "--help")
     parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.version:
-        output.print(f"{version('deepaas')}\n")
-        parser.exit()
+        _print_version(output)
     if options.command not in COMMANDS:
         parser.error(f"the command must be one of: {', '.join(COMMANDS)}")
     return options
 
 
+def _parser(
+    kind: type[Parser],
+    print_text: Callable[[str], None],
+    *,
+    taken: Collection[str] = (),
+) -> Parser:
+    """Make a parser of our options, without the flags that the model has taken."""
+    parser = kind(
+        prog="deepaas-cli",
+        usage="deepaas-cli [options] COMMAND [options] [--ARG VALUE ...]",
+        description="Call a model without a server. `deepaas-cli COMMAND --help` "
+        "shows the arguments of the model.",
+        epilog="commands:\n"
+        + "\n".join(f"  {name:<14}{do.__doc__}" for name, do in COMMANDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        print_text=print_text,
+    )
+    for flags, settings in OPTIONS:
+        free = [flag for flag in flags if flag not in taken]
+        if free:
+            # A flag that is taken does not change the name of the value.
+            name = flags[-1].lstrip("-").replace("-", "_")
+            parser.add_argument(*free, **{"dest": name, **settings})
+    return parser
+
+
+def _parse_rest(
+    before: argparse.Namespace, kind: type[Parser], taken: Collection[str] = ()
+) -> argparse.Namespace:
+    """Read our options that stand after the command; the others are the model's."""
+    parser = _parser(kind, _say_nothing, taken=taken)
+    options = argparse.Namespace(**vars(before))
+    options, options.arguments = parser.parse_known_args(before.arguments, options)
+    return options
+
+
+def _say_nothing(text: str) -> None:
+    """Shows nothing: the only help after the command is the model's."""
+
+
+def _print_version(output: Output) -> NoReturn:
+    output.print(f"{version('deepaas')}\n")
+    sys.exit()
+
+
+# -- the model
+
+
+def _choose(
+    before: argparse.Namespace,
+) -> tuple[argparse.Namespace, ModelRef, ModelAdapter]:
+    """Find the model, and tell its arguments from our options after the command.
+
+    An argument of the model is the model's even if it is named like one of our options.
+    Since an option may name the model, all of them are read as ours first.
+    """
+    used = None
+    try:
+        used = _parse_rest(before, _Trying)
+        _log(used.debug)
+        ref, adapter = _load(used)
+    except (_Unreadable, DeepaasError):
+        if used is not None and _selection(used) == _selection(before):
+            raise
+        found = _load_if_shared(before)
+        if found is None:
+            _parse_rest(before, Parser)  # shows what cannot be read
+            raise
+        used, (ref, adapter) = before, found
+    options = _parse_rest(before, Parser, _flags(before.command, adapter))
+    if _selection(options) != _selection(used):
+        ref, adapter = _load(options)
+    return options, ref, adapter
+
+
+def _load_if_shared(
+    before: argparse.Namespace,
+) -> tuple[ModelRef, ModelAdapter] | None:
+    """Load the model that `before` names if an argument of it is named like an option.
+
+    None if there is no such model, or the words after the command have no such name.
+    """
+    try:
+        ref, adapter = _load(before)
+    except DeepaasError:
+        return None
+    given = {word.partition("=")[0] for word in before.arguments}
+    ours = {flag for flags, _ in OPTIONS for flag in flags}
+    shared = given & ours & _flags(before.command, adapter)
+    return (ref, adapter) if shared else None
+
+
+def _flags(command: str, adapter: ModelAdapter) -> set[str]:
+    """Return the arguments of the model for a command, as they are written."""
+    arguments = {"predict": adapter.predict_args, "train": adapter.train_args}
+    if command not in arguments:
+        return set()
+    return {f"--{argument.name}" for argument in arguments[command].items}
+
+
+def _selection(options: argparse.Namespace) -> tuple[object, ...]:
+    """Return what decides which model is called."""
+    return options.model_name, options.model, options.config_file
+
+
+def _load(options: argparse.Namespace) -> tuple[ModelRef, ModelAdapter]:
+    ref = _choose_model(_settings(options, new_config()))
+    with heeded():
+        return ref, ModelAdapter(ref)
+
+
 def _log(debug: bool) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if debug:
-        logging.getLogger("deepaas").setLevel(logging.DEBUG)
-    else:  # what it says of a worker's end is in the error as well
-        logging.getLogger("deepaas.executors.local").setLevel(logging.ERROR)
+    logging.getLogger("deepaas").setLevel(logging.DEBUG if debug else logging.NOTSET)
+    # what it says of a worker's end is in the error as well
+    executors = logging.getLogger("deepaas.executors.local")
+    executors.setLevel(logging.NOTSET if debug else logging.ERROR)
 
 
-def _settings(options: argparse.Namespace) -> Settings:
+def _warn_of_unread_keys(options: argparse.Namespace) -> None:
+    if options.config_file:
+        conf = new_config()
+        _settings(options, conf)
+        for warning in unread_keys(conf):
+            logger.warning("%s", warning)
+
+
+def _settings(options: argparse.Namespace, conf: Config) -> Settings:
     argv = [f"--config-file={path}" for path in options.config_file]
     argv += [f"--model={target}" for target in options.model]
     names = []
@@ -194,7 +305,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         names = [target.partition("=")[0].strip() for target in options.model]
     argv += [f"--model-name={name}" for name in names]
     try:
-        settings = read_settings(new_config(), argv)
+        settings = read_settings(conf, argv)
     except (StartError, OSError, ValueError) as error:  # a folder; no text
         raise InvalidArguments({"config-file": [str(error)]}) from error
     for text in settings.models:
