@@ -21,15 +21,17 @@ from pathlib import Path
 
 from deepaas import progress
 from deepaas.encoding import JSONText
-from deepaas.store import Job, Kind, Status, Store
+from deepaas.jobs.records import Job, Kind, Status
+from deepaas.jobs.store import SQLRecords
 
 MODEL = "def train(): pass\n"
 
 
 def fill(folder: Path, count: int) -> None:
-    store = Store(folder)
+    folder.mkdir()
+    records = SQLRecords.in_folder(folder)
     for number in range(count):
-        store.insert(
+        records.insert(
             Job(
                 uuid=uuid.uuid4().hex,
                 kind=Kind.TRAIN,
@@ -42,7 +44,7 @@ def fill(folder: Path, count: int) -> None:
                 duration=60.0,
             )
         )
-    store.close()
+    records.close()
 
 
 @contextlib.contextmanager

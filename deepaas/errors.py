@@ -141,6 +141,15 @@ class StoreFailed(DeepaasError):
     """The database of the jobs cannot be read or written."""
 
 
+class StoreUnavailable(StoreFailed):
+    """The database of the jobs is locked or not reachable now, but may be soon."""
+
+    status = 503
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"Retry-After": "5"})
+
+
 class ModelRaised(DeepaasError):
     """The model raised; the traceback is for the log only."""
 

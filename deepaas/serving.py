@@ -19,9 +19,9 @@ from deepaas.api.journal import AccessLog
 from deepaas.config import Settings
 from deepaas.errors import StartError
 from deepaas.executors import Executor
+from deepaas.jobs.create import create_jobs
 from deepaas.model.loading import ModelRef
 from deepaas.state import state_folder
-from deepaas.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +46,13 @@ def serve(
     """
     port = listener.getsockname()[1]
     with state_folder(settings, port) as folder:
-        store = Store(folder, settings.database_url)
-        app = create_app(settings, executors, store)
+        jobs = create_jobs(
+            folder,
+            settings.database_url,
+            keep=settings.keep_jobs,
+            keep_days=settings.keep_days,
+        )
+        app = create_app(settings, executors, jobs)
         every = executors.values()
         asyncio.run(_serve(app, every, listener, tls, settings, heed_hang_up))
 

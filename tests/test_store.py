@@ -9,11 +9,12 @@ import uuid
 import pytest
 import sqlalchemy as sa
 
-from deepaas import store
 from deepaas.encoding import JSONText, encode_json
 from deepaas.errors import StartError
+from deepaas.jobs import store
+from deepaas.jobs.records import Job, Kind, Status
+from deepaas.jobs.store import SQLRecords
 from deepaas.progress import Batch, Report
-from deepaas.store import Job, Kind, Status, Store
 
 DATE = "2026-11-24T12:00:00.000+00:00"
 
@@ -31,7 +32,7 @@ def job(**values):
     ],
 )
 def test_what_is_stored_is_what_comes_back(tmp_path, output):
-    made = Store(tmp_path)
+    made = SQLRecords.in_folder(tmp_path)
     text = JSONText(encode_json(output).decode())
     stored = job(status=Status.DONE, output=text, progress={"step": 2**70})
     made.insert(stored)
@@ -44,7 +45,7 @@ def test_what_is_stored_is_what_comes_back(tmp_path, output):
 
 
 def test_the_history_is_thinned_and_ends_with_the_latest(tmp_path):
-    made = Store(tmp_path)
+    made = SQLRecords.in_folder(tmp_path)
     stored = job()
     made.insert(stored)
 
@@ -63,7 +64,7 @@ def test_the_history_is_thinned_and_ends_with_the_latest(tmp_path):
 
 
 def test_jobs_expire_by_when_they_ended(tmp_path):
-    made = Store(tmp_path)
+    made = SQLRecords.in_folder(tmp_path)
 
     def ended(began, end=None, status=Status.DONE):
         one = job(date=f"2026-11-{began}", finish_date=end and f"2026-11-{end}")
@@ -90,7 +91,7 @@ def test_jobs_expire_by_when_they_ended(tmp_path):
 
 
 def test_an_older_version_is_migrated_and_a_newer_one_refused(tmp_path, monkeypatch):
-    made = Store(tmp_path)
+    made = SQLRecords.in_folder(tmp_path)
     stored = job()
     made.insert(stored)
     made.close()
@@ -101,12 +102,12 @@ def test_an_older_version_is_migrated_and_a_newer_one_refused(tmp_path, monkeypa
     with monkeypatch.context() as newer:
         newer.setattr(store, "MIGRATIONS", (add_column,))
         newer.setattr(store, "VERSION", 2)
-        made = Store(tmp_path)
+        made = SQLRecords.in_folder(tmp_path)
         assert made.get(stored.uuid) == stored
         made.close()
-        Store(tmp_path).close()  # once is enough
+        SQLRecords.in_folder(tmp_path).close()  # once is enough
     with contextlib.closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as database:
         columns = database.execute("SELECT name FROM pragma_table_info('jobs')")
         assert ("owner",) in columns.fetchall()
     with pytest.raises(StartError, match="newer version"):
-        Store(tmp_path)
+        SQLRecords.in_folder(tmp_path)

@@ -34,10 +34,9 @@ from deepaas.config import Settings
 from deepaas.encoding import encode_json
 from deepaas.errors import LEFT, DeepaasError
 from deepaas.executors import Executor
-from deepaas.jobs import Jobs
+from deepaas.jobs.service import Jobs
 from deepaas.model.adapter import ModelAdapter
 from deepaas.model.loading import ModelRef
-from deepaas.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -60,12 +59,12 @@ SANE_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 
 
 def create_app(
-    settings: Settings, executors: Mapping[ModelRef, Executor], store: Store
+    settings: Settings, executors: Mapping[ModelRef, Executor], jobs: Jobs
 ) -> web.Application:
-    """Make the application that serves these models, and keeps jobs in this store.
+    """Make the application that serves these models, and runs these jobs.
 
     Loads each model, and raises StartError for one that cannot be served. The
-    executors are started with the application; they and the store are closed with it.
+    executors are started with the application; they and the jobs are closed with it.
     """
     tokens = Tokens(settings.auth_token_file) if settings.auth_token_file else None
     app = web.Application(
@@ -79,7 +78,6 @@ def create_app(
     if tokens is not None:
         app[TOKENS] = tokens
     app.on_response_prepare.append(_add_headers)
-    jobs = Jobs(store, keep=settings.keep_jobs, keep_days=settings.keep_days)
     app.cleanup_ctx.append(_lifetime(list(executors.values()), jobs))
     app.on_shutdown.append(_stop(jobs, settings.shutdown_grace))
     base = settings.base_path

@@ -19,7 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from deepaas.executors import Ended, Executor, ExecutorStatus, WorkerState
-from deepaas.store import Kind, Status
+from deepaas.jobs.records import Kind, Status
 
 BUCKETS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),

@@ -24,8 +24,8 @@ from deepaas.arguments import Argument, Arguments
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
 from deepaas.errors import authors_errors
+from deepaas.jobs.records import Kind
 from deepaas.model.adapter import ModelAdapter
-from deepaas.store import Kind
 
 logger = logging.getLogger(__name__)
 

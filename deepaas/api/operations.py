@@ -16,9 +16,11 @@ from deepaas.api.metrics import JobCounts, Metrics
 from deepaas.api.paths import MODEL
 from deepaas.api.responses import both
 from deepaas.config import Settings
-from deepaas.errors import NotFound
+from deepaas.errors import DeepaasError, NotFound
 from deepaas.executors import ExecutorStatus
-from deepaas.jobs import Jobs
+from deepaas.jobs.service import Jobs
+
+logger = logging.getLogger(__name__)
 
 LATELY = 1000
 """Lines that the debug endpoint shows."""
@@ -123,8 +125,12 @@ class Operations:
         """Count the jobs, which takes milliseconds, once a second at the most."""
         now = time.monotonic()
         if now >= self._count_again:
-            self._job_counts = await self._jobs.count()
             self._count_again = now + COUNT_INTERVAL
+            try:
+                self._job_counts = await self._jobs.count()
+            except DeepaasError as error:  # the other metrics are there nevertheless
+                logger.warning("The jobs cannot be counted: %s", error)
+                self._job_counts = {}
         return self._job_counts
 
 

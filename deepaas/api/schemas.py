@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from deepaas.store import Status
+from deepaas.jobs.records import Status
 
 
 class Link(Schema):

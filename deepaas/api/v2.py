@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,13 +25,17 @@ from deepaas.api.responses import (
     send,
 )
 from deepaas.config import Settings
-from deepaas.encoding import encode_json, iso_date
-from deepaas.errors import DeepaasError, Gone, InvalidArguments, NotFound
+from deepaas.encoding import encode_json
+from deepaas.errors import DeepaasError, InvalidArguments, NotFound
 from deepaas.executors import Executor
-from deepaas.jobs import Jobs, shown
+from deepaas.jobs.records import (
+    Job,
+    Kind,
+    describe_history,
+    describe_job,
+)
+from deepaas.jobs.service import Jobs
 from deepaas.model.adapter import ModelAdapter
-from deepaas.progress import Report
-from deepaas.store import Job, Kind, Status
 
 
 @dataclass(frozen=True)
@@ -208,7 +212,9 @@ class V2:
         found = await self._jobs.find(Kind.TRAIN, model.adapter.name, **query)
         dump = schemas.Job(many=True).dump
         # There may be many of them.
-        return await asyncio.to_thread(lambda: json_response(dump(map(shown, found))))
+        return await asyncio.to_thread(
+            lambda: json_response(dump(map(describe_job, found)))
+        )
 
     async def job(self, kind: Kind, request: web.Request) -> web.Response:
         return self._job(await self._get(kind, request))
@@ -224,10 +230,6 @@ class V2:
         job = await self._get(Kind.PREDICT, request)
         if not job.status.ended:
             return self._job(job, status=202)
-        if job.reply is None:
-            raise Gone(f"There is no result: {job.message or job.status.value}.")
-        if job.status is not Status.DONE:
-            raise DeepaasError(**job.reply)
         # The call would not have answered with parts, but that harms nobody.
         in_parts = "Range" in request.headers
         return await send(request, await self._jobs.result(job, in_parts=in_parts))
@@ -263,7 +265,7 @@ class V2:
         """Answer with the history of progress: an array for each metric, and dates."""
         job = await self._get(kind, request)
         reports = await self._jobs.history(job.uuid)
-        return await asyncio.to_thread(lambda: json_response(_by_name(reports)))
+        return await asyncio.to_thread(lambda: json_response(describe_history(reports)))
 
     async def _get(self, kind: Kind, request: web.Request) -> Job:
         model = self._find(request, kind)
@@ -277,7 +279,7 @@ class V2:
         if not job.status.ended:
             headers["Retry-After"] = "1"
         return json_response(
-            schemas.Job().dump(shown(job)), status=status, headers=headers
+            schemas.Job().dump(describe_job(job)), status=status, headers=headers
         )
 
 
@@ -294,27 +296,10 @@ def _news(before: Job | None, now: Job) -> bytes:
     """Return what has changed in a job as Server-Sent Events; a comment for nothing."""
     events = b""
     if before is None or before.status is not now.status:
-        events += _event("status", shown(now))
+        events += _event("status", describe_job(now))
     if now.progress is not None and (before is None or before.progress != now.progress):
         events += _event("progress", now.progress)
     return events or b": nothing new\n\n"
-
-
-def _by_name(reports: Sequence[Report]) -> dict[str, list[Any]]:
-    """Return a column for each metric; `metrics.date` for one that is named `date`."""
-    names = dict.fromkeys(name for report in reports for name in report.metrics)
-    columns: dict[str, list[Any]] = {
-        "date": [iso_date(report.time) for report in reports],
-        "step": [report.step for report in reports],
-        "total": [report.total for report in reports],
-    }
-    # Names that nothing else has come first, so that these keep theirs.
-    for name in sorted(names, key=columns.__contains__):
-        key = name
-        while key in columns:
-            key = f"metrics.{key}"
-        columns[key] = [report.metrics.get(name) for report in reports]
-    return columns
 
 
 def _event(name: str, data: Mapping[str, Any]) -> bytes:

@@ -55,7 +55,7 @@ class Session:
 
     def train(self) -> None:
         """Train the model, and print the job."""
-        # Its record comes with the database library, which nothing else here needs.
+        # Nothing else here needs the records of jobs.
         from deepaas.cli.training import Status, Training
 
         arguments = self.adapter.train_args

@@ -1,17 +1,22 @@
 """The record of a training, in the shape that the server's jobs have."""
 
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from deepaas.api import schemas
-from deepaas.encoding import JSONText, encode_json, iso_date
+from deepaas.encoding import JSONText, encode_json
 from deepaas.executors import Began, Event, Reply
-from deepaas.jobs import shown, shown_progress
+from deepaas.jobs.records import (
+    Kind,
+    Outcome,
+    Status,
+    describe_job,
+    describe_progress,
+    new_job,
+)
 from deepaas.progress import Batch
-from deepaas.store import Job, Kind, Status
 
 __all__ = ["Status", "Training"]
 
@@ -21,36 +26,25 @@ class Training:
 
     def __init__(self, model: str, args: Mapping[str, Any]) -> None:
         self._began: float | None = None
-        self.job = Job(
-            uuid=uuid.uuid4().hex,
-            kind=Kind.TRAIN,
-            model=model,
-            date=iso_date(time.time()),
-            args=dict(args),
-        )
+        self.job = new_job(Kind.TRAIN, model, args)
 
     def hear(self, event: Event) -> None:
         if isinstance(event, Began):
             self._began = time.monotonic()
             self.job = replace(self.job, status=Status.RUNNING)
         elif isinstance(event, Batch):
-            self.job = replace(self.job, progress=shown_progress(event.latest))
+            self.job = replace(self.job, progress=describe_progress(event.latest))
 
     def done(self, reply: Reply) -> bytes:
         """End well; return the record as JSON."""
         output = JSONText(bytes(reply.body or b"null").decode())
-        return self._end(status=Status.DONE, output=output)
+        return self._end(Outcome(Status.DONE, output=output))
 
     def failed(self, status: Status, message: str) -> bytes:
         """End otherwise; return the record as JSON."""
-        return self._end(status=status, message=message)
+        return self._end(Outcome(status, message))
 
-    def _end(self, **changes: Any) -> bytes:
+    def _end(self, outcome: Outcome) -> bytes:
         seconds = 0.0 if self._began is None else time.monotonic() - self._began
-        self.job = replace(
-            self.job,
-            finish_date=iso_date(time.time()),
-            duration=round(seconds, 3),
-            **changes,
-        )
-        return encode_json(schemas.Job().dump(shown(self.job)))
+        self.job = self.job.finished(outcome, seconds)
+        return encode_json(schemas.Job().dump(describe_job(self.job)))

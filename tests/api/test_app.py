@@ -9,15 +9,15 @@ from aiohttp import web
 from deepaas.api.app import create_app
 from deepaas.config import Settings
 from deepaas.executors import create_executor
+from deepaas.jobs.create import create_jobs
 from deepaas.model.loading import ModelRef
-from deepaas.store import Store
 
 MODELS = Path(__file__).parent.parent / "models"
 
 
 async def start(ref, folder, **settings):
     executors = {ref: create_executor(ref)}
-    app = create_app(Settings(**settings), executors, Store(folder))
+    app = create_app(Settings(**settings), executors, create_jobs(folder))
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -1,0 +1,1 @@
+"""Jobs: trainings and asynchronous predictions, their records, logs and results."""

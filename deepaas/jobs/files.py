@@ -1,0 +1,199 @@
+"""The files of jobs: logs, results, and outcomes that the database does not have yet.
+
+All methods block: callers keep them off the event loop.
+"""
+
+import enum
+import fcntl
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, NamedTuple, Protocol
+
+from deepaas.errors import NoSpace, StartError, disk_errors
+
+DRAFT_SUFFIX = ".part"
+"""Ends the name of a file that is not complete."""
+
+
+class Part(str, enum.Enum):
+    """A file that a job may have."""
+
+    LOG = "log"
+    """The lines that the model printed and logged."""
+    DRAFT = "draft"
+    """A result that is still being written."""
+    RESULT = "result"
+    """The answer of a prediction."""
+    OUTCOME = "outcome"
+    """How the job ended, until its record has it."""
+
+
+PLACES = {
+    Part.LOG: ("logs", ".log"),
+    Part.DRAFT: ("results", DRAFT_SUFFIX),
+    Part.RESULT: ("results", ""),
+    Part.OUTCOME: ("outcomes", ".json"),
+}
+"""The folder of each part, and what follows the uuid in the name of its file."""
+
+
+class StoredFile(NamedTuple):
+    """A file of a job, as a caller receives it."""
+
+    path: Path
+    size: int
+    """Bytes."""
+
+
+class Files(Protocol):
+    """Keeps the files of jobs. Each has the job's uuid and its part as its name."""
+
+    def append(self, uuid: str, part: Part, data: bytes) -> None:
+        """Adds data to the end of a file. Raises NoSpace or OSError."""
+
+    def read(self, uuid: str, part: Part, start: int, size: int) -> bytes:
+        """Returns up to `size` bytes from `start` on; none where the file has none."""
+
+    def put(
+        self,
+        uuid: str,
+        part: Part,
+        source: bytes | memoryview | Path,
+        *,
+        move: bool = False,
+    ) -> None:
+        """Writes a file, whole or not at all; a source that is a path is copied or
+        moved. Raises NoSpace or OSError."""
+
+    def finish_draft(self, uuid: str) -> None:
+        """Makes the draft of a result the result. Raises OSError."""
+
+    def open(self, uuid: str, part: Part) -> StoredFile | None:
+        """Returns where a file is that a caller is to receive; None without one."""
+
+    def having(self, part: Part) -> list[str]:
+        """Returns the uuids of the jobs that have this part."""
+
+    def remove_drafts(self) -> None:
+        """Removes the files that a server was writing when it died."""
+
+    def remove(self, uuids: Sequence[str], parts: Sequence[Part] = tuple(Part)) -> None:
+        """Removes the files of jobs; a file that does not exist is not an error."""
+
+    def close(self) -> None:
+        """Ends the use of the files."""
+
+
+class FolderFiles:
+    """The files of jobs in a folder that one server uses at a time.
+
+    Raises StartError when the folder cannot be used, for example while another server
+    uses it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        try:
+            for name in (".", *{name for name, _ in PLACES.values()}):
+                (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = _lock(folder / "lock")
+        except OSError as error:
+            raise StartError(
+                f"cannot keep jobs in {folder}: {error.strerror}; "
+                "choose another folder with --state-dir"
+            ) from error
+
+    def append(self, uuid: str, part: Part, data: bytes) -> None:
+        """As in `Files`."""
+        with disk_errors(), open(self._path(uuid, part), "ab") as file:
+            file.write(data)
+
+    def read(self, uuid: str, part: Part, start: int, size: int) -> bytes:
+        """As in `Files`."""
+        try:
+            with open(self._path(uuid, part), "rb") as file:
+                file.seek(start)
+                return file.read(size)
+        except FileNotFoundError:
+            return b""
+
+    def put(
+        self,
+        uuid: str,
+        part: Part,
+        source: bytes | memoryview | Path,
+        *,
+        move: bool = False,
+    ) -> None:
+        """As in `Files`."""
+        path = self._path(uuid, part)
+        draft = path.with_name(path.name + DRAFT_SUFFIX)
+        try:
+            with disk_errors():
+                if not isinstance(source, Path):
+                    draft.write_bytes(source)
+                elif move:
+                    shutil.move(source, draft)
+                else:
+                    shutil.copyfile(source, draft)
+                os.replace(draft, path)
+        except (OSError, NoSpace):
+            draft.unlink(missing_ok=True)
+            raise
+
+    def finish_draft(self, uuid: str) -> None:
+        """As in `Files`."""
+        draft = self._path(uuid, Part.DRAFT)
+        draft.touch(exist_ok=True)  # a stream without pieces
+        os.replace(draft, self._path(uuid, Part.RESULT))
+
+    def open(self, uuid: str, part: Part) -> StoredFile | None:
+        """As in `Files`."""
+        path = self._path(uuid, part)
+        try:
+            return StoredFile(path, path.stat().st_size)
+        except FileNotFoundError:
+            return None
+
+    def having(self, part: Part) -> list[str]:
+        """As in `Files`."""
+        folder, suffix = PLACES[part]
+        names = [path.name for path in (self._folder / folder).iterdir()]
+        if part is not Part.DRAFT:
+            names = [name for name in names if not name.endswith(DRAFT_SUFFIX)]
+        return [n.removesuffix(suffix) for n in names if n.endswith(suffix)]
+
+    def remove_drafts(self) -> None:
+        """As in `Files`."""
+        for draft in self._folder.glob(f"*/*{DRAFT_SUFFIX}"):
+            draft.unlink(missing_ok=True)
+
+    def remove(self, uuids: Sequence[str], parts: Sequence[Part] = tuple(Part)) -> None:
+        """As in `Files`."""
+        for uuid in uuids:
+            for part in parts:
+                self._path(uuid, part).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """As in `Files`; another server may use the folder then."""
+        self._lock.close()
+
+    def _path(self, uuid: str, part: Part) -> Path:
+        folder, suffix = PLACES[part]
+        return self._folder / folder / f"{uuid}{suffix}"
+
+
+def _lock(path: Path) -> IO[str]:
+    """Takes a lock that ends with this process, however the process ends."""
+    file = open(path, "w")  # noqa: SIM115 - it is open as long as it is locked
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise StartError(
+            f"another server keeps its jobs in {path.parent}; "
+            "choose another folder with --state-dir"
+        ) from error
+    return file

@@ -1,0 +1,254 @@
+"""The record of a job, and the protocol of what keeps records. No SQL, no files."""
+
+import enum
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol
+
+from deepaas.encoding import JSONText, iso_date
+from deepaas.errors import DeepaasError, ModelRaised
+from deepaas.progress import Batch, Report
+
+RESERVED_CURVES = frozenset(("date", "step", "total", "metrics"))
+"""Names in the history of progress that no metric has beside them."""
+
+
+class Kind(str, enum.Enum):
+    """What a job does."""
+
+    TRAIN = "train"
+    PREDICT = "predict"
+
+
+class Status(str, enum.Enum):
+    """The state of a job."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Tells whether a job in this state never changes again."""
+        return self not in (Status.QUEUED, Status.RUNNING)
+
+
+@dataclass(frozen=True)
+class SavedReply:
+    """How the result of a prediction is sent; the result itself is a file."""
+
+    media_type: str
+    filename: str | None = None
+    """The name under which the caller receives it."""
+    whole: bool = False
+    """The model returned it as one value, not as a file or a stream."""
+
+
+@dataclass(frozen=True)
+class SavedError:
+    """The error that a prediction without `Prefer` would have answered with."""
+
+    status: int
+    """HTTP status."""
+    message: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def error(self) -> DeepaasError:
+        """Returns the error to raise."""
+        return DeepaasError(self.message, status=self.status, headers=self.headers)
+
+
+def reply_to_data(reply: SavedReply | SavedError) -> dict[str, Any]:
+    """Returns the JSON form of a saved reply, as databases have had it from the first
+    version on."""
+    status = {"status": 200} if isinstance(reply, SavedReply) else {}
+    return {**status, **asdict(reply)}
+
+
+def reply_from_data(data: Mapping[str, Any]) -> SavedReply | SavedError:
+    """Returns the saved reply that has this JSON form."""
+    if "media_type" not in data:
+        return SavedError(data["status"], data["message"], data.get("headers") or {})
+    whole = bool(data.get("whole"))  # early versions did not write it
+    return SavedReply(data["media_type"], data["filename"], whole)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended."""
+
+    status: Status
+    message: str | None = None
+    """The reason, unless the job is done."""
+    output: JSONText | None = None
+    """The value that a training returned."""
+    reply: SavedReply | SavedError | None = None
+    """The answer of a prediction."""
+
+    @classmethod
+    def of_error(cls, error: DeepaasError) -> "Outcome":
+        """Returns the outcome of a call that raised."""
+        message = storable(str(error))
+        reply = SavedError(error.status, message, error.headers)
+        if isinstance(error, ModelRaised) and error.status != 500:
+            message = f"{error.kind}: {message}"
+        return cls(Status.ERROR, message, reply=reply)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A record."""
+
+    uuid: str
+    """32 hexadecimal digits."""
+    kind: Kind
+    model: str
+    date: str
+    """The time of the request; ISO 8601 with zone, as all dates here."""
+    args: dict[str, Any]
+    """JSON values, secrets left out."""
+    status: Status = Status.QUEUED
+    message: str | None = None
+    """As in `Outcome`, as are `output` and `reply`."""
+    progress: dict[str, Any] | None = None
+    """The latest report: step, total, metrics, date."""
+    output: JSONText | None = None
+    finish_date: str | None = None
+    duration: float | None = None
+    """Seconds that the model ran."""
+    reply: SavedReply | SavedError | None = None
+
+    def finished(self, outcome: Outcome, seconds: float) -> "Job":
+        """Returns the record of this job when it has ended; the model ran `seconds`."""
+        return replace(
+            self,
+            status=outcome.status,
+            message=outcome.message,
+            output=outcome.output,
+            reply=outcome.reply,
+            finish_date=iso_date(time.time()),
+            duration=round(seconds, 3),
+        )
+
+
+class Records(Protocol):
+    """Keeps the records of jobs, and the history of their progress.
+
+    Every method raises StoreUnavailable when it may succeed a little later, and NoSpace
+    or StoreFailed when it cannot.
+    """
+
+    def insert(self, job: Job) -> None:
+        """Adds a record."""
+
+    def update(self, job: Job) -> None:
+        """Replaces a record; does nothing if it has been removed."""
+
+    def get(self, uuid: str) -> Job | None:
+        """Returns a record, None if there is none."""
+
+    def find(
+        self,
+        kind: Kind,
+        model: str,
+        *,
+        status: Status | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Job]:
+        """Returns records, newest first; a sentence stands for a large output."""
+
+    def count(self) -> dict[tuple[str, Kind, Status], int]:
+        """Returns the number of records by model, kind and status."""
+
+    def interrupt(self) -> int:
+        """Ends the jobs that a dead server has left open; returns their number."""
+
+    def report(self, uuid: str, progress: dict[str, Any], batch: Batch) -> None:
+        """Stores the latest progress, and adds a batch of reports to the history.
+
+        The history ends with the latest report. Nothing happens if the record has been
+        removed.
+        """
+
+    def history(self, uuid: str) -> list[Report]:
+        """Returns the reports in a job's history, oldest first."""
+
+    def expired(self, keep: int, since: str) -> Sequence[str]:
+        """Returns the uuids of the jobs that ended before the last `keep` jobs did, or
+        before the date `since`. With 0 or an empty date there is no such limit."""
+
+    def remove(self, uuids: Sequence[str]) -> int:
+        """Removes records with their history; returns how many there were."""
+
+    def close(self) -> None:
+        """Ends the use of the database."""
+
+
+def new_job(kind: Kind, model: str, args: Mapping[str, Any]) -> Job:
+    """Returns the record of a job that is requested now; `args` are JSON values."""
+    return Job(
+        uuid=uuid.uuid4().hex,
+        kind=kind,
+        model=model,
+        date=iso_date(time.time()),
+        args=dict(args),
+    )
+
+
+def describe_job(job: Job) -> dict[str, Any]:
+    """Returns a record as callers see it; fields without a value are left out."""
+    value: dict[str, Any] = {
+        "uuid": job.uuid,
+        "model": job.model,
+        "date": job.date,
+        "args": job.args,
+        "status": job.status.value,
+    }
+    if job.message is not None:
+        value["message"] = job.message
+    if job.progress is not None:
+        value["progress"] = job.progress
+    if job.finish_date is not None:
+        value["result"] = {"finish_date": job.finish_date}
+        if job.duration is not None:
+            value["result"]["duration"] = job.duration
+        if job.kind is Kind.TRAIN and job.status is Status.DONE:
+            value["result"]["output"] = job.output
+    return value
+
+
+def describe_progress(latest: Report) -> dict[str, Any]:
+    """Returns the latest report as callers see it."""
+    return {
+        "step": latest.step,
+        "total": latest.total,
+        "metrics": latest.metrics,
+        "date": iso_date(latest.time),
+    }
+
+
+def describe_history(reports: Sequence[Report]) -> dict[str, Any]:
+    """Returns reports as arrays: `date`, `step`, `total`, and one for each metric.
+
+    `metrics` has the arrays of all metrics by name. Those whose name is not one of
+    these four are beside them too, where clients have always read them.
+    """
+    names = dict.fromkeys(name for report in reports for name in report.metrics)
+    metrics = {name: [r.metrics.get(name) for r in reports] for name in names}
+    return {
+        **{name: metrics[name] for name in names if name not in RESERVED_CURVES},
+        "metrics": metrics,
+        "date": [iso_date(report.time) for report in reports],
+        "step": [report.step for report in reports],
+        "total": [report.total for report in reports],
+    }
+
+
+def storable(text: str) -> str:
+    """Returns a text that every database accepts: valid Unicode without NUL."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")

@@ -1,0 +1,216 @@
+"""A running job: its state, its call, its log and its record on their way to the disk.
+
+It lives on the event loop. Others store what it hands on.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+from deepaas.errors import DeepaasError
+from deepaas.executors import Began, Event, Line, Reply
+from deepaas.jobs.records import Job, Outcome, Status, describe_progress
+from deepaas.progress import Batch
+
+logger = logging.getLogger(__name__)
+
+MAX_LOG_BYTES = 100 * 1024 * 1024
+"""Bytes of a job's log; the rest is only in the server's log."""
+
+RECORD_RETRY_INTERVAL = 1.0
+"""Seconds after which a change that could not be stored is stored again."""
+
+
+class RunningJob:
+    """A job that has not ended, or whose outcome is not stored yet."""
+
+    def __init__(self, job: Job, log: "LogWriter", record: "RecordWriter") -> None:
+        self.job = job
+        self.log = log
+        self.record = record
+        self.task: asyncio.Task[None]
+        """Takes the job from its first record to its last."""
+        self.call: asyncio.Task[Reply] | None = None
+        self.requested_outcome: Outcome | None = None
+        """How the job ends because someone asked for its end."""
+        loop = asyncio.get_running_loop()
+        self.accepted: asyncio.Future[None] = loop.create_future()
+        """Done when the first record is stored; else it raises the reason."""
+        self.accepted.add_done_callback(lambda accepted: accepted.exception())
+        self.ended = asyncio.Event()
+        self.changed = asyncio.Event()
+        """Set, and replaced by a new event, at each change."""
+        self._began: float | None = None
+        """When the model began, by the monotonic clock."""
+
+    async def run(self, call: Coroutine[Any, Any, Reply]) -> asyncio.Task[Reply]:
+        """Runs a call, and returns its task when the task is done or cancelled."""
+        self.call = asyncio.create_task(call)
+        if self.requested_outcome is not None:
+            self.call.cancel()
+        await asyncio.wait([self.call])
+        return self.call
+
+    def stop(self, outcome: Outcome) -> None:
+        """Ends the job with this outcome; the first of several counts."""
+        if self.requested_outcome is None:
+            self.requested_outcome = outcome
+            if self.call is not None:
+                self.call.cancel()
+
+    def on_event(self, event: Event) -> None:
+        """Notes an event of the call."""
+        if isinstance(event, Line):
+            self.log.add_line(event.text)
+        elif isinstance(event, Began):
+            self._began = time.monotonic()
+            self._change(replace(self.job, status=Status.RUNNING))
+            self.record.change(self.job)
+        elif isinstance(event, Batch):
+            progress = describe_progress(event.latest)
+            self._change(replace(self.job, progress=progress))
+            self.record.add_reports(event)
+
+    def finish(self, job: Job) -> None:
+        """Shows the job as it ended."""
+        self._change(job)
+        self.log.notify()
+        self.ended.set()
+
+    def seconds(self) -> float:
+        """Returns how many seconds the model has run."""
+        return 0 if self._began is None else time.monotonic() - self._began
+
+    def _change(self, job: Job) -> None:
+        self.job = job
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class LogWriter:
+    """Writes a job's log: lines that come during a write go into the next one."""
+
+    def __init__(self, append: Callable[[bytes], Awaitable[None]]) -> None:
+        self._append = append
+        self._pending = bytearray()
+        self._left = MAX_LOG_BYTES
+        self._writing: asyncio.Task[None] | None = None
+        self.written = asyncio.Event()
+        """Set, and replaced by a new event, when the log has grown or is complete."""
+
+    def add_line(self, text: str) -> None:
+        """Adds a line, unless the log is too long."""
+        if self._left <= 0:
+            return
+        line = text.encode(errors="backslashreplace") + b"\n"
+        self._left -= len(line)
+        self._pending += line
+        if self._left <= 0:
+            self._pending += b"(the log is too long; the rest is in the server's)\n"
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())
+
+    async def flush(self) -> None:
+        """Waits until all lines are written."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+
+    def notify(self) -> None:
+        """Wakes those who wait for more of the log."""
+        self.written.set()
+        self.written = asyncio.Event()
+
+    async def _write(self) -> None:
+        while self._pending:
+            piece, self._pending = bytes(self._pending), bytearray()
+            try:
+                await self._append(piece)
+            except (OSError, DeepaasError) as error:
+                logger.warning("A job's log cannot be written: %s", error)
+            self.notify()
+        self._writing = None
+
+
+class RecordWriter:
+    """Stores how a job goes on: changes during a write go into the next one.
+
+    A change that cannot be stored is stored again a little later, until `close`: then
+    the outcome replaces the record, and takes with it the reports that are left.
+    """
+
+    def __init__(
+        self,
+        update: Callable[[Job], Awaitable[None]],
+        report: Callable[[Batch], Awaitable[None]],
+    ) -> None:
+        self._update = update
+        self._report = report
+        self._job: Job | None = None
+        self._batch: Batch | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+
+    def change(self, job: Job) -> None:
+        """Stores a record soon."""
+        self._job = job
+        self._write_soon()
+
+    def add_reports(self, batch: Batch) -> None:
+        """Stores reports of progress soon."""
+        self._batch = merged(self._batch, batch)
+        self._write_soon()
+
+    async def close(self) -> Batch | None:
+        """Ends the writing, and returns the reports that are not stored."""
+        self._closing.set()
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+        return self._batch
+
+    def _write_soon(self) -> None:
+        if self._writing is None and not self._closing.is_set():
+            self._writing = asyncio.create_task(self._write())
+
+    async def _write(self) -> None:
+        failed = False
+        while (self._job or self._batch) and not self._closing.is_set():
+            job, self._job = self._job, None
+            batch, self._batch = self._batch, None
+            try:
+                if job is not None:
+                    await self._update(job)
+                    job = None
+                if batch is not None:
+                    await self._report(batch)
+            except DeepaasError as error:
+                if not failed:
+                    logger.warning("The state of a job is not stored yet: %s", error)
+                failed = True
+                self._job = self._job or job
+                self._batch = (
+                    batch if self._batch is None else merged(batch, self._batch)
+                )
+                await wait_for(self._closing, RECORD_RETRY_INTERVAL)
+        self._writing = None
+
+
+def merged(earlier: Batch | None, later: Batch) -> Batch:
+    """Returns two batches of reports as one."""
+    if earlier is None:
+        return later
+    history = [
+        report
+        for report in (*earlier.history, *later.history)
+        if report.number % later.stride == 0
+    ]
+    return Batch(later.latest, history, later.stride)
+
+
+async def wait_for(event: asyncio.Event, seconds: float) -> None:
+    """Waits for an event, for so many seconds at most."""
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
