@@ -14,7 +14,10 @@ from typing import IO, NamedTuple, Protocol
 from deepaas.errors import NoSpace, StartError, disk_errors
 
 DRAFT_SUFFIX = ".part"
-"""Ends the name of a file that is not complete."""
+"""Ends the name of a result that is still being written."""
+
+TEMPORARY_SUFFIX = ".tmp"
+"""Ends the name of a file that `put` writes."""
 
 
 class Part(str, enum.Enum):
@@ -129,18 +132,18 @@ class FolderFiles:
     ) -> None:
         """As in `Files`."""
         path = self._path(uuid, part)
-        draft = path.with_name(path.name + DRAFT_SUFFIX)
+        temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
         try:
             with disk_errors():
                 if not isinstance(source, Path):
-                    draft.write_bytes(source)
+                    temporary.write_bytes(source)
                 elif move:
-                    shutil.move(source, draft)
+                    shutil.move(source, temporary)
                 else:
-                    shutil.copyfile(source, draft)
-                os.replace(draft, path)
+                    shutil.copyfile(source, temporary)
+                os.replace(temporary, path)
         except (OSError, NoSpace):
-            draft.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
 
     def finish_draft(self, uuid: str) -> None:
@@ -161,14 +164,14 @@ class FolderFiles:
         """As in `Files`."""
         folder, suffix = PLACES[part]
         names = [path.name for path in (self._folder / folder).iterdir()]
-        if part is not Part.DRAFT:
-            names = [name for name in names if not name.endswith(DRAFT_SUFFIX)]
-        return [n.removesuffix(suffix) for n in names if n.endswith(suffix)]
+        uuids = [n.removesuffix(suffix) for n in names if n.endswith(suffix)]
+        return [uuid for uuid in uuids if "." not in uuid]  # other parts have suffixes
 
     def remove_drafts(self) -> None:
         """As in `Files`."""
-        for draft in self._folder.glob(f"*/*{DRAFT_SUFFIX}"):
-            draft.unlink(missing_ok=True)
+        for suffix in (DRAFT_SUFFIX, TEMPORARY_SUFFIX):
+            for file in self._folder.glob(f"*/*{suffix}"):
+                file.unlink(missing_ok=True)
 
     def remove(self, uuids: Sequence[str], parts: Sequence[Part] = tuple(Part)) -> None:
         """As in `Files`."""

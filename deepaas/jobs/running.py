@@ -4,7 +4,6 @@ It lives on the event loop. Others store what it hands on.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -14,6 +13,7 @@ from typing import Any
 from deepaas.errors import DeepaasError
 from deepaas.executors import Began, Event, Line, Reply
 from deepaas.jobs.records import Job, Outcome, Status, describe_progress
+from deepaas.jobs.threads import wait_for
 from deepaas.progress import Batch
 
 logger = logging.getLogger(__name__)
@@ -208,9 +208,3 @@ def merged(earlier: Batch | None, later: Batch) -> Batch:
         if report.number % later.stride == 0
     ]
     return Batch(later.latest, history, later.stride)
-
-
-async def wait_for(event: asyncio.Event, seconds: float) -> None:
-    """Waits for an event, for so many seconds at most."""
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)

@@ -36,8 +36,8 @@ from deepaas.jobs.records import (
     new_job,
 )
 from deepaas.jobs.results import Results
-from deepaas.jobs.running import LogWriter, RecordWriter, RunningJob, wait_for
-from deepaas.jobs.threads import DatabaseThreads
+from deepaas.jobs.running import LogWriter, RecordWriter, RunningJob
+from deepaas.jobs.threads import DatabaseThreads, wait_for
 from deepaas.progress import Batch, Report
 
 logger = logging.getLogger(__name__)
@@ -56,8 +56,8 @@ PRUNE_INTERVAL = 3600.0
 DATABASE_TIMEOUT = 10.0
 """Seconds for which callers wait for a database that is locked or not reachable."""
 
-OUTCOME_RETRY_DELAYS = (1.0, 5.0, 30.0)
-"""Seconds to wait before an outcome that could not be stored is stored again."""
+OUTCOME_RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0)
+"""Seconds before an outcome that could not be stored is stored again."""
 
 STOP_RETRY_DELAY = 0.5
 """The same while the server stops."""
@@ -80,7 +80,7 @@ class Jobs:
         self._keep = keep
         self._keep_days = keep_days
         self._running: dict[str, RunningJob] = {}
-        # One thread writes records: in the order in which things happen.
+        # One thread writes: records are inserted in the order of their requests.
         self._writer = DatabaseThreads(1, "jobs-writer", DATABASE_TIMEOUT)
         self._reader = DatabaseThreads(2, "jobs-reader", DATABASE_TIMEOUT)
         self._log_threads = ThreadPoolExecutor(2, thread_name_prefix="jobs-log")
@@ -123,7 +123,7 @@ class Jobs:
             await asyncio.wait(tasks, timeout=max(self._seconds_left(), 0))
         for running in list(self._running.values()):
             running.stop(STOPPED)
-        self._writer.hurry()
+        self._writer.stop_repeating()
         if tasks:
             await asyncio.wait(tasks)
         if self._pruner is not None:

@@ -1,8 +1,7 @@
-"""The threads that use the database: nothing on the event loop waits for it."""
+"""The threads that use the database: the event loop never waits for it."""
 
 import asyncio
-import threading
-import time
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -16,36 +15,46 @@ RETRY_INTERVAL = 0.1
 
 
 class DatabaseThreads:
-    """Threads that make calls in the order in which these come.
+    """Threads that make calls; with one thread the calls keep their order.
 
     A call that raises StoreUnavailable is repeated for up to `timeout` seconds, counted
-    from when it came. So many calls that wait together fail together.
+    from when it came. So many calls that wait together fail together. No thread waits
+    meanwhile, so that calls that are not repeated go on.
     """
 
     def __init__(self, count: int, name: str, timeout: float) -> None:
         self._threads = ThreadPoolExecutor(count, thread_name_prefix=name)
         self._timeout = timeout
-        self._hurried = threading.Event()
+        self._turn = asyncio.Semaphore(count)
+        """Held by a call that may be repeated."""
+        self._closing = asyncio.Event()
 
     async def run(self, call: Callable[[], T], *, repeat: bool = True) -> T:
         """Returns what a call returns; without `repeat` it is tried once."""
         loop = asyncio.get_running_loop()
-        deadline = time.monotonic() + (self._timeout if repeat else 0)
-        return await loop.run_in_executor(self._threads, self._call, call, deadline)
+        if not repeat:
+            return await loop.run_in_executor(self._threads, call)
+        deadline = loop.time() + self._timeout
+        async with self._turn:
+            while True:
+                try:
+                    return await loop.run_in_executor(self._threads, call)
+                except StoreUnavailable:
+                    if loop.time() >= deadline or self._closing.is_set():
+                        raise
+                await wait_for(self._closing, RETRY_INTERVAL)
 
-    def _call(self, call: Callable[[], T], deadline: float) -> T:
-        while True:
-            try:
-                return call()
-            except StoreUnavailable:
-                if time.monotonic() >= deadline or self._hurried.wait(RETRY_INTERVAL):
-                    raise
-
-    def hurry(self) -> None:
-        """Repeats no call from now on."""
-        self._hurried.set()
+    def stop_repeating(self) -> None:
+        """Repeats no call from now on: the server ends."""
+        self._closing.set()
 
     async def close(self) -> None:
         """Ends the threads after the calls that have come."""
-        self.hurry()
+        self.stop_repeating()
         await asyncio.to_thread(self._threads.shutdown)
+
+
+async def wait_for(event: asyncio.Event, seconds: float) -> None:
+    """Waits for an event, for so many seconds at most."""
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
