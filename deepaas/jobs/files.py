@@ -30,7 +30,7 @@ class Part(str, enum.Enum):
     RESULT = "result"
     """The answer of a prediction."""
     OUTCOME = "outcome"
-    """How the job ended, until its record has it."""
+    """The outcome of the job, until its record has it."""
 
 
 PLACES = {
@@ -89,7 +89,7 @@ class Files(Protocol):
         """Ends the use of the files."""
 
 
-class FolderFiles:
+class FolderFiles(Files):
     """The files of jobs in a folder that one server uses at a time.
 
     Raises StartError when the folder cannot be used, for example while another server
@@ -109,12 +109,10 @@ class FolderFiles:
             ) from error
 
     def append(self, uuid: str, part: Part, data: bytes) -> None:
-        """As in `Files`."""
         with disk_errors(), open(self._path(uuid, part), "ab") as file:
             file.write(data)
 
     def read(self, uuid: str, part: Part, start: int, size: int) -> bytes:
-        """As in `Files`."""
         try:
             with open(self._path(uuid, part), "rb") as file:
                 file.seek(start)
@@ -130,7 +128,6 @@ class FolderFiles:
         *,
         move: bool = False,
     ) -> None:
-        """As in `Files`."""
         path = self._path(uuid, part)
         temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
         try:
@@ -147,13 +144,11 @@ class FolderFiles:
             raise
 
     def finish_draft(self, uuid: str) -> None:
-        """As in `Files`."""
         draft = self._path(uuid, Part.DRAFT)
         draft.touch(exist_ok=True)  # a stream without pieces
         os.replace(draft, self._path(uuid, Part.RESULT))
 
     def open(self, uuid: str, part: Part) -> StoredFile | None:
-        """As in `Files`."""
         path = self._path(uuid, part)
         try:
             return StoredFile(path, path.stat().st_size)
@@ -161,26 +156,22 @@ class FolderFiles:
             return None
 
     def having(self, part: Part) -> list[str]:
-        """As in `Files`."""
         folder, suffix = PLACES[part]
         names = [path.name for path in (self._folder / folder).iterdir()]
         uuids = [n.removesuffix(suffix) for n in names if n.endswith(suffix)]
         return [uuid for uuid in uuids if "." not in uuid]  # other parts have suffixes
 
     def remove_drafts(self) -> None:
-        """As in `Files`."""
         for suffix in (DRAFT_SUFFIX, TEMPORARY_SUFFIX):
             for file in self._folder.glob(f"*/*{suffix}"):
                 file.unlink(missing_ok=True)
 
     def remove(self, uuids: Sequence[str], parts: Sequence[Part] = tuple(Part)) -> None:
-        """As in `Files`."""
         for uuid in uuids:
             for part in parts:
                 self._path(uuid, part).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """As in `Files`; another server may use the folder then."""
         self._lock.close()
 
     def _path(self, uuid: str, part: Part) -> Path:

@@ -47,11 +47,24 @@ async def save_outcome(files: Files, job: Job) -> bool:
     return True
 
 
+async def forget_outcome(files: Files, job: Job) -> None:
+    """Removes the file of an outcome that is stored, or whose job is removed."""
+    try:
+        await asyncio.to_thread(files.remove, [job.uuid], [Part.OUTCOME])
+    except OSError as error:  # the next start removes it
+        logger.warning("The file of an outcome is left: %s", error)
+
+
 def restore_outcomes(files: Files, records: Records) -> None:
-    """Stores the outcomes in files. Raises StoreFailed, NoSpace or OSError."""
+    """Stores the outcomes in files. Raises StoreFailed, NoSpace or OSError.
+
+    The file of an unknown job stays: its database may come back.
+    """
     for uuid in files.having(Part.OUTCOME):
         job = records.get(uuid)
-        if job is not None and not job.status.ended:
+        if job is None:
+            continue
+        if not job.status.ended:
             data = files.read(uuid, Part.OUTCOME, 0, MAX_OUTCOME_BYTES)
             try:
                 job = _ended(job, json.loads(data))

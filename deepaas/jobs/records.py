@@ -11,12 +11,9 @@ from deepaas.encoding import JSONText, iso_date
 from deepaas.errors import DeepaasError, ModelRaised
 from deepaas.progress import Batch, Report
 
-RESERVED_CURVES = frozenset(("date", "step", "total", "metrics"))
-"""Names in the history of progress that no metric has beside them."""
-
 
 class Kind(str, enum.Enum):
-    """What a job does."""
+    """The method that a job calls."""
 
     TRAIN = "train"
     PREDICT = "predict"
@@ -37,9 +34,16 @@ class Status(str, enum.Enum):
         return self not in (Status.QUEUED, Status.RUNNING)
 
 
+INTERRUPTED = {
+    Status.QUEUED: "interrupted: the server ended before it had begun",
+    Status.RUNNING: "interrupted: the server ended while it ran",
+}
+"""The messages of jobs that a dead server has left open."""
+
+
 @dataclass(frozen=True)
 class SavedReply:
-    """How the result of a prediction is sent; the result itself is a file."""
+    """The head of a prediction's answer; the result itself is a file."""
 
     media_type: str
     filename: str | None = None
@@ -79,7 +83,7 @@ def reply_from_data(data: Mapping[str, Any]) -> SavedReply | SavedError:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended."""
+    """The end of a job: its status, and a message, an output or a reply."""
 
     status: Status
     message: str | None = None
@@ -232,21 +236,22 @@ def describe_progress(latest: Report) -> dict[str, Any]:
     }
 
 
-def describe_history(reports: Sequence[Report]) -> dict[str, Any]:
+def describe_history(reports: Sequence[Report]) -> dict[str, list[Any]]:
     """Returns reports as arrays: `date`, `step`, `total`, and one for each metric.
 
-    `metrics` has the arrays of all metrics by name. Those whose name is not one of
-    these four are beside them too, where clients have always read them.
+    The array of a metric has its name, after `metrics.` if the name is taken.
     """
-    names = dict.fromkeys(name for report in reports for name in report.metrics)
-    metrics = {name: [r.metrics.get(name) for r in reports] for name in names}
-    return {
-        **{name: metrics[name] for name in names if name not in RESERVED_CURVES},
-        "metrics": metrics,
+    curves: dict[str, list[Any]] = {
         "date": [iso_date(report.time) for report in reports],
         "step": [report.step for report in reports],
         "total": [report.total for report in reports],
     }
+    for name in dict.fromkeys(name for report in reports for name in report.metrics):
+        key = name
+        while key in curves:
+            key = f"metrics.{key}"
+        curves[key] = [report.metrics.get(name) for report in reports]
+    return curves
 
 
 def storable(text: str) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from deepaas.errors import Gone
 from deepaas.executors import Reply
-from deepaas.executors.stream import ReplyStream
 from deepaas.jobs.files import Files, Part
 from deepaas.jobs.records import Job, Outcome, SavedError, SavedReply, Status
 
@@ -22,24 +21,28 @@ class Results:
     def __init__(self, files: Files) -> None:
         self._files = files
 
-    async def write_draft(self, job: Job, stream: ReplyStream) -> None:
-        """Writes the pieces of a stream to the draft of a result.
+    async def collect(self, job: Job, reply: Reply) -> Reply:
+        """Writes the pieces of a reply that is a stream to the draft of a result.
 
-        Raises what breaks the stream off, NoSpace or OSError; then no draft is left.
+        Raises the error that breaks the stream off, NoSpace or OSError; then no draft
+        is left.
         """
+        if reply.stream is None:
+            return reply
         append = partial(self._files.append, job.uuid, Part.DRAFT)
         try:
-            async with contextlib.aclosing(stream) as pieces:
+            async with contextlib.aclosing(reply.stream) as pieces:
                 async for piece in pieces:
                     await asyncio.to_thread(append, piece)
         except BaseException:
             self._files.remove([job.uuid], [Part.DRAFT])
             raise
+        return reply
 
     async def save(self, job: Job, reply: Reply) -> Outcome:
         """Saves a reply, and returns the outcome of its job.
 
-        A reply that was a stream has its pieces in the draft. Raises NoSpace or
+        `collect` has written the pieces of a stream to the draft. Raises NoSpace or
         OSError; a temporary file of the reply is gone in any case.
         """
         whole = reply.path is None and reply.stream is None

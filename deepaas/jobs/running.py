@@ -36,7 +36,7 @@ class RunningJob:
         """Takes the job from its first record to its last."""
         self.call: asyncio.Task[Reply] | None = None
         self.requested_outcome: Outcome | None = None
-        """How the job ends because someone asked for its end."""
+        """The outcome of a job that was cancelled or stopped."""
         loop = asyncio.get_running_loop()
         self.accepted: asyncio.Future[None] = loop.create_future()
         """Done when the first record is stored; else it raises the reason."""

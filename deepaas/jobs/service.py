@@ -25,7 +25,7 @@ from deepaas.errors import (
 )
 from deepaas.executors import Executor, Reply
 from deepaas.jobs.files import Files, Part
-from deepaas.jobs.outcomes import restore_outcomes, save_outcome
+from deepaas.jobs.outcomes import forget_outcome, restore_outcomes, save_outcome
 from deepaas.jobs.records import (
     Job,
     Kind,
@@ -154,16 +154,8 @@ class Jobs:
         ended, or could not start; `timeout` is in seconds of its running.
         Raises Unavailable, NoSpace or StoreFailed.
         """
+        place = await self._reserve(executor, kind, files)
         running = self._new_running_job(new_job(kind, model, args))
-        job = running.job
-        try:
-            if self._stopping.is_set():
-                raise Unavailable("The server is stopping.")
-            place = executor.admit(kind.value)
-        except BaseException:
-            await files.aclose()
-            raise
-        files.callback(place.close)
 
         async def call() -> Reply:
             place.close()  # the call takes it in the same moment
@@ -172,19 +164,31 @@ class Jobs:
                 kwargs,
                 media_type=media_type,
                 timeout=timeout,
-                label=job.uuid,
+                label=running.job.uuid,
                 reports=True,
                 on_event=running.on_event,
             )
-            if reply.stream is not None:
-                await self._results.write_draft(job, reply.stream)
-            return reply
+            return await self._results.collect(running.job, reply)
 
-        self._running[job.uuid] = running
+        self._running[running.job.uuid] = running
         running.task = asyncio.create_task(self._run(running, call, files))
         # The job starts even if its caller has left.
         await asyncio.shield(running.accepted)
         return running.job
+
+    async def _reserve(
+        self, executor: Executor, kind: Kind, files: contextlib.AsyncExitStack
+    ) -> contextlib.ExitStack:
+        """Reserves a place in the queue, which `files` gives back when it is closed."""
+        try:
+            if self._stopping.is_set():
+                raise Unavailable("The server is stopping.")
+            place = executor.admit(kind.value)
+        except BaseException:
+            await files.aclose()
+            raise
+        files.callback(place.close)
+        return place
 
     async def get(self, kind: Kind, model: str, uuid: str) -> Job:
         """Returns a job. Raises NotFound or StoreFailed."""
@@ -365,20 +369,24 @@ class Jobs:
         it is stored leaves it to the next one.
         """
         write = partial(self._write_outcome, job, reports)
-        saved = False
-        for delay in itertools.chain(OUTCOME_RETRY_DELAYS, itertools.repeat(None)):
+        saved = stored = False
+        last = itertools.repeat(OUTCOME_RETRY_DELAYS[-1])
+        for delay in itertools.chain(OUTCOME_RETRY_DELAYS, last):
             try:
                 await self._write(write, repeat=False)
+                stored = True
                 break
-            except DeepaasError as error:
+            except Exception as error:  # no error loses an outcome
                 logger.warning("The outcome of %s is not stored: %s", job.uuid, error)
             saved = saved or await save_outcome(self._files, job)
             running.finish(job)
             if self._stopping.is_set() and (saved or self._seconds_left() <= 0):
                 break
-            await self._wait_to_retry(delay or OUTCOME_RETRY_DELAYS[-1])
+            await self._wait_to_retry(delay)
             if job.uuid not in self._running:
                 break  # it has been removed meanwhile
+        if saved and (stored or job.uuid not in self._running):
+            await forget_outcome(self._files, job)
         self._running.pop(job.uuid, None)
         running.finish(job)
         self._prune_wanted.set()
@@ -387,7 +395,6 @@ class Jobs:
         if reports is not None:
             self._report(job.uuid, reports)
         self._records.update(job)
-        self._files.remove([job.uuid], [Part.OUTCOME])
 
     async def _wait_to_retry(self, seconds: float) -> None:
         if self._stopping.is_set():

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ from deepaas.errors import (
     StoreUnavailable,
 )
 from deepaas.jobs.records import (
+    INTERRUPTED,
     Job,
     Kind,
+    Records,
     SavedError,
     SavedReply,
     Status,
@@ -48,8 +51,8 @@ LOCK_TIMEOUT = 0.25
 START_TIMEOUT = 10.0
 """Seconds for which a start waits for a database that is locked or not reachable."""
 
-START_RETRY_INTERVAL = 0.2
-"""Seconds between two tries of a start."""
+UNAVAILABLE_LOG_INTERVAL = 10.0
+"""Seconds between two log lines on a database that is locked or not reachable."""
 
 MAIN_FILE = "SELECT file FROM pragma_database_list WHERE name = 'main'"
 """Asks SQLite for the path of its file."""
@@ -145,19 +148,13 @@ _reports = sa.Table(
 
 _COLUMNS = [_jobs.c[field.name] for field in fields(Job)]
 
-INTERRUPTED = {
-    Status.QUEUED: "interrupted: the server ended before it had begun",
-    Status.RUNNING: "interrupted: the server ended while it ran",
-}
-"""The messages of jobs that a dead server has left open."""
-
 MIGRATIONS: Sequence[Callable[[sa.Connection], None]] = ()
 """The first leads from version 1 of the tables to version 2, and so on."""
 
 VERSION = len(MIGRATIONS) + 1
 
 
-class SQLRecords:
+class SQLRecords(Records):
     """The records of jobs in any database that SQLAlchemy knows.
 
     The tables are made, or brought to the present version, by one server at a time.
@@ -168,13 +165,17 @@ class SQLRecords:
     def __init__(self, url: str | sa.URL, timeout: float = START_TIMEOUT) -> None:
         self._file: tuple[str, os.stat_result] | None = None
         """The database's file, and its state at the start, if it has one."""
+        self._log_again = 0.0
+        """When an unavailable database is logged again, by the monotonic clock."""
         with contextlib.ExitStack() as on_failure:
             try:
                 self._engine = _create_engine(url)
                 on_failure.callback(self._engine.dispose)
+                self._read = partial(self._transaction, self._engine)
                 # SQLite locks where a transaction that writes begins: one that reads
                 # first could not wait for another's write.
-                self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
+                writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
+                self._write = partial(self._transaction, writer)
                 self._wait_and_migrate(timeout)
                 self._file = self._find_file()
             except (sa.exc.SQLAlchemyError, ImportError, StoreFailed, NoSpace) as error:
@@ -190,25 +191,20 @@ class SQLRecords:
         return cls(sa.URL.create("sqlite", database=str(folder / "jobs.sqlite")))
 
     def close(self) -> None:
-        """As in `Records`."""
         self._engine.dispose()
 
     # -- the tables
 
     def _wait_and_migrate(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        waiting = False
         while True:
             try:
                 with self._write() as connection:
                     return _migrate(connection)
-            except StoreUnavailable as error:
+            except StoreUnavailable:
                 if time.monotonic() >= deadline:
                     raise
-                if not waiting:
-                    logger.warning("The start waits for the database: %s", error)
-                waiting = True
-                time.sleep(START_RETRY_INTERVAL)
+                time.sleep(LOCK_TIMEOUT)
 
     def _find_file(self) -> tuple[str, os.stat_result] | None:
         if self._engine.dialect.name != "sqlite":
@@ -219,12 +215,6 @@ class SQLRecords:
 
     # -- transactions
 
-    def _write(self) -> contextlib.AbstractContextManager[sa.Connection]:
-        return self._transaction(self._writer)
-
-    def _read(self) -> contextlib.AbstractContextManager[sa.Connection]:
-        return self._transaction(self._engine)
-
     @contextlib.contextmanager
     def _transaction(self, engine: sa.Engine) -> Iterator[sa.Connection]:
         self._check_file()
@@ -232,7 +222,17 @@ class SQLRecords:
             with engine.begin() as connection:
                 yield connection
         except sa.exc.SQLAlchemyError as error:
-            raise _failure(error, engine.dialect.name) from error
+            failure = _failure(error, engine.dialect.name)
+            if isinstance(failure, StoreUnavailable):
+                self._log_unavailable(error)
+            raise failure from error
+
+    def _log_unavailable(self, error: Exception) -> None:
+        """Logs the reason, which callers do not get, once in a while."""
+        now = time.monotonic()
+        if now >= self._log_again:
+            self._log_again = now + UNAVAILABLE_LOG_INTERVAL
+            logger.warning("The database of jobs: %s", _text_of(error))
 
     def _check_file(self) -> None:
         """Raises StoreFailed if the file was removed: SQLite would write to it still,
@@ -250,22 +250,18 @@ class SQLRecords:
     # -- records
 
     def insert(self, job: Job) -> None:
-        """As in `Records`."""
         with self._write() as connection:
             connection.execute(_jobs.insert().values(_columns(job)))
 
     def update(self, job: Job) -> None:
-        """As in `Records`."""
         statement = _jobs.update().where(_jobs.c.uuid == job.uuid)
         with self._write() as connection:
             connection.execute(statement.values(_columns(job)))
 
     def get(self, uuid: str) -> Job | None:
-        """As in `Records`."""
         with self._read() as connection:
-            row = connection.execute(
-                sa.select(*_COLUMNS).where(_jobs.c.uuid == uuid)
-            ).one_or_none()
+            query = sa.select(*_COLUMNS).where(_jobs.c.uuid == uuid)
+            row = connection.execute(query).one_or_none()
         return None if row is None else _job(row)
 
     def find(
@@ -277,7 +273,6 @@ class SQLRecords:
         limit: int | None = None,
         offset: int = 0,
     ) -> list[Job]:
-        """As in `Records`."""
         columns = [c for c in _COLUMNS if c is not _jobs.c.output]
         length = sa.func.length(_jobs.c.output, type_=sa.Integer)
         small = sa.case((length <= MAX_LISTED_OUTPUT, _jobs.c.output)).label("output")
@@ -291,7 +286,6 @@ class SQLRecords:
             return [_job(row) for row in connection.execute(query)]
 
     def count(self) -> dict[tuple[str, Kind, Status], int]:
-        """As in `Records`."""
         by = (_jobs.c.model, _jobs.c.kind, _jobs.c.status)
         query = sa.select(*by, sa.func.count()).group_by(*by)
         with self._read() as connection:
@@ -301,23 +295,18 @@ class SQLRecords:
             }
 
     def interrupt(self) -> int:
-        """As in `Records`."""
         interrupted = 0
+        ended = {"status": Status.ERROR.value, "finish_date": iso_date(time.time())}
         with self._write() as connection:
             for status, message in INTERRUPTED.items():
                 statement = _jobs.update().where(_jobs.c.status == status.value)
-                values = {
-                    "status": Status.ERROR.value,
-                    "message": message,
-                    "finish_date": iso_date(time.time()),
-                }
-                interrupted += connection.execute(statement.values(values)).rowcount
+                statement = statement.values(message=message, **ended)
+                interrupted += connection.execute(statement).rowcount
         return interrupted
 
     # -- the history of progress
 
     def report(self, uuid: str, progress: dict[str, Any], batch: Batch) -> None:
-        """As in `Records`."""
         rows = {r.number: r for r in (*batch.history, batch.latest)}
         number = _reports.c.number
         old = (number % batch.stride != 0) | (number >= min(rows))
@@ -333,7 +322,6 @@ class SQLRecords:
                 )
 
     def history(self, uuid: str) -> list[Report]:
-        """As in `Records`."""
         columns = [_reports.c[name] for name in Report._fields]
         query = sa.select(*columns).where(_reports.c.uuid == uuid)
         with self._read() as connection:
@@ -343,7 +331,6 @@ class SQLRecords:
     # -- the removal of jobs
 
     def remove(self, uuids: Sequence[str]) -> int:
-        """As in `Records`."""
         removed = 0
         for start in range(0, len(uuids), MAX_REMOVED_AT_ONCE):
             some = uuids[start : start + MAX_REMOVED_AT_ONCE]
@@ -356,7 +343,6 @@ class SQLRecords:
         return removed
 
     def expired(self, keep: int, since: str) -> Sequence[str]:
-        """As in `Records`."""
         ended = _jobs.c.status.in_([s.value for s in Status if s.ended])
         query = sa.select(_jobs.c.uuid).where(ended)
         # Early versions did not store when an interrupted job had ended.
@@ -454,7 +440,9 @@ def _failure(error: sa.exc.SQLAlchemyError, dialect: str) -> DeepaasError:
                 "The database of jobs is locked by another process; try again later."
             )
     elif isinstance(error, sa.exc.OperationalError | sa.exc.TimeoutError):
-        return StoreUnavailable(f"The database of jobs cannot be used now: {text}.")
+        return StoreUnavailable(
+            "The database of jobs is not reachable now; try again later."
+        )
     return StoreFailed(f"The database of jobs failed: {text}.")
 
 

@@ -1,4 +1,4 @@
-"""What every class that keeps the files of jobs has to do: `Files`, by a factory.
+"""The contract of `Files`: every class that keeps the files of jobs passes these tests.
 
 Another class joins by its factory in FACTORIES.
 """

@@ -1,4 +1,4 @@
-"""What every class that keeps records has to do: `Records`, tried by a factory.
+"""The contract of `Records`: every class that keeps records passes these tests.
 
 Another class joins by its factory in FACTORIES.
 """
@@ -38,14 +38,7 @@ def postgresql(folder):
     return SQLRecords(POSTGRESQL)
 
 
-FACTORIES = [
-    pytest.param(sqlite, id="sqlite"),
-    pytest.param(
-        postgresql,
-        id="postgresql",
-        marks=pytest.mark.skipif(not POSTGRESQL, reason="no DEEPAAS_TEST_POSTGRESQL"),
-    ),
-]
+FACTORIES = [sqlite, *([postgresql] if POSTGRESQL else [])]
 
 
 @pytest.fixture(params=FACTORIES)
@@ -220,10 +213,8 @@ def test_jobs_expire_in_the_order_of_their_ends(records):
 
 
 def test_several_processes_open_a_new_database_at_once(request, tmp_path, make):
-    if "postgresql" in request.node.callspec.id:
-        url = POSTGRESQL
-    else:
-        url = f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+    shared = "postgresql" in request.node.callspec.id
+    url = POSTGRESQL if shared else f"sqlite:///{tmp_path / 'jobs.sqlite'}"
     code = (
         "import sys; from deepaas.jobs.store import SQLRecords\n"
         "print(flush=True); sys.stdin.readline(); SQLRecords(sys.argv[1]).close()"

@@ -19,18 +19,21 @@ from deepaas.progress import Report
 
 
 def test_a_metric_does_not_replace_dates_steps_or_totals():
-    names = ("date", "step", "total", "metrics", "loss")
+    names = ("metrics.step", "date", "step", "total", "loss")
     metrics = {name: float(number) for number, name in enumerate(names)}
     curves = describe_history([Report(0, 0.0, 1, 2, metrics), Report(1, 1.0, 2, 2, {})])
     assert curves["step"] == [1, 2]
     assert curves["total"] == [2, 2]
     assert curves["date"][0].startswith("1970-01-01T00:00:00")
     assert curves["loss"] == [4.0, None]
-    assert curves["metrics"] == {n: [value, None] for n, value in metrics.items()}
+    assert curves["metrics.date"] == [1.0, None]
+    assert curves["metrics.total"] == [3.0, None]
+    assert curves["metrics.step"] == [0.0, None]
+    assert curves["metrics.metrics.step"] == [2.0, None]
 
 
 def test_a_job_without_reports_has_empty_curves():
-    assert describe_history([]) == {"metrics": {}, "date": [], "step": [], "total": []}
+    assert describe_history([]) == {"date": [], "step": [], "total": []}
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_calls_that_wait_for_a_database_keep_their_order():
 
         waiting = [asyncio.create_task(threads.run(lambda n=n: call(n))) for n in "abc"]
         await asyncio.sleep(0)
-        # What is not repeated does not wait for what is.
+        # A call that is not repeated does not wait for those that are.
         assert await threads.run(lambda: 1, repeat=False) == 1
         locked = False
         await asyncio.gather(*waiting)
