@@ -684,7 +684,13 @@ def test_a_state_directory_that_cannot_be_used(fail_to_start, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"]
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///file:x?mode=memory&uri=true",
+        "sqlite:///file:?uri=true",  # a file without a name
+    ],
 )
 def test_a_database_in_memory_is_refused(fail_to_start, tmp_path, url):
     options = ("--model", MODEL, "--model-name", "m", "--listen-port", "0")

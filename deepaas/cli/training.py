@@ -22,13 +22,14 @@ __all__ = ["Status", "Training"]
 
 
 class Training:
-    """A training from its beginning to its end; kept nowhere."""
+    """A training from its start to its end; its record is not stored."""
 
     def __init__(self, model: str, args: Mapping[str, Any]) -> None:
         self._began: float | None = None
         self.job = new_job(Kind.TRAIN, model, args)
 
     def hear(self, event: Event) -> None:
+        """Notes an event of the call."""
         if isinstance(event, Began):
             self._began = time.monotonic()
             self.job = replace(self.job, status=Status.RUNNING)
@@ -36,12 +37,12 @@ class Training:
             self.job = replace(self.job, progress=describe_progress(event.latest))
 
     def done(self, reply: Reply) -> bytes:
-        """End well; return the record as JSON."""
+        """Ends well; returns the record as JSON."""
         output = JSONText(bytes(reply.body or b"null").decode())
         return self._end(Outcome(Status.DONE, output=output))
 
     def failed(self, status: Status, message: str) -> bytes:
-        """End otherwise; return the record as JSON."""
+        """Ends otherwise; returns the record as JSON."""
         return self._end(Outcome(status, message))
 
     def _end(self, outcome: Outcome) -> bytes:

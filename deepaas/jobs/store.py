@@ -57,6 +57,8 @@ UNAVAILABLE_LOG_INTERVAL = 10.0
 MAIN_FILE = "SELECT file FROM pragma_database_list WHERE name = 'main'"
 """Asks SQLite for the path of its file."""
 
+NO_FILE = "--database-url does not name a file; all jobs would be lost"
+
 MIGRATION_LOCK = 0x6465657061617301
 """The advisory lock in PostgreSQL of the server that changes the tables."""
 
@@ -211,6 +213,8 @@ class SQLRecords(Records):
             return None
         with self._read() as connection:
             [path] = connection.exec_driver_sql(MAIN_FILE).one()
+        if not path:
+            raise StartError(NO_FILE)
         return path, os.stat(path)
 
     # -- transactions
@@ -308,18 +312,14 @@ class SQLRecords(Records):
 
     def report(self, uuid: str, progress: dict[str, Any], batch: Batch) -> None:
         rows = {r.number: r for r in (*batch.history, batch.latest)}
-        number = _reports.c.number
+        number, this = _reports.c.number, _reports.c.uuid == uuid
         old = (number % batch.stride != 0) | (number >= min(rows))
         latest = _jobs.update().where(_jobs.c.uuid == uuid).values(progress=progress)
         with self._write() as connection:
             if connection.execute(latest).rowcount:
-                connection.execute(
-                    _reports.delete().where(_reports.c.uuid == uuid, old)
-                )
-                connection.execute(
-                    _reports.insert(),
-                    [{"uuid": uuid, **row._asdict()} for row in rows.values()],
-                )
+                connection.execute(_reports.delete().where(this, old))
+                new = [{"uuid": uuid, **row._asdict()} for row in rows.values()]
+                connection.execute(_reports.insert(), new)
 
     def history(self, uuid: str) -> list[Report]:
         columns = [_reports.c[name] for name in Report._fields]
@@ -336,10 +336,8 @@ class SQLRecords(Records):
             some = uuids[start : start + MAX_REMOVED_AT_ONCE]
             with self._write() as connection:
                 connection.execute(_reports.delete().where(_reports.c.uuid.in_(some)))
-                deleted = connection.execute(
-                    _jobs.delete().where(_jobs.c.uuid.in_(some))
-                )
-                removed += deleted.rowcount
+                jobs = _jobs.delete().where(_jobs.c.uuid.in_(some))
+                removed += connection.execute(jobs).rowcount
         return removed
 
     def expired(self, keep: int, since: str) -> Sequence[str]:
@@ -416,7 +414,7 @@ def _create_engine(url: str | sa.URL) -> sa.Engine:
         connection.isolation_level = None
         [mode] = connection.execute("PRAGMA journal_mode=WAL").fetchone()
         if mode == "memory":
-            raise StartError("--database-url names no file; what it has is lost")
+            raise StartError(NO_FILE)
         # A stored record survives a power failure.
         connection.execute("PRAGMA synchronous=FULL")
 
