@@ -2,8 +2,6 @@
 
 import json
 
-from deepaas.api.v2 import _by_name
-from deepaas.progress import Report
 from tests.conftest import Serve
 from tests.server import wait_until
 
@@ -14,21 +12,6 @@ def train():
     for step in (1, 2):
         progress.report(step, 2, loss=0.5, **{"date": 20260101 + step})
 """
-
-
-def test_each_column_is_kept():
-    names = ("metrics.date", "step", "date", "total", "loss")
-    report = Report(0, 0.0, 1, 2, {name: number for number, name in enumerate(names)})
-    assert _by_name([report]) == {
-        "date": ["1970-01-01T00:00:00.000+00:00"],
-        "step": [1],
-        "total": [2],
-        "metrics.date": [0],
-        "loss": [4],
-        "metrics.step": [1],
-        "metrics.metrics.date": [2],
-        "metrics.total": [3],
-    }
 
 
 def test_a_metric_named_date(serve: Serve, tmp_path):

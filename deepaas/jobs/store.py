@@ -54,8 +54,8 @@ START_TIMEOUT = 10.0
 UNAVAILABLE_LOG_INTERVAL = 10.0
 """Seconds between two log lines on a database that is locked or not reachable."""
 
-MAIN_FILE = "SELECT file FROM pragma_database_list WHERE name = 'main'"
-"""Asks SQLite for the path of its file."""
+MAIN_FILE = "SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'"
+"""Asks SQLite for the path of its file, in bytes: it need not be UTF-8."""
 
 NO_FILE = "--database-url does not name a file; all jobs would be lost"
 
@@ -215,7 +215,7 @@ class SQLRecords(Records):
             [path] = connection.exec_driver_sql(MAIN_FILE).one()
         if not path:
             raise StartError(NO_FILE)
-        return path, os.stat(path)
+        return os.fsdecode(path), os.stat(path)
 
     # -- transactions
 
