@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import environments, load, report
-from benchmarks.environments import CannotBuildError
+from benchmarks.environments import BEFORE, OURS, CannotBuildError
 from benchmarks.report import Run
 from benchmarks.running import FailedError, running
 from benchmarks.servers import SERVERS
@@ -48,12 +48,17 @@ class Comparison:
         self.runs: list[Run] = []
         self.problems: list[str] = []
         self.commit = commit()  # of what is installed now
+        self.checkouts = {OURS: environments.ROOT}
+        if options.before is not None:
+            self.checkouts[BEFORE] = options.before
 
     def make_environments(self) -> None:
         for name in dict.fromkeys(SERVERS[s].environment for s in self.options.servers):
             say(f"environment {name}")
             try:
-                binaries = environments.make(name, self.options.environments)
+                binaries = environments.make(
+                    name, self.options.environments, self.checkouts.get(name)
+                )
                 self.versions[name] = environments.versions(binaries)
             except CannotBuildError as error:
                 self.fail(f"the environment {name} cannot be made\n{error}")
@@ -170,14 +175,24 @@ def read_options() -> argparse.Namespace:
     add = parser.add_argument
     for name, choices in (("servers", SERVERS), ("workloads", WORKLOADS)):
         every = list(choices)
-        add(f"--{name}", nargs="+", choices=every, default=every, metavar="NAME")
+        default = [choice for choice in every if choice != BEFORE]
+        add(f"--{name}", nargs="+", choices=every, default=default, metavar="NAME")
         parser.epilog = f"{parser.epilog or ''}{name}: {', '.join(every)}. "
+    add(
+        "--before",
+        type=Path,
+        metavar="DIR",
+        help=f"another checkout of deepaas: the server {BEFORE!r}",
+    )
     add("--clients", nargs="+", type=int, default=[1, 16, 64], metavar="N")
     add("--rounds", type=int, default=3)
     add("--seconds", type=int, default=5, help="of each run")
     add("--environments", type=Path, default=CACHE, metavar="DIR")
     add("--output", type=Path, metavar="FILE", help="where to write all as JSON")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if (BEFORE in options.servers) is not (options.before is not None):
+        parser.error(f"--before DIR goes with --servers ... {BEFORE}")
+    return options
 
 
 def main() -> int:

@@ -13,6 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / "benchmarks" / "models"
 OURS = "ours"
+BEFORE = "before"
+"""Another checkout of deepaas, to compare with."""
 
 # what of the checkout is installed; copied first, as building leaves files behind
 PARTS = ("deepaas", "setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
@@ -23,6 +25,7 @@ COMMON = ("setuptools==80.9.0", "scikit-learn==1.9.1")
 # These fit Python 3.11 and 3.12.
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
     OURS: (),  # setup.cfg says the rest
+    BEFORE: (),
     "deepaas-2.6.0": ("deepaas==2.6.0",),
     # reads forms with python-multipart, without requiring it
     "litserve": ("litserve==0.2.19", "python-multipart==0.0.34"),
@@ -39,22 +42,25 @@ class CannotBuildError(Exception):
     """An environment could not be made; the text says why."""
 
 
-def make(name: str, folder: Path) -> Path:
-    """Return the environment's `bin`; make it if it is not there or has changed."""
+def make(name: str, folder: Path, checkout: Path | None = None) -> Path:
+    """Return the environment's `bin`; make it if it is not there or has changed.
+
+    `checkout` is the folder of the deepaas that is installed, if any.
+    """
     environment = folder / name
     marker = environment / "made.json"
     requirements = [*COMMON, *REQUIREMENTS[name]]
     recipe = {"python": sys.version, "requirements": requirements}
-    if name == OURS:
-        recipe["setup.cfg"] = (ROOT / "setup.cfg").read_text()
+    if checkout is not None:
+        recipe["setup.cfg"] = (checkout / "setup.cfg").read_text()
     made = marker.exists() and json.loads(marker.read_text()) == recipe
     if not made:
         _run([sys.executable, "-m", "venv", "--clear", str(environment)])
         _install(environment, requirements)
     with tempfile.TemporaryDirectory() as copies:
         local = [_copy_models(Path(copies))]
-        if name == OURS:
-            local.append(_copy_checkout(Path(copies)))
+        if checkout is not None:
+            local.append(_copy_checkout(checkout, Path(copies)))
         # every time: the code may have changed, and the version has not
         again = ["--no-deps", "--force-reinstall"] if made else []
         _install(environment, ["--no-build-isolation", *again, *local])
@@ -73,11 +79,11 @@ def _copy_models(folder: Path) -> str:
     return str(shutil.copytree(MODELS, folder / "models", ignore=ignored))
 
 
-def _copy_checkout(folder: Path) -> str:
+def _copy_checkout(checkout: Path, folder: Path) -> str:
     target = folder / "checkout"
     target.mkdir()
     for part in PARTS:
-        source = ROOT / part
+        source = checkout / part
         if source.is_dir():
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(source, target / part, ignore=ignored)

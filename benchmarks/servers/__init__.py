@@ -10,7 +10,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.environments import OURS
+from benchmarks.environments import BEFORE, OURS
 from benchmarks.workloads import Request, Workload
 
 HERE = Path(__file__).resolve().parent
@@ -149,6 +149,7 @@ SERVERS: dict[str, Server] = {
         Floor("floor", OURS),
         Deepaas("ours", OURS),
         Deepaas("ours-2", OURS, ("--workers", "2")),
+        Deepaas("before", BEFORE),
         Deepaas("deepaas-2.6.0", "deepaas-2.6.0"),
         LitServe("litserve", "litserve"),
         MLServer("mlserver", "mlserver"),
