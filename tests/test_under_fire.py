@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import os
+import re
 import resource
 import signal
 import socket
@@ -119,6 +120,68 @@ def test_a_worker_retires_after_its_calls(serve: Serve, together):
     assert {answer.result().status_code for answer in answers} == {200}
     pids = [eval(a.result().json()["predictions"])["pid"] for a in answers]
     assert max(pids.count(pid) for pid in pids) <= 5
+
+
+TRAINS = f"m={MODELS / 'trains.py'}"
+TRAIN = "/v2/models/m/train"
+
+
+def replacements(server):
+    """Return how many workers were replaced, by cause."""
+    text = server.get("/metrics").text
+    found = re.findall(
+        r'deepaas_worker_replacements_total{cause="(\w+)".*} (\S+)', text
+    )
+    return {cause: float(number) for cause, number in found}
+
+
+def begin_training(server, folder):
+    """Start a training that waits for a file; return its id and its worker."""
+    [shared] = server.workers()
+    job = server.post(TRAIN, params={"steps": 1, "folder": folder}).json()["uuid"]
+    wait_until(lambda: server.get(f"{TRAIN}/{job}").json()["status"] == "running")
+    [worker] = set(server.workers()) - {shared}
+    return job, worker
+
+
+def test_the_death_of_a_training_worker_is_logged_and_counted(serve: Serve, tmp_path):
+    server = serve("--model", TRAINS, "--train-workers", "1", errors_expected=True)
+    job, worker = begin_training(server, tmp_path)
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: server.get(f"{TRAIN}/{job}").json()["status"] == "error")
+    server.wait_for_output(rf"{job}: A worker of m ended: its worker died: SIGKILL")
+    assert replacements(server) == {"died": 1}
+    assert server.get("/v2/health/ready").json()["status"] == "ready"
+
+
+def test_a_training_worker_that_is_ended_is_logged_and_counted(serve: Serve, tmp_path):
+    server = serve("--model", TRAINS, "--train-workers", "1")
+    job, _ = begin_training(server, tmp_path)
+    assert server.delete(f"{TRAIN}/{job}").json()["status"] == "cancelled"
+    server.wait_for_output(rf"{job}: A worker of m ended: its call was cancelled\.")
+    assert replacements(server) == {"cancelled": 1}
+
+
+def test_a_training_worker_that_does_not_start_is_logged_and_counted(
+    serve: Serve, tmp_path
+):
+    model = tmp_path / "m.py"
+    model.write_text(
+        "import os\n"
+        f"def warm():\n    if os.path.exists({str(tmp_path / 'lost')!r}): os._exit(7)\n"
+        "def train(): pass\n"
+    )
+    options = ("--model", f"m={model}", "--train-workers", "1")
+    server = serve(*options, errors_expected=True)
+    (tmp_path / "lost").touch()
+    job = server.post(TRAIN).json()["uuid"]
+    wait_until(lambda: server.get(f"{TRAIN}/{job}").json()["status"] == "error")
+    server.wait_for_output(r"A worker of m ended: its worker died: exit code 7")
+    assert replacements(server) == {"start": 1}
+    (tmp_path / "lost").unlink()
+    job = server.post(TRAIN).json()["uuid"]
+    wait_until(lambda: server.get(f"{TRAIN}/{job}").json()["status"] == "done")
+    assert replacements(server) == {"start": 1}  # its exit is no failure
 
 
 STRAYS = f"m={MODELS / 'strays.py'}"

@@ -1,5 +1,6 @@
 """What is counted, for Prometheus. The names and labels are in doc/operations.md."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
@@ -136,9 +137,12 @@ class Metrics:
         calls = self._calls.labels(model, method, status)
         return calls, self._queue.labels(model, method), self._run.labels(model, method)
 
-    def state(self) -> Mapping[str, ExecutorStatus]:
-        """Return what the executors are doing, to be passed to `text`."""
-        return {name: one.status() for name, one in self._executors.items()}
+    async def state(self) -> Mapping[str, ExecutorStatus]:
+        """Measure what the executors are doing, to be passed to `text`."""
+        measured = await asyncio.gather(
+            *(e.measure() for e in self._executors.values())
+        )
+        return dict(zip(self._executors, measured, strict=True))
 
     def text(self, state: Mapping[str, ExecutorStatus], jobs: JobCounts) -> bytes:
         """Return all metrics as Prometheus reads them. Takes milliseconds."""
@@ -192,7 +196,7 @@ class _Current(Collector):
                 count = sum(worker.state is state for worker in status.workers)
                 workers.add_metric([model, state.value], count)
             for place, worker in enumerate(status.workers):
-                memory.add_metric([model, str(place)], worker.memory())
+                memory.add_metric([model, str(place)], worker.memory)
                 if worker.gpu is not None:
                     gpus.add_metric([model, str(place), worker.gpu], 1)
             ready.add_metric([model], status.ready)

@@ -91,11 +91,8 @@ class Operations:
         return web.json_response(self._schema.dump({"status": "live"}))
 
     async def ready(self, request: web.Request) -> web.Response:
-        state = self._metrics.state()
-        # Looking at each process takes a moment.
-        models = await asyncio.to_thread(
-            lambda: {name: self._health(status) for name, status in state.items()}
-        )
+        state = await self._metrics.state()
+        models = {name: self._health(status) for name, status in state.items()}
         ready = all(model["ready"] for model in models.values())
         health = {"status": "ready" if ready else "not ready", "models": models}
         return web.json_response(
@@ -104,10 +101,10 @@ class Operations:
 
     async def model_ready(self, request: web.Request) -> web.Response:
         name = request.match_info["model"]
-        status = self._metrics.state().get(name)
+        status = (await self._metrics.state()).get(name)
         if status is None:
             raise NotFound(f"There is no model {name!r}.")
-        health = await asyncio.to_thread(self._health, status)
+        health = self._health(status)
         return web.json_response(
             schemas.ModelHealth().dump(health), status=200 if health["ready"] else 503
         )
@@ -117,7 +114,7 @@ class Operations:
 
     async def metrics(self, request: web.Request) -> web.Response:
         self._journal.flush()
-        state, jobs = self._metrics.state(), await self._count_jobs()
+        state, jobs = await self._metrics.state(), await self._count_jobs()
         text = await asyncio.to_thread(self._metrics.text, state, jobs)
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -159,7 +156,7 @@ def _health(status: ExecutorStatus, *, stopping: bool) -> dict[str, Any]:
                 "state": worker.state.value,
                 "pid": worker.pid,
                 "calls": worker.calls,
-                "memory": worker.memory(),
+                "memory": worker.memory,
                 "since": round(worker.since, 3),
                 "trains": worker.trains,
                 **({} if worker.gpu is None else {"gpu": worker.gpu}),

@@ -19,7 +19,7 @@ from deepaas.cmd.descriptors import open_closed_descriptors
 from deepaas.cmd.init import run_below_init
 from deepaas.config import Settings, new_config, read_settings, unread_keys
 from deepaas.errors import DeepaasError, StartError
-from deepaas.executors import Limits, create_executor, rotated
+from deepaas.executors import Limits, Local, create_executor, rotated
 from deepaas.executors.messages import Envelope
 from deepaas.model.loading import find_models
 
@@ -126,12 +126,14 @@ def run(settings: Settings) -> None:
         executors = {
             ref: create_executor(
                 ref,
-                workers=settings.workers,
+                Local(
+                    workers=settings.workers,
+                    train_workers=settings.train_workers,
+                    gpus=rotated(settings.gpus, number * of_each),
+                ),
+                limits,
                 warm=settings.warm,
                 envelope=Envelope.JSON if settings.raw_predictions else Envelope.TEXT,
-                limits=limits,
-                train_workers=settings.train_workers,
-                gpus=rotated(settings.gpus, number * of_each),
             )
             for number, ref in enumerate(refs)
         }

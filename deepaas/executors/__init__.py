@@ -1,15 +1,21 @@
-"""Executors: where a model computes. The server knows no more of it than this."""
+"""Executors: where a model computes. The server imports no more than this."""
 
-import enum
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias
-
-from deepaas.executors.family import resident
-from deepaas.executors.messages import Envelope, Reply
+from deepaas.executors.base import (
+    Began,
+    Ended,
+    Event,
+    Executor,
+    ExecutorStatus,
+    Limits,
+    Line,
+    Local,
+    Printed,
+    WorkerState,
+    WorkerStatus,
+    rotated,
+)
+from deepaas.executors.messages import Envelope, Reply, Stream
 from deepaas.model.loading import ModelRef
-from deepaas.progress import Batch
 
 __all__ = [
     "Began",
@@ -19,201 +25,36 @@ __all__ = [
     "ExecutorStatus",
     "Limits",
     "Line",
+    "Local",
+    "Printed",
     "Reply",
+    "Stream",
     "WorkerState",
     "WorkerStatus",
     "create_executor",
+    "rotated",
 ]
-
-
-class WorkerState(enum.Enum):
-    """What a worker is doing."""
-
-    STARTING = "starting"
-    IDLE = "idle"
-    BUSY = "busy"
-    DEAD = "dead"
-
-
-@dataclass(frozen=True)
-class WorkerStatus:
-    """A worker as readiness and metrics show it."""
-
-    state: WorkerState
-    pid: int
-    calls: int
-    """Calls that it has ended."""
-    since: float
-    """Seconds since its state changed, or it began another call."""
-    trains: bool = False
-    """It was started for a training."""
-    gpu: str | None = None
-    """The one that it sees, if it was given one."""
-
-    def memory(self) -> int:
-        """Return the bytes of memory that it and its children have in use."""
-        return resident(self.pid)
-
-    @property
-    def ready(self) -> bool:
-        """Tell whether it is warm."""
-        return self.state in (WorkerState.IDLE, WorkerState.BUSY)
-
-
-class Began(NamedTuple):
-    """A call has left the queue: the model runs."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line that the model printed or logged, without its end."""
-
-    text: str
-
-
-class Ended(NamedTuple):
-    """A call is over, or did not begin."""
-
-    method: str
-    status: int
-    """As in HTTP; 499 if its caller has left."""
-    waited: float
-    """Seconds in the queue."""
-    ran: float | None
-    """Seconds in the model; None if it did not begin."""
-    batch: int | None = None
-    """Calls in the batch that it led; None if it led none."""
-
-
-Event: TypeAlias = Began | Line | Batch | Ended
-"""What happens in a call."""
-
-
-@dataclass(frozen=True)
-class ExecutorStatus:
-    """The workers of a model, and the calls that are on their way."""
-
-    workers: list[WorkerStatus]
-    waiting: Mapping[str, int]
-    """Calls that wait, by method, as with the next one."""
-    running: Mapping[str, int]
-    replaced: Mapping[str, int]
-    """Workers that were replaced since the start, by cause."""
-    cause: str | None = None
-    """Why the last worker ended that did not end by itself."""
-
-    @property
-    def ready(self) -> bool:
-        """Tell whether a worker is warm that takes any call."""
-        return any(worker.ready and not worker.trains for worker in self.workers)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What an executor allows."""
-
-    max_queued: int = 1000
-    """Calls that may wait."""
-    max_calls: int = 0
-    """Calls after which a worker is replaced; 0 for any number."""
-    max_memory: int = 0
-    """Bytes of memory over which a worker is replaced; 0 for any."""
-    warm_timeout: float = 0
-    """Seconds that loading and warming may take; 0 for any time."""
-
-
-class Executor(Protocol):
-    """Runs the calls of one model, each in a worker, in the order of their coming."""
-
-    def launch(self) -> None:
-        """Begin to start the workers, without waiting for them. `start` does it too."""
-
-    async def start(self) -> None:
-        """Wait until every worker has loaded and warmed its model.
-
-        Raises StartError with the cause when one cannot.
-        """
-
-    async def call(
-        self,
-        method: str,
-        kwargs: Mapping[str, Any],
-        *,
-        media_type: str | None = None,
-        timeout: float | None = None,
-        finish: bool = False,
-        label: str = "",
-        reports: bool = False,
-        on_event: Callable[[Event], None] | None = None,
-    ) -> Reply:
-        """Call a method of the model; `timeout` is in seconds of its running.
-
-        What the model prints meanwhile is logged under `label`. `on_event` is called
-        on the event loop, in order, and must not raise; with `reports`, what the model
-        reports is an event too.
-
-        Cancelling drops a call that waits. One that runs loses its worker; with
-        `finish` the model may finish first, and the cancellation takes effect then.
-        Raises ModelRaised, WorkerDied, CallTimeout or Unavailable.
-        """
-
-    def admit(self, method: str) -> ExitStack:
-        """Keep a place for a call that is to come, until what is returned is closed.
-
-        Raises Unavailable if the call could not even wait.
-        """
-
-    def status(self) -> ExecutorStatus:
-        """Describe the workers and the calls as they are now."""
-
-    def listen(self, on_end: Callable[[Ended], None]) -> None:
-        """Call this, on the event loop, at the end of each call from now on."""
-
-    async def close(self, grace: float) -> None:
-        """End: no new calls, those that run have `grace` seconds, no process stays."""
 
 
 def create_executor(
     ref: ModelRef,
+    where: Local | None = None,
+    limits: Limits | None = None,
     *,
-    workers: int = 1,
     warm: bool = True,
     envelope: Envelope = Envelope.TEXT,
-    limits: Limits | None = None,
-    train_workers: int = 0,
-    gpus: Sequence[str] = (),
 ) -> Executor:
-    """Make the executor of a model, with `workers` processes on this machine.
+    """Make the executor of a model, with the workers that `where` names.
 
-    Up to `train_workers` more are started for trainings; with 0 they share the workers.
-    Each has its place, and sees the GPU of that place, round robin.
+    They are started with the environment and the folder that this process has now.
     """
     # A worker imports this package too, and has no use for the parent's side.
-    from deepaas.executors.local import LocalExecutor, TrainingExecutor
+    from deepaas.executors.local import local_executor
 
-    limits = limits or Limits()
-    trainings = None
-    if train_workers:
-        trainings = TrainingExecutor(
-            ref,
-            workers=train_workers,
-            warm=warm,
-            envelope=envelope,
-            limits=limits,
-            gpus=rotated(gpus, workers),
-        )
-    return LocalExecutor(
+    return local_executor(
         ref,
-        workers=workers,
+        where or Local(),
+        limits or Limits(),
         warm=warm,
         envelope=envelope,
-        limits=limits,
-        gpus=gpus,
-        trainings=trainings,
     )
-
-
-def rotated(gpus: Sequence[str], by: int) -> list[str]:
-    """Return the GPUs as whoever comes after `by` places counts them."""
-    start = by % len(gpus) if gpus else 0
-    return [*gpus[start:], *gpus[:start]]

@@ -1,37 +1,33 @@
-"""Everything that the server and a worker may say to each other, and the frames.
+"""Everything that the server and a worker may say to each other.
 
-A frame is a header (which message, the sizes of what follows in bytes, and the seconds
-that the model took), the pickled fields of the message, and, for a reply, its body as
-it is: large answers are never copied by the pickler. What comes from a worker holds
-only strings and numbers, so that unpickling it cannot fail. Messages are named tuples:
-these are made faster than frozen dataclasses, and to find a class by its name is most
-of what pickling one costs.
-
-A call is sent before the worker can begin it. It begins when the worker takes the
-call's ticket, from a second socket, of which the server has both ends: so the server
-can take a ticket back. Whoever reads a ticket has it, and the other does not.
+What comes from a worker holds only strings and numbers, so that unpickling it cannot
+fail. Messages are named tuples: these are made faster than frozen dataclasses, and to
+find a class by its name is most of what pickling one costs.
 """
 
 from __future__ import annotations
 
 import enum
-import pickle
-import struct
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import Any, NamedTuple, Protocol, get_args
 
 from deepaas.errors import ModelRaised
 from deepaas.model.loading import Batching, ModelRef
 from deepaas.progress import Batch
 
-if TYPE_CHECKING:
-    from deepaas.executors.stream import ReplyStream
 
-HEADER = struct.Struct("!BQQd")
+class Stream(Protocol):
+    """Pieces of an answer that is still being made; an async iterator of bytes.
 
-TICKET = struct.Struct("!QQ")
-"""The number of a call, counted as they are sent to this worker, and how many from it
-on are to be called together; none of them: stop the stream that you are sending."""
+    Raises, where it breaks off, what the model raised or the worker died of.
+    """
+
+    def __aiter__(self) -> Stream: ...
+
+    async def __anext__(self) -> bytes: ...
+
+    async def aclose(self) -> None:
+        """Stop the model where it is, and wait until it has stopped."""
 
 
 class Envelope(enum.Enum):
@@ -75,7 +71,7 @@ class Ready(NamedTuple):
 class Reply(NamedTuple):
     """From a worker: what the model returned, as the caller is to receive it.
 
-    Either `body` (bytes) or `path` (a file to send) is set.
+    One of `body`, `path` (a file to send) and `stream` is set, never two.
     """
 
     media_type: str
@@ -85,8 +81,8 @@ class Reply(NamedTuple):
     """The file is the server's to delete once it is sent."""
     filename: str | None = None
     """The name under which the caller receives it."""
-    stream: ReplyStream | None = None
-    """The server's own: pieces that are still to come, in place of both."""
+    stream: Stream | None = None
+    """Made by the server: pieces that are still to come."""
 
 
 class StreamBegan(NamedTuple):
@@ -133,21 +129,3 @@ Message = ToWorker | FromWorker
 
 KINDS: tuple[type[Message], ...] = get_args(Message)
 CODES = {kind: code for code, kind in enumerate(KINDS)}
-
-
-def pack(message: Message, body: bytes | memoryview = b"", seconds: float = 0) -> bytes:
-    """Encode a message and the header of its frame; the body is sent after it.
-
-    Raises what pickle raises for arguments that cannot be pickled.
-    """
-    fields = pickle.dumps(tuple(message), protocol=5)
-    head = HEADER.pack(CODES[type(message)], len(fields), len(body), seconds)
-    return head + fields
-
-
-def unpack(code: int, fields: bytes | bytearray | memoryview) -> Message:
-    """Return the message that was encoded.
-
-    Raises whatever an author's class does that does not unpickle.
-    """
-    return KINDS[code](*pickle.loads(fields))

@@ -6,15 +6,12 @@ from collections.abc import Callable
 
 from deepaas.errors import DeepaasError
 
-HIGH = 1024 * 1024
+MAX_UNREAD_BYTES = 1024 * 1024
 """Bytes that wait for a slow reader, until the worker has to wait too."""
 
 
 class ReplyStream:
-    """An async iterator of bytes, in whatever pieces they have come.
-
-    Raises, where it breaks off, what the model raised or the worker died of.
-    """
+    """A `Stream` of what a worker yields, in whatever pieces it has come."""
 
     def __init__(
         self, pause: Callable[[bool], None], abandon: Callable[[], None]
@@ -37,7 +34,7 @@ class ReplyStream:
             return
         self._pieces.append(piece)
         self._size += len(piece)
-        if self._size > HIGH:
+        if self._size > MAX_UNREAD_BYTES:
             self._let_wait(True)
         self._more.set()
 

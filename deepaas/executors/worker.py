@@ -19,10 +19,9 @@ from typing import Any, TypeAlias
 
 from deepaas import progress
 from deepaas.errors import authors_errors, authors_errors_or_exit, text_of
+from deepaas.executors.frames import HEADER, pack, unpack
 from deepaas.executors.host import ModelHost, Yields, describe
 from deepaas.executors.messages import (
-    HEADER,
-    TICKET,
     Call,
     End,
     Message,
@@ -32,14 +31,11 @@ from deepaas.executors.messages import (
     Reply,
     Start,
     StreamBegan,
-    pack,
-    unpack,
 )
+from deepaas.executors.tickets import TicketReader
 
 SMALL = 65536
 """Bytes up to which a body is copied, to send it in one piece with its frame."""
-
-PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
 
 Answer: TypeAlias = Reply | Raised | End
 """What ends a call."""
@@ -99,9 +95,8 @@ class _Inbox:
 
     def __init__(self, connection: socket.socket, tickets: socket.socket) -> None:
         self._frames = connection.makefile("rb")
-        self._tickets = tickets
-        self._received = 0
-        """Calls so far, with those passed over that the server took back."""
+        self._tickets = TicketReader(tickets)
+        self.stopped = self._tickets.stopped
 
     def receive(self) -> Message:
         """Return the next message. Raises EOFError when there are no more."""
@@ -114,30 +109,11 @@ class _Inbox:
         In place of one whose arguments do not unpickle stands the error. Raises
         EOFError when there are no more.
         """
-        number = size = 0
-        while size == 0:  # or a stream that was to be stopped had ended by itself
-            number, size = self._ticket(self._tickets.recv(TICKET.size))
-        while self._received < number:
-            _, skipped, _, _ = HEADER.unpack(self._read(HEADER.size))
-            self._read(skipped)
-            self._received += 1
-        self._received += size
+        skip, size = self._tickets.take()
+        for _ in range(skip):
+            _, fields, _, _ = HEADER.unpack(self._read(HEADER.size))
+            self._read(fields)
         return [self._receive_call() for _ in range(size)]
-
-    def stopped(self) -> bool:
-        """Tell whether the server wants no more of a stream, or is gone."""
-        try:
-            ticket = self._tickets.recv(TICKET.size, PEEK)
-            return self._ticket(ticket)[1] == 0
-        except BlockingIOError:
-            return False
-        except EOFError:
-            return True
-
-    def _ticket(self, data: bytes) -> tuple[int, int]:
-        if len(data) < TICKET.size:
-            raise EOFError
-        return TICKET.unpack(data)
 
     def _receive_call(self) -> Message:
         try:

@@ -14,7 +14,7 @@ import pytest
 
 from deepaas.errors import CallTimeout, Unavailable, WorkerDied
 from deepaas.executors import Began, Ended, Limits, WorkerState
-from deepaas.executors.stream import HIGH
+from deepaas.executors.stream import MAX_UNREAD_BYTES
 from deepaas.model.loading import ModelRef
 from tests.executors.test_local import BOUND, LONG, MODELS, executor, until
 
@@ -371,7 +371,9 @@ def test_a_reader_who_does_not_read_holds_up_nobody_else(tmp_path):
 
             hold_up()
             for size in range(40_000, 62_000, 4000):
-                number = HIGH // (size + 3) + 1  # the last item is one too many
+                number = (
+                    MAX_UNREAD_BYTES // (size + 3) + 1
+                )  # the last item is one too many
                 found = await answers(model.call(number, yields=True, size=size))
                 await asyncio.sleep(0.3)  # the reader takes nothing
                 await asyncio.wait_for(found[0].stream.aclose(), BOUND)
@@ -500,7 +502,7 @@ def test_a_job_gets_its_turn(tmp_path):
 
 
 def test_whose_a_line_is(tmp_path, caplog):
-    caplog.set_level(logging.INFO, "deepaas.executors.process")
+    caplog.set_level(logging.INFO, "deepaas.executors.output")
 
     async def scenario():
         async with quick(tmp_path) as model:
@@ -520,7 +522,7 @@ def test_whose_a_line_is(tmp_path, caplog):
 
 
 def test_a_line_that_is_printed_bit_by_bit(tmp_path, caplog):
-    caplog.set_level(logging.INFO, "deepaas.executors.process")
+    caplog.set_level(logging.INFO, "deepaas.executors.output")
 
     async def scenario():
         async with quick(tmp_path) as model:

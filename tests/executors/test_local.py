@@ -23,7 +23,7 @@ from deepaas.errors import (
     Unavailable,
     WorkerDied,
 )
-from deepaas.executors import Ended, Limits, WorkerState, create_executor
+from deepaas.executors import Ended, Limits, Local, WorkerState, create_executor
 from deepaas.executors.messages import Envelope
 from deepaas.model.loading import ModelRef
 
@@ -37,8 +37,8 @@ BOUND = 20.0
 
 
 @contextlib.asynccontextmanager
-async def executor(ref=REF, **options):
-    made = create_executor(ref, envelope=Envelope.NONE, **options)
+async def executor(ref=REF, limits=None, **where):
+    made = create_executor(ref, Local(**where), limits, envelope=Envelope.NONE)
     await made.start()
     try:
         yield made
@@ -329,7 +329,7 @@ class Executors(RuleBasedStateMachine):
     def start(self, workers):
         self.loop = asyncio.new_event_loop()
         self.made = create_executor(
-            REF, workers=workers, envelope=Envelope.NONE, limits=Limits(max_queued=30)
+            REF, Local(workers), Limits(max_queued=30), envelope=Envelope.NONE
         )
         self.run(self.made.start())
         self.calls = []

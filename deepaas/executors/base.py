@@ -1,0 +1,202 @@
+"""What the server knows of an executor: its protocol, its events and its statuses."""
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from deepaas.executors.messages import Reply
+from deepaas.progress import Batch
+
+
+class WorkerState(enum.Enum):
+    """What a worker is doing."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """A worker as readiness and metrics show it."""
+
+    state: WorkerState
+    pid: int
+    calls: int
+    """Calls that it has ended."""
+    since: float
+    """Seconds since its state changed, or it began another call."""
+    memory: int = 0
+    """Bytes that it and its children had in use when last measured; 0 before that."""
+    host: str = ""
+    """The machine on which `pid` is its number."""
+    trains: bool = False
+    """It was started for a training."""
+    gpu: str | None = None
+    """The one that it sees, if it was given one."""
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether it is warm."""
+        return self.state in (WorkerState.IDLE, WorkerState.BUSY)
+
+
+class Began(NamedTuple):
+    """A call has left the queue: the model runs."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line that the model printed or logged, without its end."""
+
+    text: str
+
+
+class Ended(NamedTuple):
+    """A call is over, or did not begin."""
+
+    method: str
+    status: int
+    """As in HTTP; 499 if its caller has left."""
+    waited: float
+    """Seconds in the queue."""
+    ran: float | None
+    """Seconds in the model; None if it did not begin."""
+    batch: int | None = None
+    """Calls in the batch that it led; None if it led none."""
+
+
+class Printed(NamedTuple):
+    """Lines that a worker printed or logged, in its calls or outside of any."""
+
+    model: str
+    host: str
+    pid: int
+    """The worker's process on that machine."""
+    label: str
+    """Those of the calls that it had, with commas; empty outside of any."""
+    lines: list[str]
+
+
+Event: TypeAlias = Began | Line | Batch | Ended
+"""What happens in a call."""
+
+
+@dataclass(frozen=True)
+class ExecutorStatus:
+    """The workers of a model, and the calls that are on their way."""
+
+    workers: list[WorkerStatus]
+    waiting: Mapping[str, int]
+    """Calls that wait, by method, as with the next one."""
+    running: Mapping[str, int]
+    replaced: Mapping[str, int]
+    """Workers that were replaced since the start, by cause."""
+    cause: str | None = None
+    """Why the last worker ended that did not end by itself."""
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether a worker is warm that takes any call."""
+        return any(worker.ready and not worker.trains for worker in self.workers)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an executor allows."""
+
+    max_queued: int = 1000
+    """Calls that may wait."""
+    max_calls: int = 0
+    """Calls after which a worker is replaced; 0 for any number."""
+    max_memory: int = 0
+    """Bytes of memory over which a worker is replaced; 0 for any."""
+    warm_timeout: float = 0
+    """Seconds that loading and warming may take; 0 for any time."""
+
+
+@dataclass(frozen=True)
+class Local:
+    """Worker processes on this machine, as the place where a model computes."""
+
+    workers: int = 1
+    train_workers: int = 0
+    """Processes for trainings, each started for one of them; with 0 they share the
+    workers."""
+    gpus: Sequence[str] = ()
+    """Each worker sees one of these as CUDA_VISIBLE_DEVICES, round robin."""
+
+    def gpu(self, place: int) -> str | None:
+        """Return the GPU of a place: the workers come first, then those that train."""
+        return self.gpus[place % len(self.gpus)] if self.gpus else None
+
+
+class Executor(Protocol):
+    """Runs the calls of one model, each in a worker, in the order of their coming."""
+
+    def launch(self) -> None:
+        """Begin to start the workers, without waiting for them. `start` does it too."""
+
+    async def start(self) -> None:
+        """Wait until every worker has loaded and warmed its model.
+
+        Raises StartError with the cause when one cannot.
+        """
+
+    async def call(
+        self,
+        method: str,
+        kwargs: Mapping[str, Any],
+        *,
+        media_type: str | None = None,
+        timeout: float | None = None,
+        finish: bool = False,
+        label: str = "",
+        reports: bool = False,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> Reply:
+        """Call a method of the model; `timeout` is in seconds of its running.
+
+        What the model prints meanwhile is logged under `label`. `on_event` is called
+        on the event loop, in order, and must not raise; with `reports`, what the model
+        reports is an event too.
+
+        Cancelling drops a call that waits. One that runs loses its worker; with
+        `finish` the model may finish first, and the cancellation takes effect then.
+        Raises ModelRaised, WorkerDied, CallTimeout or Unavailable.
+        """
+
+    def admit(self, method: str) -> ExitStack:
+        """Keep a place for a call that is to come, until what is returned is closed.
+
+        Raises Unavailable if the call could not even wait.
+        """
+
+    def status(self) -> ExecutorStatus:
+        """Describe the workers and the calls as they are now.
+
+        The memory is that of the last measurement.
+        """
+
+    async def measure(self) -> ExecutorStatus:
+        """Describe them as `status` does, with the memory as it is now."""
+
+    def listen(
+        self,
+        on_end: Callable[[Ended], None] | None = None,
+        on_output: Callable[[Printed], None] | None = None,
+    ) -> None:
+        """Call these, on the event loop, at the end of each call from now on, and with
+        all that workers print. They must not raise."""
+
+    async def close(self, grace: float) -> None:
+        """End: no new calls, those that run have `grace` seconds, no process stays."""
+
+
+def rotated(gpus: Sequence[str], by: int) -> list[str]:
+    """Return the GPUs as they are counted after `by` places."""
+    start = by % len(gpus) if gpus else 0
+    return [*gpus[start:], *gpus[:start]]

@@ -1,0 +1,86 @@
+"""An executor over queues: one for all calls, or one of its own for trainings."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from deepaas.executors.base import Ended, Event, ExecutorStatus, Printed
+from deepaas.executors.messages import Call, Reply
+from deepaas.executors.queue import Queue
+
+
+class QueuedExecutor:
+    """The executor of one model, whatever pools are behind its queues."""
+
+    def __init__(self, queue: Queue, trainings: Queue | None = None) -> None:
+        self._queue = queue
+        self._trainings = trainings or queue
+        self._queues = [queue] if trainings is None else [queue, trainings]
+
+    def _queue_of(self, method: str) -> Queue:
+        return self._trainings if method == "train" else self._queue
+
+    def launch(self) -> None:
+        for queue in self._queues:
+            queue.pool.launch()
+
+    async def start(self) -> None:
+        try:
+            for queue in self._queues:
+                await queue.pool.start()
+        except BaseException:
+            await self.close(0)
+            raise
+
+    def call(
+        self,
+        method: str,
+        kwargs: Mapping[str, Any],
+        *,
+        media_type: str | None = None,
+        timeout: float | None = None,
+        finish: bool = False,
+        label: str = "",
+        reports: bool = False,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> Coroutine[Any, Any, Reply]:
+        return self._queue_of(method).run(
+            Call(method, kwargs, media_type, reports),
+            timeout=timeout,
+            finish=finish,
+            label=label,
+            on_event=on_event,
+        )
+
+    def admit(self, method: str) -> ExitStack:
+        return self._queue_of(method).admit(method)
+
+    def status(self) -> ExecutorStatus:
+        status = self._queue.status()
+        for queue in self._queues[1:]:
+            other = queue.status()
+            status = ExecutorStatus(
+                workers=status.workers + other.workers,
+                waiting={**status.waiting, **other.waiting},
+                running={**status.running, **other.running},
+                replaced=Counter(status.replaced) + Counter(other.replaced),
+                cause=status.cause,  # of the workers that take any call
+            )
+        return status
+
+    async def measure(self) -> ExecutorStatus:
+        await asyncio.gather(*(queue.pool.measure() for queue in self._queues))
+        return self.status()
+
+    def listen(
+        self,
+        on_end: Callable[[Ended], None] | None = None,
+        on_output: Callable[[Printed], None] | None = None,
+    ) -> None:
+        for queue in self._queues:
+            queue.listen(on_end, on_output)
+
+    async def close(self, grace: float) -> None:
+        await asyncio.gather(*(queue.close(grace) for queue in self._queues))

@@ -1,0 +1,440 @@
+"""The queue of a model: which calls wait, in what order, and which slot runs them.
+
+It knows slots, which are free or have calls, and no processes; what fills the slots is
+the pool's business.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from deepaas.errors import (
+    LEFT,
+    CallTimeout,
+    DeepaasError,
+    Unavailable,
+    WorkerDied,
+)
+from deepaas.executors.availability import Availability
+from deepaas.executors.base import Ended, Event, ExecutorStatus, Printed, WorkerStatus
+from deepaas.executors.calls import ExitReason, PendingCall, Slot
+from deepaas.executors.messages import Call, Reply
+from deepaas.executors.prefetch import first_of
+from deepaas.model.loading import Batching
+
+MAX_BEGUN_SECONDS = 0.005
+"""Seconds after which a call is too slow for others to wait behind it in its slot."""
+
+
+class Pool(Protocol):
+    """What starts, measures and replaces the slots of one queue.
+
+    It offers a slot when it is warm and free, and withdraws it when it is lost.
+    """
+
+    queue: "Queue"
+    """Set by the queue."""
+
+    @property
+    def model(self) -> str:
+        """Return the model's name."""
+
+    @property
+    def size(self) -> int:
+        """Return how many slots there may be."""
+
+    @property
+    def spared(self) -> int:
+        """Return how many warm slots trainings leave for other calls."""
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """Return the slots that there are, warm or not."""
+
+    @property
+    def replaced(self) -> Counter[str]:
+        """Return how many slots were lost or replaced, by cause."""
+
+    def pack(self, call: Call) -> Any:
+        """Return a call as a slot sends it; `len` gives its size in bytes.
+
+        Raises BadBody or ModelRaised for arguments that cannot be sent.
+        """
+
+    def launch(self) -> None:
+        """Begin to start the slots. Raises StartError."""
+
+    async def start(self) -> None:
+        """Wait until all slots that are kept are warm. Raises StartError."""
+
+    def free(self, offered: int) -> int:
+        """Return how many more calls can begin now, of `offered` slots offered."""
+
+    def request(self, waiting: int) -> None:
+        """Note that so many calls wait and no slot is free: it may start slots."""
+
+    def release(self, slot: Any) -> None:
+        """Offer a slot that has become free, or end it."""
+
+    def statuses(self) -> list[WorkerStatus]:
+        """Describe the slots as they are now."""
+
+    async def measure(self) -> None:
+        """Measure the memory of the slots, for `statuses`."""
+
+    def stop(self) -> None:
+        """Start no more slots."""
+
+    async def close(self) -> None:
+        """End all slots. Calls that still run are ended with them."""
+
+
+class Queue:
+    """The calls that wait for the slots of one pool, and those that run in them."""
+
+    def __init__(self, pool: Pool, max_queued: int) -> None:
+        pool.queue = self
+        self.pool = pool
+        self._max_queued = max_queued
+        self._free: deque[Slot] = deque()
+        """Slots that are warm and have no calls."""
+        self._waiting: OrderedDict[PendingCall, None] = OrderedDict()
+        self._reserved: Counter[str] = Counter()
+        """Calls that are to come and have a place, by method."""
+        self._closing = False
+        self.availability = Availability(pool.model, self._drop_waiting)
+        self._gathering: asyncio.TimerHandle | None = None
+        """Runs while the first call of a batch waits for others."""
+        self._watching: asyncio.TimerHandle | None = None
+        """Runs while a slot has calls ahead."""
+        self._on_end: list[Callable[[Ended], None]] = []
+        self._on_output: list[Callable[[Printed], None]] = []
+
+    # -- what its callers do
+
+    async def run(
+        self,
+        call: Call,
+        *,
+        timeout: float | None = None,
+        finish: bool = False,
+        label: str = "",
+        on_event: Callable[[Event], None] | None = None,
+    ) -> Reply:
+        """Run a call, as `Executor.call` has it."""
+        pending = PendingCall(
+            call,
+            self.pool.pack(call),
+            on_timeout=self._time_out,
+            on_end=self._tell_end,
+            timeout=timeout,
+            finish=finish,
+            label=label,
+            on_event=on_event,
+        )
+        try:
+            self._check(call.method)
+        except Unavailable as error:
+            pending.end(error.status)
+            raise
+        self._waiting[pending] = None
+        self.dispatch()
+        try:
+            return await pending.outcome
+        except asyncio.CancelledError:
+            await self._abandon(pending)
+            raise
+
+    def admit(self, method: str) -> contextlib.ExitStack:
+        """Reserve a place for a call that is to come, as `Executor.admit` has it."""
+        self._check(method)
+        self._reserved[method] += 1
+        reservation = contextlib.ExitStack()
+        reservation.callback(self._reserved.subtract, {method: 1})
+        return reservation
+
+    def status(self) -> ExecutorStatus:
+        """Describe the slots and the calls as they are now."""
+        running = [call.method for slot in self.pool.slots for call in slot.running]
+        waiting = Counter(call.method for call in self._waiting)
+        if ahead := self._ahead():
+            waiting["predict"] += ahead
+        return ExecutorStatus(
+            workers=self.pool.statuses(),
+            waiting=waiting,
+            running=Counter(running),
+            replaced=self.pool.replaced,
+            cause=self.availability.cause,
+        )
+
+    def listen(
+        self,
+        on_end: Callable[[Ended], None] | None,
+        on_output: Callable[[Printed], None] | None,
+    ) -> None:
+        """Tell a listener of the ends of calls, of what workers print, or of both."""
+        if on_end is not None:
+            self._on_end.append(on_end)
+        if on_output is not None:
+            self._on_output.append(on_output)
+
+    def _tell_end(self, event: Ended) -> None:
+        for listener in self._on_end:
+            listener(event)
+
+    async def close(self, grace: float) -> None:
+        """End: no new calls, those that run have `grace` seconds, no slot stays."""
+        self._closing = True
+        self.pool.stop()
+        stopping = Unavailable("The server is stopping.")
+        for slot in self.pool.slots:
+            self._reclaim(slot)
+        self._drop_waiting(stopping)
+        self.availability.stop()
+        for timer in (self._gathering, self._watching):
+            if timer is not None:
+                timer.cancel()
+        running = [
+            asyncio.create_task(call.over())
+            for slot in self.pool.slots
+            for call in slot.given
+        ]
+        if running and grace > 0:
+            await asyncio.wait(running, timeout=grace)
+        for slot in self.pool.slots:
+            for call in slot.given:
+                call.resolve(stopping)
+                slot.kill(ExitReason.STOPPING)
+        await self.pool.close()
+        await asyncio.gather(*running)
+
+    # -- what its pool does
+
+    def offer(self, slot: Slot) -> None:
+        """Take a slot that is warm and has no calls, and give it some that wait."""
+        self.availability.recover()
+        self._free.append(slot)
+        self.dispatch()
+
+    def advance(self, slot: Slot) -> None:
+        """Give a slot more calls, ahead of those that it has. It has answered some."""
+        if not slot.streams and (calls := self._share(slot)):
+            self._give(slot, calls)
+
+    def reclaim(self, slot: Slot) -> None:
+        """Take back calls that a slot has not begun, for slots that are free now."""
+        idle = self._reclaim(slot)
+        if idle:
+            self.pool.release(slot)
+        elif idle is not None:
+            self.dispatch()
+
+    def withdraw(self, slot: Slot) -> None:
+        """Give a slot no more calls, and take back those that it has not begun."""
+        if slot in self._free:
+            self._free.remove(slot)
+        self._reclaim(slot)
+        self.dispatch()
+
+    def fail_begun(self, slot: Slot, error: WorkerDied) -> None:
+        """End the calls that a lost slot had begun."""
+        while slot.given:
+            slot.given.popleft().resolve(error)
+
+    def fail_first(self, error: WorkerDied) -> None:
+        """End the first call that waits, if there is one."""
+        if self._waiting:
+            first, _ = self._waiting.popitem(last=False)
+            first.resolve(error)
+
+    def note_lost(self, cause: str) -> None:
+        """Note why a slot was lost, or did not start."""
+        self.availability.cause = cause
+
+    def check_availability(self, failed_starts: int) -> None:
+        """Refuse waiting calls if no slot is warm, and none will be soon."""
+        if not any(slot.warm and not slot.trains for slot in self.pool.slots):
+            self.availability.note_none_warm(failed_starts)
+
+    def tell_output(self, printed: Printed) -> None:
+        """Tell the listeners what a worker printed."""
+        for listener in self._on_output:
+            listener(printed)
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether a call waits for a slot."""
+        return bool(self._waiting)
+
+    # -- who may wait
+
+    def _check(self, method: str) -> None:
+        """Raise Unavailable if a call could not even wait now."""
+        if self._closing:
+            raise Unavailable("The server is stopping.")
+        self.availability.check()
+        ahead = self._ahead()
+        reserved = sum(self._reserved.values())
+        if len(self._waiting) + ahead + reserved < self._max_queued:
+            return
+        # Trainings and predictions do not take each other's places.
+        own = self._reserved[method]
+        waiting = sum(call.method == method for call in self._waiting)
+        waiting += 0 if method == "train" else ahead
+        free = max(0, self._free_for(method) - (reserved - own))
+        waiting += own - free
+        if waiting >= self._max_queued:
+            raise Unavailable(
+                f"{waiting} calls wait for this model; try again later.",
+                headers={"Retry-After": "1"},
+            )
+
+    def _ahead(self) -> int:
+        return sum(slot.ahead for slot in self.pool.slots)
+
+    def _drop_waiting(self, error: Unavailable) -> None:
+        for call in self._waiting:
+            call.resolve(error)
+        self._waiting.clear()
+
+    # -- which slot runs what
+
+    def dispatch(self) -> None:
+        """Give waiting calls to free slots, in order; ask for more slots if need be."""
+        while self._free and self._waiting:
+            slot = self._free[0]
+            first = self._next_call()
+            if first is None:
+                return
+            if slot.batching is not None:
+                calls = self._batch(first, slot.batching)
+            else:
+                calls = self._share(slot) or [first]
+            if not calls:
+                return
+            self._give(self._free.popleft(), calls)
+        if self._waiting:
+            self.pool.request(len(self._waiting))
+
+    def _next_call(self) -> PendingCall | None:
+        """Return the first call that may run; trainings leave slots for others."""
+        first = next(iter(self._waiting))
+        if not first.trains or self._free_for(first.method):
+            return first
+        return next((call for call in self._waiting if not call.trains), None)
+
+    def _free_for(self, method: str) -> int:
+        """Return how many calls of a method can begin now."""
+        free = self.pool.free(len(self._free))
+        if method != "train" or not self.pool.spared:
+            return free
+        trainings = sum(slot.trains for slot in self.pool.slots)
+        # Those that are being replaced do not count: that may take for ever.
+        warm = sum(slot.warm for slot in self.pool.slots)
+        return max(0, min(free, warm - self.pool.spared - trainings))
+
+    def _share(self, slot: Slot) -> list[PendingCall]:
+        """Return the waiting calls that a slot may have, its fair share at most."""
+        fair = len(self._waiting) // self.pool.size
+        count = min(slot.room() - len(slot.given), fair)
+        return first_of(self._waiting, count) if count > 0 else []
+
+    def _batch(self, first: PendingCall, batching: Batching) -> list[PendingCall]:
+        """Return the calls that are taken together; none if more may still come."""
+        if first.alone:
+            return [first]
+        others = (call for call in self._waiting if not call.alone)
+        calls = list(itertools.islice(others, batching.max_size))
+        if len(calls) < batching.max_size:
+            rest = first.queued + batching.timeout - time.monotonic()
+            if rest > 0:
+                if self._gathering is None:
+                    loop = asyncio.get_running_loop()
+                    self._gathering = loop.call_later(rest, self._gathered)
+                return []
+        return calls
+
+    def _gathered(self) -> None:
+        """The first call of a batch has waited long enough for others."""
+        self._gathering = None
+        self.dispatch()
+
+    def _give(self, slot: Slot, calls: Sequence[PendingCall]) -> None:
+        for call in calls:
+            del self._waiting[call]
+        slot.send(calls)
+        if slot.ahead:
+            self._watch()
+
+    def _watch(self) -> None:
+        if self._watching is None:
+            loop = asyncio.get_running_loop()
+            self._watching = loop.call_later(MAX_BEGUN_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """Take back what is behind a call that takes longer than was to be expected."""
+        self._watching = None
+        for slot in self.pool.slots:
+            if slot.ahead and slot.since > MAX_BEGUN_SECONDS:
+                self.reclaim(slot)
+        if self._ahead():
+            self._watch()
+
+    # -- calls that come back, time out, or lose their caller
+
+    def _reclaim(self, slot: Slot) -> bool | None:
+        """Let calls that a slot has not begun wait again, as the first.
+
+        Returns whether the slot is idle now, None if there were no such calls.
+        """
+        calls = slot.reclaim()
+        self._put_back(calls)
+        return slot.warm and not slot.given if calls else None
+
+    def _put_back(self, calls: Sequence[PendingCall]) -> None:
+        for call in reversed(calls):
+            if not call.outcome.done():  # its caller has not left
+                self._waiting[call] = None
+                self._waiting.move_to_end(call, last=False)
+
+    def _time_out(self, call: PendingCall) -> None:
+        slot = call.slot
+        if slot is not None and call in slot.given:
+            self._reclaim(slot)
+            if slot.ahead:  # it has begun another one: the answer is here
+                self.dispatch()
+                return
+            self._waiting.pop(call, None)  # if it has not even begun this one
+            slot.kill(ExitReason.TIMEOUT)
+        call.resolve(CallTimeout(f"The model took longer than {call.timeout:g} s."))
+
+    async def _abandon(self, call: PendingCall) -> None:
+        """Do what is due when nobody waits for a call any longer."""
+        slot = call.slot
+        if slot is not None and call in slot.given:
+            self.reclaim(slot)  # it may not have begun
+        slot = call.slot
+        if slot is None:
+            self._waiting.pop(call, None)
+            call.end(LEFT)
+            return
+        call.renew()  # the slot may still answer
+        # If it has begun another one, the answer is here.
+        if not (call.finish or call.outcome.done() or slot.ahead):
+            call.resolve(WorkerDied("The call was cancelled.", status=LEFT))
+            await slot.destroy(ExitReason.CANCELLED)
+        with contextlib.suppress(DeepaasError):
+            await _discard(await call.outcome)
+
+
+async def _discard(reply: Reply) -> None:
+    """Remove what a reply holds that nobody reads."""
+    if reply.delete and reply.path:
+        os.unlink(reply.path)
+    if reply.stream is not None:
+        await reply.stream.aclose()
