@@ -134,7 +134,7 @@ async def send(request: web.Request, reply: Reply) -> web.StreamResponse:
         headers["Content-Disposition"] = _disposition(reply)
     if reply.stream is not None:
         async with contextlib.aclosing(reply.stream) as pieces:
-            return await _send_stream(request, pieces, reply.media_type)
+            return await _send_stream(request, pieces, reply)
     if reply.path is not None:
         return await _send_file(request, reply, headers)
     body = reply.body or b""
@@ -150,28 +150,35 @@ async def send(request: web.Request, reply: Reply) -> web.StreamResponse:
     return response
 
 
-async def begin_stream(request: web.Request, media_type: str) -> web.StreamResponse:
-    """Begin an answer that is sent bit by bit, and that no proxy is to hold back."""
+async def begin_stream(
+    request: web.Request, media_type: str, size: int | None = None
+) -> web.StreamResponse:
+    """Begin an answer that is sent bit by bit, and that no proxy is to hold back.
+
+    `size` is its length in bytes, None if that is not known.
+    """
     headers = {
         "Content-Type": media_type,
         "Cache-Control": "no-cache",
         "X-Accel-Buffering": "no",
     }
     response = web.StreamResponse(headers=headers)
+    response.content_length = size
     await response.prepare(request)
     return response
 
 
 async def _send_stream(
-    request: web.Request, pieces: AsyncIterator[bytes], media_type: str
+    request: web.Request, pieces: AsyncIterator[bytes], reply: Reply
 ) -> web.StreamResponse:
-    response = await begin_stream(request, media_type)
+    response = await begin_stream(request, reply.media_type, reply.size)
     try:
         async for piece in pieces:
             await response.write(piece)
     except DeepaasError as error:
         log_failure(request, error)
-        if (last := _last_piece(media_type, error)) is not None:
+        last = _last_piece(reply.media_type, error) if reply.size is None else None
+        if last is not None:
             await response.write(last)
         elif request.transport is not None:
             request.transport.abort()  # or it would look whole

@@ -83,6 +83,8 @@ class Reply(NamedTuple):
     """The name under which the caller receives it."""
     stream: Stream | None = None
     """Made by the server: pieces that are still to come."""
+    size: int | None = None
+    """Bytes of a stream, where they are known before it ends."""
 
 
 class StreamBegan(NamedTuple):
