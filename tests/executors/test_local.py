@@ -26,11 +26,13 @@ from deepaas.errors import (
 from deepaas.executors import Ended, Limits, Local, WorkerState, create_executor
 from deepaas.executors.messages import Envelope
 from deepaas.model.loading import ModelRef
+from tests.executors.contract import ExecutorContract
 
 MODELS = Path(__file__).parent.parent / "models"
 REF = ModelRef("m", str(MODELS / "trainable.py"))
 GATED = ModelRef("m", str(MODELS / "gated.py"))
 RETURNS = ModelRef("m", str(MODELS / "returns.py"))
+ENVIRONMENT = ModelRef("m", str(MODELS / "environment.py"))
 LONG = 60.0
 BOUND = 20.0
 """Seconds within which everything must have happened."""
@@ -56,6 +58,21 @@ async def until(condition):
 
 def busy(made):
     return [w for w in made.status().workers if w.state is WorkerState.BUSY]
+
+
+class TestLocal(ExecutorContract):
+    """Worker processes of this machine, which trainings share."""
+
+    def make(self, ref, limits, workers):
+        return create_executor(ref, Local(workers), limits, raw_predictions=True)
+
+
+class TestLocalWithTrainWorkers(ExecutorContract):
+    """Worker processes of this machine, and others for trainings."""
+
+    def make(self, ref, limits, workers):
+        where = Local(workers, train_workers=1)
+        return create_executor(ref, where, limits, raw_predictions=True)
 
 
 def test_trainings_never_take_the_last_of_several_workers():
@@ -205,6 +222,26 @@ def test_no_prediction_waits_for_what_cannot_warm_while_the_other_trains(gates):
             trainer = (await asyncio.wait_for(training, BOUND)).body
             reply = await asyncio.wait_for(made.call("predict", {}), BOUND)
             assert reply.body == trainer
+
+    asyncio.run(scenario())
+
+
+def test_a_replacement_is_started_as_the_first_worker_was(monkeypatch, tmp_path):
+    """Whatever became of the server's own environment and folder."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "first")
+
+    async def scenario():
+        async with executor(ENVIRONMENT) as made:
+            [before] = made.status().workers
+            folder = os.readlink(f"/proc/{before.pid}/cwd")
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "second")
+            monkeypatch.chdir(tmp_path)
+            await kill_an_idle_one(made)
+            call = made.call("predict", {"mib": 0, "n": 1})
+            reply = json.loads((await asyncio.wait_for(call, BOUND)).body)
+            assert reply["gpu"] == "first"
+            assert reply["pid"] != before.pid
+            assert os.readlink(f"/proc/{reply['pid']}/cwd") == folder
 
     asyncio.run(scenario())
 
