@@ -32,8 +32,8 @@ NO_SOCKET = (
     ANSWER
     + """
 import asyncio
-from deepaas.executors.messages import pack
-from deepaas.executors.process import Worker
+from deepaas.executors.frames import pack
+from deepaas.executors.local_worker import LocalWorker
 
 frame = pack(answer._replace(body=None), answer.body, 1e-5) + answer.body
 
@@ -42,37 +42,40 @@ class Silent:
         self.inner = inner
     def write(self, data):
         pass
-    send = write
+    def issue(self, calls, together):
+        pass
     def __getattr__(self, name):
         return getattr(self.inner, name)
 
 def hear(worker, number):
     heard = frame * number
-    worker._received[:len(heard)] = heard
-    worker.buffer_updated(len(heard))
+    connection = worker._connection.inner
+    connection.get_buffer(-1)[:len(heard)] = heard
+    connection.buffer_updated(len(heard))
 
-send = Worker.send
+send = LocalWorker.send
 def send_nothing(self, calls):
-    if not isinstance(self._transport, Silent):
-        self._transport, self._tickets = Silent(self._transport), Silent(self._tickets)
+    if not isinstance(self._connection, Silent):
+        self._connection = Silent(self._connection)
+        self._tickets = Silent(self._tickets)
     send(self, calls)
     asyncio.get_running_loop().call_soon(hear, self, len(calls))
-Worker.send = send_nothing
+LocalWorker.send = send_nothing
 """
 )
 
 NOTHING_AHEAD = """
-from deepaas.executors.local import LocalExecutor
-LocalExecutor._room = lambda self, worker: 1
+from deepaas.executors.local_worker import LocalWorker
+LocalWorker.room = lambda self: 1
 """
 
 NO_EXECUTOR = (
     ANSWER
     + """
-from deepaas.executors.local import LocalExecutor
+from deepaas.executors.executor import QueuedExecutor
 async def call(self, *args, **kwargs):
     return answer
-LocalExecutor.call = call
+QueuedExecutor.call = call
 """
 )
 

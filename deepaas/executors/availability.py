@@ -1,4 +1,4 @@
-"""When a model counts as unavailable: calls wait for a warm slot, but not for ever."""
+"""Availability: the time that calls may wait while a model has no warm slot."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,7 +13,7 @@ MAX_COLD_SECONDS = 60.0
 
 
 class Availability:
-    """Whether calls may wait for a slot of a model.
+    """Decides if calls may wait for a slot of a model.
 
     A model becomes unavailable when no slot is warm that takes any call, and starts
     have failed MAX_FAILED_STARTS times in a row or MAX_COLD_SECONDS have passed. It is
@@ -26,7 +26,7 @@ class Availability:
         self._model = model
         self._on_unavailable = on_unavailable
         self.cause: str | None = None
-        """Why the last slot was lost, or did not start."""
+        """The reason why the last slot was lost, or did not start."""
         self._unavailable = False
         self._timer: asyncio.TimerHandle | None = None
         """Runs while no slot is warm."""

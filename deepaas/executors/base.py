@@ -1,4 +1,4 @@
-"""What the server knows of an executor: its protocol, its events and its statuses."""
+"""The protocol of an executor, its events and its statuses."""
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from deepaas.progress import Batch
 
 
 class WorkerState(enum.Enum):
-    """What a worker is doing."""
+    """The state of a worker."""
 
     STARTING = "starting"
     IDLE = "idle"
@@ -82,7 +82,7 @@ class Printed(NamedTuple):
 
 
 Event: TypeAlias = Began | Line | Batch | Ended
-"""What happens in a call."""
+"""Something that happens in a call."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class ExecutorStatus:
     replaced: Mapping[str, int]
     """Workers that were replaced since the start, by cause."""
     cause: str | None = None
-    """Why the last worker ended that did not end by itself."""
+    """The reason why the last worker was lost."""
 
     @property
     def ready(self) -> bool:
@@ -106,16 +106,16 @@ class ExecutorStatus:
 
 @dataclass(frozen=True)
 class Limits:
-    """What an executor allows."""
+    """Limits of an executor and its workers."""
 
     max_queued: int = 1000
     """Calls that may wait."""
     max_calls: int = 0
-    """Calls after which a worker is replaced; 0 for any number."""
+    """Calls after which a worker is replaced; 0 means no limit."""
     max_memory: int = 0
-    """Bytes of memory over which a worker is replaced; 0 for any."""
+    """Bytes of memory over which a worker is replaced; 0 means no limit."""
     warm_timeout: float = 0
-    """Seconds that loading and warming may take; 0 for any time."""
+    """Seconds that loading and warming may take; 0 means no limit."""
 
 
 @dataclass(frozen=True)

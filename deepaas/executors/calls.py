@@ -1,4 +1,4 @@
-"""A call from the queue to its end, and what the queue knows of what runs it."""
+"""A call on its way, and the slot that runs it as the queue knows it."""
 
 import asyncio
 import enum
@@ -15,7 +15,7 @@ from deepaas.model.loading import Batching
 
 
 class ExitReason(enum.Enum):
-    """Why a slot's worker is ended, in words for the log."""
+    """The reason for ending a slot's worker, in words for the log."""
 
     CANCELLED = "its call was cancelled"
     TIMEOUT = "its call took too long"
@@ -25,10 +25,10 @@ class ExitReason(enum.Enum):
 
 
 class Slot(Protocol):
-    """What runs calls: one worker, as the queue knows it."""
+    """One worker as the queue knows it: it has calls, or is free."""
 
     batching: Batching | None
-    """How many calls it takes together; None for one."""
+    """The number of calls that it takes together; None means one."""
     given: deque["PendingCall"]
     """Calls that it has, in the order in which it answers them."""
 
@@ -76,7 +76,7 @@ class Slot(Protocol):
 
 
 def _retrieve(outcome: asyncio.Future[Any]) -> None:
-    """Keep asyncio from complaining of an error that nobody asks for."""
+    """Keep asyncio from logging an error that no caller retrieves."""
     if not outcome.cancelled():
         outcome.exception()
 
@@ -84,8 +84,8 @@ def _retrieve(outcome: asyncio.Future[Any]) -> None:
 class PendingCall:
     """A call that waits, or runs in `slot`; its timer starts and ends here.
 
-    It has many attributes since it is all that the server knows of a call between its
-    coming and its answer, and one object costs less than several.
+    It has more than 15 attributes because it holds all that the server knows of a call
+    until its answer, and one object costs less than several.
     """
 
     __slots__ = (
@@ -117,7 +117,7 @@ class PendingCall:
     finish: bool
     """The model may finish when the caller has left."""
     label: str
-    """What the model prints meanwhile is logged under it."""
+    """The name under which the model's output is logged meanwhile."""
     alone: bool
     """It is not taken together with others, nor sent ahead of its turn."""
     on_end: Callable[[Ended], None] | None

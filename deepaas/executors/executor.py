@@ -12,7 +12,7 @@ from deepaas.executors.queue import Queue
 
 
 class QueuedExecutor:
-    """The executor of one model, whatever pools are behind its queues."""
+    """The executor of one model. Its queues may have pools of any kind."""
 
     def __init__(self, queue: Queue, trainings: Queue | None = None) -> None:
         self._queue = queue

@@ -31,13 +31,13 @@ def pack(message: Message, body: bytes | memoryview = b"", seconds: float = 0) -
 def unpack(code: int, fields: bytes | bytearray | memoryview) -> Message:
     """Return the message that was encoded.
 
-    Raises whatever an author's class raises when it does not unpickle.
+    Raises any exception that an author's class raises when it does not unpickle.
     """
     return KINDS[code](*pickle.loads(fields))
 
 
 class Frame(NamedTuple):
-    """What came in one frame."""
+    """The content of one frame."""
 
     message: Message
     body: bytes | memoryview
@@ -46,7 +46,7 @@ class Frame(NamedTuple):
 
 
 class FrameReader:
-    """Cuts bytes, in whatever pieces they come, into frames.
+    """Cuts the bytes that come into frames.
 
     Invariants: the pieces are received into `buffer()`, which is never empty; frames
     come out whole, once and in order; a body stays valid after later pieces; a frame of
@@ -61,7 +61,7 @@ class FrameReader:
         """Memory for a large frame: the kernel clears it page by page as it comes."""
 
     def buffer(self) -> memoryview:
-        """Return the memory into which the next bytes are to be received."""
+        """Return the memory for the next bytes."""
         buffer = self._received if self._large is None else self._large
         return memoryview(buffer)[self._filled :]
 

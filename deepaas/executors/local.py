@@ -59,8 +59,8 @@ def local_executor(
 class _WorkerPool(ABC):
     """Worker processes of one model, behind one queue.
 
-    What a kind of pool decides: when it starts a worker, what a free one does next, and
-    what follows when one was lost.
+    A kind of pool decides when it starts a worker, what a free one does next, and what
+    follows when one was lost.
     """
 
     queue: Queue
@@ -86,7 +86,7 @@ class _WorkerPool(ABC):
             return pack(call)
         except RecursionError as error:
             raise BadBody("An argument is nested too deeply.") from error
-        except Exception as error:  # whatever an author's own class raises
+        except Exception as error:  # an author's own class may raise anything
             raise ModelRaised(
                 f"An argument cannot be sent to the worker: {error}"
             ) from error
@@ -200,7 +200,7 @@ class KeptPool(_WorkerPool):
         self._started: asyncio.Future[None] | None = None
         """Set when all are warm for the first time, or when one cannot be."""
         self._failed_starts = 0
-        """How many starts failed in a row."""
+        """The number of starts that failed in a row."""
 
     @property
     def size(self) -> int:

@@ -35,7 +35,7 @@ HOST = socket.gethostname()
 
 
 class WorkerEvents(Protocol):
-    """What a worker tells the pool that started it, on the event loop."""
+    """The events of a worker, for its pool. They come on the event loop."""
 
     def on_ready(self, worker: "LocalWorker") -> None:
         """It has warmed its model, and is idle."""
@@ -56,8 +56,8 @@ class WorkerEvents(Protocol):
 class LocalWorker:
     """One worker process: its state, and the calls that it was given.
 
-    Its parts (process, tickets, connection, output, pace) are classes of their own; the
-    rest of its attributes is what decides, with each message, which of them acts.
+    It has 16 attributes: its five parts (process, tickets, connection, output, pace)
+    and the state that joins them.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class LocalWorker:
         self.warmed = False
         """It has warmed its model; it may be dead by now."""
         self.retired = False
-        """It was told to exit, and its exit is no failure."""
+        """It was told to exit: its exit is not a failure."""
         self.pace = Pace(limits)
         self._state = WorkerState.STARTING
         self._since = time.monotonic()
@@ -163,7 +163,7 @@ class LocalWorker:
 
     async def _connect(self) -> None:
         self._output.watch()
-        # The end of file may be behind a stream that nobody reads.
+        # The end of file may come after pieces of a stream whose reader is slow.
         self.process.watch(on_death=self._connection.resume)
         await self._connection.open()
 

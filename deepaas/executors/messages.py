@@ -57,9 +57,9 @@ class Call(NamedTuple):
     method: str
     kwargs: Mapping[str, Any]
     media_type: str | None = None
-    """What the caller accepts, as negotiated; None for the model's own choice."""
+    """The media type that was negotiated; None means the model's own choice."""
     reports: bool = False
-    """What it reports is sent, in messages of type `progress.Batch`."""
+    """Its reports are sent, in messages of type `progress.Batch`."""
 
 
 class Ready(NamedTuple):

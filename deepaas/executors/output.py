@@ -24,7 +24,7 @@ MIN_JOINED_LINES = 100
 
 
 class LineSplitter:
-    """Cuts bytes, in whatever pieces they come, into lines of text.
+    """Cuts the bytes that come into lines of text.
 
     Invariants: only line ends, and empty lines that end in a carriage return, are
     dropped; what is held back is the line that has not ended, and no more of it than

@@ -27,7 +27,7 @@ MIN_QUIET_CALLS = 16
 
 
 class Pace:
-    """What is known of a worker from its last calls."""
+    """The speed of a worker, as its last calls show it."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits

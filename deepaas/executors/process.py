@@ -1,4 +1,4 @@
-"""A worker's process: how it is started, what it died of, and that nothing outlives it.
+"""A worker's process: its start, its exit, and the end of all that it started.
 
 Invariants: it leads a process group of its own; it holds one end of a pipe (the
 lifeline) whose other end only the server has, and ends with it; its number is not given
@@ -29,7 +29,7 @@ MAX_KILL_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Launch:
-    """What each worker of a model is started with.
+    """Everything that each worker of a model is started with.
 
     Made once, so that no change which model code makes to a process reaches a worker
     that is started later.
@@ -96,9 +96,9 @@ class WorkerProcess:
         Raises OSError where the machine has no more processes, memory or descriptors.
         """
         self.gpu = gpu
-        """What it sees as CUDA_VISIBLE_DEVICES, if it was given one."""
+        """The value of CUDA_VISIBLE_DEVICES that it was given, if any."""
         self.failure: str | None = None
-        """Why it did not start, or why it was killed."""
+        """The reason why it did not start, or was killed."""
         self.memory = 0
         """Bytes in use, with its children, when it was last measured."""
         self.gone = asyncio.Event()

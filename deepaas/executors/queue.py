@@ -1,7 +1,6 @@
 """The queue of a model: which calls wait, in what order, and which slot runs them.
 
-It knows slots, which are free or have calls, and no processes; what fills the slots is
-the pool's business.
+It knows slots, which are free or have calls, and no processes: a pool fills the slots.
 """
 
 import asyncio
@@ -32,7 +31,7 @@ MAX_BEGUN_SECONDS = 0.005
 
 
 class Pool(Protocol):
-    """What starts, measures and replaces the slots of one queue.
+    """Starts, measures and replaces the slots of one queue.
 
     It offers a slot when it is warm and free, and withdraws it when it is lost.
     """
@@ -334,7 +333,7 @@ class Queue:
         if method != "train" or not self.pool.spared:
             return free
         trainings = sum(slot.trains for slot in self.pool.slots)
-        # Those that are being replaced do not count: that may take for ever.
+        # Those that are being replaced do not count: that may never end.
         warm = sum(slot.warm for slot in self.pool.slots)
         return max(0, min(free, warm - self.pool.spared - trainings))
 
@@ -414,7 +413,7 @@ class Queue:
         call.resolve(CallTimeout(f"The model took longer than {call.timeout:g} s."))
 
     async def _abandon(self, call: PendingCall) -> None:
-        """Do what is due when nobody waits for a call any longer."""
+        """End a call whose caller has left, unless it may finish."""
         slot = call.slot
         if slot is not None and call in slot.given:
             self.reclaim(slot)  # it may not have begun
@@ -433,7 +432,7 @@ class Queue:
 
 
 async def _discard(reply: Reply) -> None:
-    """Remove what a reply holds that nobody reads."""
+    """Remove the file or the stream of a reply without a reader."""
     if reply.delete and reply.path:
         os.unlink(reply.path)
     if reply.stream is not None:

@@ -11,7 +11,7 @@ MAX_UNREAD_BYTES = 1024 * 1024
 
 
 class ReplyStream:
-    """A `Stream` of what a worker yields, in whatever pieces it has come."""
+    """A `Stream` of the items that a worker yields. A piece may hold several."""
 
     def __init__(
         self, pause: Callable[[bool], None], abandon: Callable[[], None]
@@ -19,7 +19,7 @@ class ReplyStream:
         self._pause = pause
         """Lets the worker wait, or go on."""
         self._abandon = abandon
-        """Tells the worker that nobody reads any longer."""
+        """Tells the worker that the reader has left."""
         self._pieces: deque[bytes | memoryview] = deque()
         self._size = 0
         self._paused = False

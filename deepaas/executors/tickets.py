@@ -20,7 +20,7 @@ import socket
 import struct
 
 TICKET = struct.Struct("!II")
-"""How many messages to skip, and how many calls to begin together. 0 calls means: stop
+"""The number of messages to skip, and of calls to begin together. 0 calls means: stop
 the stream that is being sent."""
 
 MAX_RECLAIM_BYTES = 65536

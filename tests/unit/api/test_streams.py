@@ -1,4 +1,4 @@
-"""How a reply that is a stream is sent, whatever executor made it."""
+"""Replies that are streams, as they are sent to the caller."""
 
 import asyncio
 

@@ -172,7 +172,7 @@ class FakeSlot:
                 self.pool.queue.reclaim(self)
 
     def stop(self):
-        """End the stream that nobody reads."""
+        """End the stream whose reader has left."""
 
         def end():
             self.finish()

@@ -1,4 +1,4 @@
-"""Frames come out whole, whatever the pieces are in which they come."""
+"""Frames come out whole; the pieces in which they come do not matter."""
 
 import pytest
 from hypothesis import given
@@ -50,7 +50,7 @@ def test_a_body_stays_valid_after_later_pieces(size):
     assert bytes(frame.body) == first
 
 
-def test_a_header_alone_is_no_frame():
+def test_a_header_alone_is_not_a_frame():
     reader = FrameReader()
     assert receive(reader, pack(Piece(), b"x"), [5]) == []
 
@@ -75,5 +75,5 @@ def test_what_cannot_be_pickled_is_not_sent():
 
 def test_what_does_not_unpickle_raises_as_the_author_has_it():
     fields = pack(Call("predict", {}))
-    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever pickle has
+    with pytest.raises(Exception):  # noqa: B017, PT011 - pickle has many
         unpack(1, fields[:3])

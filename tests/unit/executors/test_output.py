@@ -1,4 +1,4 @@
-"""What a worker prints is cut into lines, and none is lost."""
+"""The output of a worker is cut into lines, and none is lost."""
 
 import asyncio
 import logging
@@ -42,7 +42,7 @@ def test_a_line_that_does_not_end_is_cut():
     assert splitter.flush() == ["xxxxx"]
 
 
-def test_what_is_no_text_is_shown_as_it_is():
+def test_bytes_that_are_not_text_are_escaped():
     assert LineSplitter().feed(b"a\xffb\n") == ["a\\xffb"]
 
 

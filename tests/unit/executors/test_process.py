@@ -1,4 +1,4 @@
-"""What a worker is started with does not change with the server's process."""
+"""A worker's start does not depend on what became of the server's process."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""The queue over fake slots: whatever happens in whatever order, in milliseconds."""
+"""The queue over fake slots, with events in any order, in milliseconds."""
 
 from contextlib import ExitStack
 
@@ -23,7 +23,7 @@ from deepaas.executors.queue import MAX_BEGUN_SECONDS
 from deepaas.model.loading import Batching
 from tests.unit.executors.fakes import FakePool, still_loop
 
-LONG = 1000.0
+LONG_GRACE = 1000.0
 
 
 class Model:
@@ -339,7 +339,7 @@ def test_a_death_costs_what_was_begun(loop):
     assert model.pool.begun == list(range(4))
 
 
-def test_calls_wait_for_a_slot_but_not_for_ever(loop):
+def test_calls_wait_for_a_slot_up_to_a_limit(loop):
     model = Model(loop)
     model.pool.lose(model.slots[0])
     call = model.call(0)
@@ -384,7 +384,7 @@ def test_a_stop_refuses_what_waits_and_lets_the_rest_end(loop):
     calls = [model.call(n) for n in range(4)]
     model.answer(model.slots[0])
     model.slots[0].take()
-    closing = model.close(grace=LONG)
+    closing = model.close(grace=LONG_GRACE)
     assert [type(call.exception()) for call in calls[2:]] == [Unavailable] * 2
     assert not closing.done()
     model.answer(model.slots[0])
@@ -400,7 +400,7 @@ def test_a_second_stop_does_not_wait(loop):
     model = Model(loop)
     call = model.call(0)
     model.slots[0].take()
-    closing = model.close(grace=LONG)
+    closing = model.close(grace=LONG_GRACE)
     at_once = model.close()
     assert closing.done()
     assert at_once.done()
