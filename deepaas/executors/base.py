@@ -120,7 +120,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Local:
-    """Worker processes on this machine, as the place where a model computes."""
+    """Worker processes on this machine run the model."""
 
     workers: int = 1
     train_workers: int = 0
@@ -129,9 +129,9 @@ class Local:
     gpus: Sequence[str] = ()
     """Each worker sees one of these as CUDA_VISIBLE_DEVICES, round robin."""
 
-    def gpu(self, place: int) -> str | None:
-        """Return the GPU of a place: the workers come first, then those that train."""
-        return self.gpus[place % len(self.gpus)] if self.gpus else None
+    def gpu(self, number: int) -> str | None:
+        """Return the GPU of a worker by its number; those that train come last."""
+        return self.gpus[number % len(self.gpus)] if self.gpus else None
 
 
 class Executor(Protocol):
@@ -170,7 +170,7 @@ class Executor(Protocol):
         """
 
     def admit(self, method: str) -> ExitStack:
-        """Keep a place for a call that is to come, until what is returned is closed.
+        """Reserve room for a call that is to come, until what is returned is closed.
 
         Raises Unavailable if the call could not even wait.
         """

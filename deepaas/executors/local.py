@@ -131,9 +131,9 @@ class _WorkerPool(ABC):
 
     # -- a worker's life
 
-    def _new_worker(self, place: int, gpu: str | None) -> LocalWorker:
+    def _new_worker(self, number: int, gpu: str | None) -> LocalWorker:
         """Start a process. Raises OSError where the machine can start no more."""
-        return LocalWorker(self._launch, self, self._limits, place=place, gpu=gpu)
+        return LocalWorker(self._launch, self, self._limits, number=number, gpu=gpu)
 
     async def _connect(self, worker: LocalWorker) -> None:
         await worker.connect()
@@ -153,7 +153,7 @@ class _WorkerPool(ABC):
         await worker.end(EXIT_GRACE)
 
     async def _handle_exit(self, worker: LocalWorker) -> None:
-        """Fail the calls of a worker that exited, and let the pool refill its place."""
+        """Fail the calls of a worker that exited, and let the pool start another."""
         label = worker.current.label if worker.current is not None else ""
         await worker.collect()  # with the last that it printed
         process = worker.process
@@ -243,8 +243,8 @@ class KeptPool(_WorkerPool):
         if started is not None and all(worker.warmed for worker in self.slots):
             started.set_result(None)
 
-    def _start_at(self, place: int) -> LocalWorker:
-        return self._new_worker(place, self._where.gpu(place))
+    def _start_at(self, number: int) -> LocalWorker:
+        return self._new_worker(number, self._where.gpu(number))
 
     def _starting(self) -> asyncio.Future[None] | None:
         """Return what `start` waits for, if it still does."""
@@ -305,7 +305,7 @@ class KeptPool(_WorkerPool):
         return self._closing.is_set()
 
     async def _replace(self, worker: LocalWorker) -> None:
-        replacement = self._start_at(worker.place)
+        replacement = self._start_at(worker.number)
         self.slots[self.slots.index(worker)] = replacement
         await self._connect(replacement)
 
@@ -333,11 +333,11 @@ class TrainingPool(_WorkerPool):
         """Start as many workers as there are trainings, and as are allowed."""
         starting = sum(not worker.given for worker in self.slots)
         while starting < waiting and len(self.slots) < self.size:
-            taken = {worker.place for worker in self.slots}
-            place = next(n for n in itertools.count() if n not in taken)
-            gpu = self._where.gpu(self._where.workers + place)
+            taken = {worker.number for worker in self.slots}
+            number = next(n for n in itertools.count() if n not in taken)
+            gpu = self._where.gpu(self._where.workers + number)
             try:
-                worker = self._new_worker(place, gpu)
+                worker = self._new_worker(number, gpu)
             except OSError as error:
                 cause = _no_process(error)
                 logger.warning("%s: %s", self.model, cause)

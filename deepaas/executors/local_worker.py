@@ -66,12 +66,12 @@ class LocalWorker:
         events: WorkerEvents,
         limits: Limits,
         *,
-        place: int = 0,
+        number: int = 0,
         gpu: str | None = None,
     ) -> None:
         """Start the process. Raises OSError where the machine can start no more."""
         self.name = launch.start.ref.name
-        self.place = place
+        self.number = number
         """Its number among the workers of the model; a replacement inherits it."""
         self.batching: Batching | None = None
         self.given: deque[PendingCall] = deque()

@@ -104,7 +104,7 @@ class Queue:
         """Slots that are warm and have no calls."""
         self._waiting: OrderedDict[PendingCall, None] = OrderedDict()
         self._reserved: Counter[str] = Counter()
-        """Calls that are to come and have a place, by method."""
+        """Calls that are to come and have reserved room, by method."""
         self._closing = False
         self.availability = Availability(pool.model, self._drop_waiting)
         self._gathering: asyncio.TimerHandle | None = None
@@ -150,7 +150,7 @@ class Queue:
             raise
 
     def admit(self, method: str) -> contextlib.ExitStack:
-        """Reserve a place for a call that is to come, as `Executor.admit` has it."""
+        """Reserve room for a call that is to come, as `Executor.admit` has it."""
         self._check(method)
         self._reserved[method] += 1
         reservation = contextlib.ExitStack()
