@@ -137,12 +137,11 @@ class Metrics:
         calls = self._calls.labels(model, method, status)
         return calls, self._queue.labels(model, method), self._run.labels(model, method)
 
-    async def state(self) -> Mapping[str, ExecutorStatus]:
-        """Measure what the executors are doing, to be passed to `text`."""
-        measured = await asyncio.gather(
-            *(e.measure() for e in self._executors.values())
-        )
-        return dict(zip(self._executors, measured, strict=True))
+    async def state(self, *models: str) -> Mapping[str, ExecutorStatus]:
+        """Measure the executors of all models, or of these, to be passed to `text`."""
+        names = [name for name in models or self._executors if name in self._executors]
+        measured = await asyncio.gather(*(self._executors[n].measure() for n in names))
+        return dict(zip(names, measured, strict=True))
 
     def text(self, state: Mapping[str, ExecutorStatus], jobs: JobCounts) -> bytes:
         """Return all metrics as Prometheus reads them. Takes milliseconds."""

@@ -101,7 +101,7 @@ class Operations:
 
     async def model_ready(self, request: web.Request) -> web.Response:
         name = request.match_info["model"]
-        status = (await self._metrics.state()).get(name)
+        status = (await self._metrics.state(name)).get(name)
         if status is None:
             raise NotFound(f"There is no model {name!r}.")
         health = self._health(status)

@@ -164,19 +164,19 @@ class _WorkerPool(ABC):
             self.queue.note_lost(cause)
             if self._fail_start(cause):
                 return
-            logger.warning(
-                "%sA worker of %s ended: %s.",
-                *(f"{label}: " if label else "", self.model, cause),
-                extra={
-                    "extra": {
-                        "model": self.model,
-                        "worker": worker.pid,
-                        "request_id": label,
-                    }
-                },
-            )
+            self._log_exit(worker, label, cause)
             self.replaced[process.exit_reason(warmed=worker.warmed)] += 1
         await self._refill(worker)
+
+    def _log_exit(self, worker: LocalWorker, label: str, cause: str) -> None:
+        facts = {"model": self.model, "worker": worker.pid, "request_id": label}
+        logger.warning(
+            "%sA worker of %s ended: %s.",
+            f"{label}: " if label else "",
+            self.model,
+            cause,
+            extra={"extra": facts},
+        )
 
     def _fail_start(self, cause: str) -> bool:
         """Fail the start of the whole pool, and tell whether it was still starting."""
@@ -273,7 +273,9 @@ class KeptPool(_WorkerPool):
             logger.info(
                 "A worker of %s is replaced after %d calls: it has reached its limit "
                 "of %s.",
-                *(self.model, worker.calls, limit),
+                self.model,
+                worker.calls,
+                limit,
             )
             with contextlib.suppress(OSError):  # else it is replaced when it has ended
                 await self._replace(worker)
