@@ -37,6 +37,10 @@ class Slot(Protocol):
         """Tell whether it can run calls, now or after those that it has."""
 
     @property
+    def idle(self) -> bool:
+        """Tell whether it is warm and has no calls."""
+
+    @property
     def trains(self) -> bool:
         """Tell whether it runs a training."""
 
@@ -65,7 +69,7 @@ class Slot(Protocol):
     def reclaim(self) -> list["PendingCall"]:
         """Return, in order, the calls that it has not begun and now never will.
 
-        It is idle afterwards if `given` is empty.
+        It is idle afterwards if it has begun none.
         """
 
     def kill(self, reason: ExitReason) -> None:

@@ -107,6 +107,10 @@ class LocalWorker:
         return self.warmed and self._state is not WorkerState.DEAD
 
     @property
+    def idle(self) -> bool:
+        return self._state is WorkerState.IDLE
+
+    @property
     def trains(self) -> bool:
         return bool(self.given) and self.given[0].trains
 

@@ -227,10 +227,11 @@ class Queue:
 
     def reclaim(self, slot: Slot) -> None:
         """Take back calls that a slot has not begun, for slots that are free now."""
-        idle = self._reclaim(slot)
-        if idle:
+        if not self._reclaim(slot):
+            return
+        if slot.idle:  # it has begun none of its calls
             self.pool.release(slot)
-        elif idle is not None:
+        else:
             self.dispatch()
 
     def withdraw(self, slot: Slot) -> None:
@@ -386,20 +387,17 @@ class Queue:
 
     # -- calls that come back, time out, or lose their caller
 
-    def _reclaim(self, slot: Slot) -> bool | None:
+    def _reclaim(self, slot: Slot) -> bool:
         """Let calls that a slot has not begun wait again, as the first.
 
-        Returns whether the slot is idle now, None if there were no such calls.
+        Returns whether there were any.
         """
         calls = slot.reclaim()
-        self._put_back(calls)
-        return slot.warm and not slot.given if calls else None
-
-    def _put_back(self, calls: Sequence[PendingCall]) -> None:
         for call in reversed(calls):
             if not call.outcome.done():  # its caller has not left
                 self._waiting[call] = None
                 self._waiting.move_to_end(call, last=False)
+        return bool(calls)
 
     def _time_out(self, call: PendingCall) -> None:
         slot = call.slot

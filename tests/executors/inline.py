@@ -101,6 +101,10 @@ class InlineSlot:
         self.since = 0.0
 
     @property
+    def idle(self):
+        return self.warm and not self.given
+
+    @property
     def trains(self):
         return bool(self.given) and self.given[0].trains
 

@@ -82,6 +82,10 @@ class FakeSlot:
         self.changed = pool.loop.now
 
     @property
+    def idle(self):
+        return self.warm and not self.given
+
+    @property
     def trains(self):
         return bool(self.given) and self.given[0].trains
 
