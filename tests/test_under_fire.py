@@ -64,6 +64,7 @@ def test_a_killed_worker_costs_the_call_in_flight_only(serve: Serve, together):
     for connection in waiting:
         with connection:
             assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+    server.wait_for_output("running 20")
     ran = [line for line in server.output.splitlines() if "] running " in line]
     assert [int(line.rpartition(" ")[2]) for line in ran] == list(range(21))
     assert server.workers() != [worker]
