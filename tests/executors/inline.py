@@ -18,7 +18,7 @@ from deepaas.executors import WorkerState, WorkerStatus
 from deepaas.executors.executor import QueuedExecutor
 from deepaas.executors.frames import pack
 from deepaas.executors.host import ModelHost, Yields, describe
-from deepaas.executors.messages import Raised
+from deepaas.executors.messages import Envelope, Raised
 from deepaas.executors.process_tree import resident
 from deepaas.executors.queue import Queue
 from deepaas.executors.stream import ReplyStream
@@ -55,7 +55,7 @@ class InlinePool:
         self.queue.offer(self.slots[0])
 
     def _load(self):
-        host = ModelHost(self._ref.load(), raw_predictions=True)
+        host = ModelHost(self._ref.load(shared=True), envelope=Envelope.NONE)
         host.warm()
         return host
 

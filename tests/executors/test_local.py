@@ -64,7 +64,7 @@ class TestLocal(ExecutorContract):
     """Worker processes of this machine, which trainings share."""
 
     def make(self, ref, limits, workers):
-        return create_executor(ref, Local(workers), limits, raw_predictions=True)
+        return create_executor(ref, Local(workers), limits, envelope=Envelope.NONE)
 
 
 class TestLocalWithTrainWorkers(ExecutorContract):
@@ -72,7 +72,7 @@ class TestLocalWithTrainWorkers(ExecutorContract):
 
     def make(self, ref, limits, workers):
         where = Local(workers, train_workers=1)
-        return create_executor(ref, where, limits, raw_predictions=True)
+        return create_executor(ref, where, limits, envelope=Envelope.NONE)
 
 
 def test_trainings_never_take_the_last_of_several_workers():

@@ -8,13 +8,13 @@ import pytest
 from deepaas.errors import StartError, WorkerDied
 from deepaas.executors import Limits, Local, WorkerState
 from deepaas.executors.local import BACK_OFF_SECONDS, KeptPool, TrainingPool
-from deepaas.executors.messages import Call, Reply
+from deepaas.executors.messages import Call, Envelope, Reply
 from deepaas.executors.process import Launch
 from deepaas.executors.queue import Queue
 from deepaas.model.loading import ModelRef
 from tests.unit.executors.fakes import FakeSlot, still_loop
 
-LAUNCH = Launch.from_this_process(ModelRef("m", "x"), warm=True, raw_predictions=True)
+LAUNCH = Launch.from_this_process(ModelRef("m", "x"), warm=True, envelope=Envelope.NONE)
 
 
 class FakeProcess:

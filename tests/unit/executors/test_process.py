@@ -3,6 +3,7 @@
 import os
 import sys
 
+from deepaas.executors.messages import Envelope
 from deepaas.executors.process import Launch
 from deepaas.model.loading import ModelRef
 
@@ -10,7 +11,7 @@ REF = ModelRef("m", "some.module")
 
 
 def launch():
-    return Launch.from_this_process(REF, warm=True, raw_predictions=False)
+    return Launch.from_this_process(REF, warm=True, envelope=Envelope.TEXT)
 
 
 def test_it_is_made_once(monkeypatch, tmp_path):
