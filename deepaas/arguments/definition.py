@@ -1,5 +1,6 @@
 """Argument: a field that an author declared, with the facts that are known at start."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ import marshmallow
 from marshmallow import fields
 from marshmallow.fields import Field
 
+from deepaas.arguments.hints import Hints, read_hints
 from deepaas.model.loading import is_field
 
 LOCATIONS = {
@@ -46,6 +48,7 @@ class Argument:
     """The items of its list are JSON arrays themselves."""
     refuses_files: bool = False
     """No file can fit its field, which reads values as marshmallow does."""
+    hints: Hints = dataclasses.field(default_factory=Hints)
 
     @property
     def in_body(self) -> bool:
@@ -103,6 +106,7 @@ def read_argument(attribute: str, field: Field, locations: tuple[str, ...]) -> A
         lists_arrays=isinstance(inner, fields.List | fields.Tuple)
         or (isinstance(inner, fields.Nested) and inner.many),
         refuses_files=not is_file and _refuses_files(field),
+        hints=read_hints(field, is_file=is_file),
     )
 
 

@@ -33,6 +33,8 @@ class ModelAdapter:
         self.name = ref.name
         self._reading: asyncio.Future[Any] | None = None
         self.model = self._load(ref, shared)
+        self.folder = ref.folder()
+        """Where its author's files are."""
         self.predict_args = self._arguments("get_predict_args")
         self.train_args = self._arguments("get_train_args")
         self.has_predict = any(map(self._method, ("predict", "predict_batch")))

@@ -67,6 +67,22 @@ class ModelRef:
         sys.modules[server_name] = module
         return module
 
+    def folder(self) -> Path | None:
+        """Return the folder of a loaded model's package, or of its file.
+
+        None for a package that is in no folder.
+        """
+        where, _ = _split(self.target)
+        if os.path.isabs(where):
+            return Path(where).parent
+        names = where.split(".")
+        for end in range(1, len(names) + 1):
+            # A namespace package has no file, and is in many folders.
+            package = sys.modules.get(".".join(names[:end]))
+            if (file := getattr(package, "__file__", None)) is not None:
+                return Path(file).parent
+        return None
+
 
 def _split(target: str) -> tuple[str, str]:
     """Split a target into module or path, and attribute, which may be empty."""
