@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -46,6 +47,8 @@ CONDITIONS = (
 )
 """What a caller may ask of a file, but not of a call."""
 
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 CLIENT = web.RequestKey("client", str)
 """The caller's address, where a trusted proxy has told it."""
@@ -127,9 +130,11 @@ def _is_text(media_type: str) -> bool:
     return media_type.startswith("text/") or media_type.endswith(("/json", "+json"))
 
 
-async def send(request: web.Request, reply: Reply) -> web.StreamResponse:
+async def send(
+    request: web.Request, reply: Reply, *, headers: Mapping[str, str] = NO_HEADERS
+) -> web.StreamResponse:
     """Answer with what a model returned."""
-    headers = {"Content-Type": reply.media_type}
+    headers = {**headers, "Content-Type": reply.media_type}
     if reply.filename:
         headers["Content-Disposition"] = _disposition(reply)
     if reply.stream is not None:
@@ -223,9 +228,10 @@ def _as_for_a_file(request: web.Request) -> web.Request:
     """Return a request as aiohttp is to see it when it sends a file.
 
     To those who take gzip it would send what lies beside the file as `.gz`; and what a
-    call returns is no page that may have been modified since.
+    call returns is no page that may have been modified since. The origin decides on
+    the headers that a page of another one needs.
     """
-    names = () if request.method == "POST" else CONDITIONS
+    names = ("Origin", *(() if request.method == "POST" else CONDITIONS))
     given = {name: request.headers.get(name, "") for name in names}
     return request.clone(headers={n: v for n, v in given.items() if v and v.isascii()})
 
