@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from aiohttp import ClientConnectionResetError, web
 from aiohttp.typedefs import Middleware
 
+from deepaas.api.examples import Examples
 from deepaas.api.journal import Journal
 from deepaas.api.metrics import Metrics
 from deepaas.api.openapi import Documentation
@@ -91,7 +92,9 @@ def create_app(
     if settings.debug_endpoint:
         app.cleanup_ctx.append(operations.recorder)
     adapters = [model.adapter for model in models.values()]
-    routes += Documentation(adapters, settings).routes()
+    examples = Examples(adapters, base)
+    routes += examples.routes()
+    routes += Documentation(adapters, settings, examples.addresses()).routes()
     routes += Pages(base).routes() if settings.doc_endpoint else absent_pages(base)
     if tokens is not None:
         for route in routes:

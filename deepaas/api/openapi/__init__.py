@@ -1,4 +1,4 @@
-"""The documents of the API: /swagger.json, and /openapi.json which says all."""
+"""The documents of the API: /swagger.json and /openapi.json."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -6,36 +6,57 @@ from typing import Any
 
 from aiohttp import web
 
+from deepaas.api.openapi.arguments31 import FileExamples
+from deepaas.api.openapi.openapi31 import write_openapi31
 from deepaas.api.openapi.operations import JSON, describe
 from deepaas.api.openapi.swagger import write_swagger
 from deepaas.api.responses import both, prefix
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
 from deepaas.model.adapter import ModelAdapter
+from deepaas.store import Kind
 
 
 class Documentation:
     """The documents, each made once, when it is first asked for."""
 
-    def __init__(self, models: Sequence[ModelAdapter], settings: Settings) -> None:
+    def __init__(
+        self,
+        models: Sequence[ModelAdapter],
+        settings: Settings,
+        examples: Mapping[tuple[str, Kind], FileExamples],
+    ) -> None:
         self._base = settings.base_path
         self._models = models
         self._settings = settings
+        self._examples = examples
         self._swagger = _Document(self._write_swagger)
+        self._openapi = _Document(self._write_openapi)
 
     def routes(self) -> list[web.AbstractRouteDef]:
-        return [*both(web.get, f"{self._base}/swagger.json", self.swagger)]
+        return [
+            *both(web.get, f"{self._base}/swagger.json", self.swagger),
+            *both(web.get, f"{self._base}/openapi.json", self.openapi),
+        ]
 
     async def swagger(self, request: web.Request) -> web.Response:
         base = prefix(request)
         return await self._swagger.answer({"basePath": base} if base else {})
 
+    async def openapi(self, request: web.Request) -> web.Response:
+        base = prefix(request)
+        return await self._openapi.answer({"servers": [{"url": base}]} if base else {})
+
     def _write_swagger(self) -> dict[str, Any]:
         return write_swagger(describe(self._models, self._settings), self._base)
 
+    def _write_openapi(self) -> dict[str, Any]:
+        description = describe(self._models, self._settings)
+        return write_openapi31(description, self._base, self._examples)
+
 
 class _Document:
-    """A document that takes long to write, and is kept."""
+    """A document that is written at the first request and kept."""
 
     def __init__(self, write: Callable[[], dict[str, Any]]) -> None:
         self._write = write
@@ -44,7 +65,7 @@ class _Document:
         self._body = b""
 
     async def answer(self, added: Mapping[str, Any]) -> web.Response:
-        """Answer with the document, and what is added to it for this caller."""
+        """Answer with the document and the keys added for this caller."""
         async with self._writing:
             if not self._written:
                 self._written, self._body = await asyncio.to_thread(self._make)

@@ -3,17 +3,21 @@
 That import takes as long as all else of a start, and so waits for the first request.
 """
 
+import decimal
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version as version_of
 from typing import Any
 
 import marshmallow
+from marshmallow import fields
 
 from deepaas.api.openapi.operations import DESCRIPTION, TITLE, ListOf, Named, Shape
 
 NO_WORD = re.compile(r"[^\w.-]")
+NO_ASCII_WORD = re.compile(r"[^\w.-]", re.ASCII)
 
 
 class Converter:
@@ -24,16 +28,24 @@ class Converter:
     """
 
     def __init__(self, version: int) -> None:
+        self._version = version
         self._names: set[str] = set()
         self._named: dict[int, Named] = {}
         self.spec = _new_spec(version, self._name_schema)
         self._plugin = self.spec.plugins[0].converter
         self._plugin.add_attribute_function(_enum2properties)
+        if version == 3:
+            self._plugin.add_attribute_function(_details2properties)
 
     def field(self, field: marshmallow.fields.Field) -> dict[str, Any]:
-        """Return the schema of a field; raises whatever the author's code raises."""
+        """Return the schema of a field. Raises any error of the author's code."""
         found: dict[str, Any] = self._plugin.field2property(field)
         return found
+
+    def definitions(self) -> dict[str, dict[str, Any]]:
+        """Return the schemas that the others refer to, by name."""
+        found: dict[str, dict[str, Any]] = self.spec.components.to_dict()
+        return found.get("schemas", {})
 
     def shape(self, shape: Shape) -> Any:
         """Return the schema of a shape, which is a reference for one with a name."""
@@ -60,10 +72,13 @@ class Converter:
     def _free_name(self, name: str, owner: str = "") -> str:
         """Return a definition's name that no other one has.
 
-        The owner may have any name, but references are addresses.
+        The owner may have any name, but references are addresses. OpenAPI 3 takes
+        no letters but ASCII's.
         """
         if name in self._names and owner:
             name = f"{name}-{NO_WORD.sub('_', owner)}"
+        if self._version == 3:
+            name = NO_ASCII_WORD.sub("_", name)
         numbered = (f"{name}{number}" for number in itertools.count(2))
         free = next(
             n for n in itertools.chain([name], numbered) if n not in self._names
@@ -114,3 +129,69 @@ def _type_of(choices: Sequence[Any]) -> str | None:
     if names == {"integer", "number"}:
         return "number"
     return names.pop() if len(names) == 1 else None
+
+
+# -- what apispec 3 leaves out, and Swagger 2.0 mostly has no words for
+
+
+def _details2properties(
+    converter: Any, field: marshmallow.fields.Field, **kwargs: Any
+) -> dict[str, Any]:
+    """Return the words of a field in which apispec falls short of the truth."""
+    found = kwargs["ret"]
+    if "format" not in field.metadata and found.get("format") in ("int32", "float"):
+        del found["format"]  # neither is so narrow
+    if found.get("format") == "url":
+        found["format"] = "uri"
+    if isinstance(field, fields.Pluck):
+        found.clear()
+        inner = converter.field2property(field.schema.fields[field.field_name])
+        return {"type": "array", "items": inner} if field.many else inner
+    details = {**_limits(field), **_described(converter, field)}
+    return {k: v for k, v in details.items() if k not in field.metadata}
+
+
+def _described(converter: Any, field: marshmallow.fields.Field) -> dict[str, Any]:
+    """Return what apispec does not know of some classes of fields."""
+    if isinstance(field, fields.Tuple):
+        items = [converter.field2property(one) for one in field.tuple_fields]
+        size = len(items)
+        exact = {"prefixItems": items, "minItems": size, "maxItems": size}
+        return {"type": "array", **exact}
+    if isinstance(field, fields.TimeDelta):
+        return {"type": "number" if field.serialization_type is float else "integer"}
+    if isinstance(field, fields.Constant):
+        return {"const": field.constant}
+    if isinstance(field, fields.IPv4):
+        return {"type": "string", "format": "ipv4"}
+    if isinstance(field, fields.IPv6):
+        return {"type": "string", "format": "ipv6"}
+    if isinstance(field, fields.IP | fields.IPInterface):
+        return {"type": "string"}
+    if isinstance(field, fields.Mapping) and not isinstance(field, fields.Dict):
+        value = field.value_field
+        inner = {} if value is None else converter.field2property(value)
+        return {"type": "object", **({"additionalProperties": inner} if inner else {})}
+    return {}
+
+
+def _limits(field: marshmallow.fields.Field) -> dict[str, Any]:
+    """Return the narrowest limits of a field's validators.
+
+    apispec gives the last ones, and does not say which of them are exclusive.
+    """
+    ranges = [v for v in field.validators if isinstance(v, marshmallow.validate.Range)]
+    lower = [(v.min, not v.min_inclusive) for v in ranges if _is_number(v.min)]
+    upper = [(v.max, v.max_inclusive) for v in ranges if _is_number(v.max)]
+    limits: dict[str, Any] = {}
+    if lower:
+        limits["minimum"], exclusive = max(lower)
+        limits["exclusiveMinimum"] = exclusive
+    if upper:
+        limits["maximum"], inclusive = min(upper)
+        limits["exclusiveMaximum"] = not inclusive
+    return limits
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | decimal.Decimal) and math.isfinite(value)

@@ -1,11 +1,12 @@
-"""What the API can do: its operations, in no version of OpenAPI. Both writers read it.
+"""The operations of the API, in no version of OpenAPI: both writers read them.
 
-A shape says what a value looks like: a marshmallow Schema, a `Named` or `ListOf` one, a
-JSON Schema, or None for one that is not described.
+A shape describes a value: it is a marshmallow Schema, a `Named` or `ListOf` one, a JSON
+Schema, or None for a value without a description.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
@@ -66,7 +67,7 @@ Shape: TypeAlias = (
 
 @dataclass(frozen=True)
 class Response:
-    """What an operation answers, for one status."""
+    """The answer of an operation, for one status."""
 
     description: str
     shape: Shape = None
@@ -85,7 +86,7 @@ class Response:
 
 @dataclass(frozen=True)
 class Additions:
-    """What /swagger.json has never said of an operation: it stays as it is."""
+    """Parts of an operation that only /openapi.json has; /swagger.json stays as is."""
 
     headers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Headers of the request, as JSON Schemas by name."""
@@ -137,7 +138,7 @@ FAILURES: Mapping[str, Response] = {
 
 @dataclass(frozen=True)
 class Description:
-    """All that a document is made of."""
+    """The whole API, as both writers read it."""
 
     operations: Sequence[Operation]
     answers: Sequence[Shape]
@@ -235,6 +236,14 @@ def _predictions(model: ModelAdapter, path: str, answer: Shape) -> Iterator[Oper
     negotiation = model.predict_args.negotiation
     choices = negotiation.choices if negotiation else []
     location = {"Location": "The job, relative to this address"}
+    prediction = Response(
+        "The prediction",
+        answer,
+        media_types=choices or (JSON,),
+        negotiated=negotiation is not None,
+        open=not choices and (negotiation is not None or not model.response),
+        streams=True,
+    )
     yield Operation(
         method="post",
         path=path,
@@ -247,20 +256,15 @@ def _predictions(model: ModelAdapter, path: str, answer: Shape) -> Iterator[Oper
         takes_body=True,
         additions=Additions(headers={"Prefer": PREFER}),
         responses={
-            "200": Response(
-                "The prediction",
-                answer,
-                media_types=choices or (JSON,),
-                negotiated=negotiation is not None,
-                open=not choices and (negotiation is not None or not model.response),
-                streams=True,
-            ),
+            "200": prediction,
             "202": Response("The job that makes it", schemas.Job, headers=location),
             **FAILURES,
         },
         call=(model.name, Kind.PREDICT),
     )
     yield from _jobs(model, path, Kind.PREDICT)
+    yield _result(model, path, prediction)
+    yield _end(model, path, Kind.PREDICT)
 
 
 def _trainings(model: ModelAdapter, path: str) -> Iterator[Operation]:
@@ -288,64 +292,68 @@ def _trainings(model: ModelAdapter, path: str) -> Iterator[Operation]:
         responses={"200": Response("OK", ListOf(schemas.Job))},
     )
     yield from _jobs(model, path, Kind.TRAIN)
+    yield _end(model, path, Kind.TRAIN)
 
 
 def _jobs(model: ModelAdapter, path: str, kind: Kind) -> Iterator[Operation]:
-    """Describe what both kinds of jobs have; `path` is that of the method."""
-    noun = "training" if kind is Kind.TRAIN else "prediction"
-    found = {
-        "": (
-            "job",
-            f"Describe a {noun} of {model.name}",
-            Response("OK", schemas.Job),
-            Additions(),
-        ),
-        "log/": (
-            "log",
-            f"Read the log of a {noun}",
-            Response("OK", media_types=("text/plain",)),
-            Additions(query={"follow": FOLLOW}),
-        ),
-        "events/": (
-            "events",
-            f"Follow a {noun}",
-            Response("OK", media_types=(EVENT_STREAM,)),
-            Additions(),
-        ),
-        "metrics/": (
-            "metrics",
-            f"Read the metrics of a {noun}",
-            Response("OK"),
-            Additions(),
-        ),
-    }
-    if kind is Kind.PREDICT:
-        found["result/"] = (
-            "result",
-            "Read the result, as a call would have given it",
-            Response("OK", BYTES, media_types=(ANY,)),
-            Additions(responses={"202": Response("It is being made", schemas.Job)}),
-        )
-    for place, (name, summary, response, additions) in found.items():
-        yield Operation(
-            method="get",
-            path=f"{path}{{uuid}}/{place}",
-            tag=f"{noun}s",
-            operation_id=f"{kind.value}_{name}-{model.name}",
-            summary=summary,
-            path_arguments=("uuid",),
-            responses={"200": response},
-            additions=additions,
-        )
-    yield Operation(
-        method="delete",
-        path=f"{path}{{uuid}}/",
-        tag=f"{noun}s",
-        operation_id=f"{kind.value}_end-{model.name}",
-        summary=f"Cancel a {noun} of {model.name}, or remove one that has ended",
-        path_arguments=("uuid",),
-        responses={
-            "200": Response("OK", schemas.Job),
-            "204": Response("It is removed", media_types=()),
-        },
+    """Describe what one reads of a job of either kind; `path` is its method's."""
+    noun = _noun(kind)
+    read = partial(_of_job, model, path, kind)
+    job = Response("OK", schemas.Job)
+    yield read("", "job", f"Describe a {noun} of {model.name}", job)
+    log = read(
+        "log/",
+        "log",
+        f"Read the log of a {noun}",
+        Response("OK", media_types=("text/plain",)),
     )
+    yield replace(log, additions=Additions(query={"follow": FOLLOW}))
+    yield read(
+        "events/",
+        "events",
+        f"Follow a {noun}",
+        Response("OK", media_types=(EVENT_STREAM,)),
+    )
+    yield read("metrics/", "metrics", f"Read the metrics of a {noun}", Response("OK"))
+
+
+def _result(model: ModelAdapter, path: str, prediction: Response) -> Operation:
+    summary = "Read the result, as a call would have given it"
+    bytes_ = Response("OK", BYTES, media_types=(ANY,))
+    result = _of_job(model, path, Kind.PREDICT, "result/", "result", summary, bytes_)
+    waits = Response("It is being made", schemas.Job)
+    return replace(
+        result, additions=Additions(responses={"200": prediction, "202": waits})
+    )
+
+
+def _end(model: ModelAdapter, path: str, kind: Kind) -> Operation:
+    summary = f"Cancel a {_noun(kind)} of {model.name}, or remove one that has ended"
+    job = Response("OK", schemas.Job)
+    end = replace(_of_job(model, path, kind, "", "end", summary, job), method="delete")
+    removed = Response("It is removed", media_types=())
+    return replace(end, responses={"200": job, "204": removed})
+
+
+def _of_job(
+    model: ModelAdapter,
+    path: str,
+    kind: Kind,
+    place: str,
+    name: str,
+    summary: str,
+    response: Response,
+) -> Operation:
+    return Operation(
+        method="get",
+        path=f"{path}{{uuid}}/{place}",
+        tag=f"{_noun(kind)}s",
+        operation_id=f"{kind.value}_{name}-{model.name}",
+        summary=summary,
+        path_arguments=("uuid",),
+        responses={"200": response},
+    )
+
+
+def _noun(kind: Kind) -> str:
+    return "training" if kind is Kind.TRAIN else "prediction"
