@@ -49,9 +49,10 @@ def test_requests_of(fuzzed: Server, kind):
 
 
 @pytest.mark.parametrize("mode", GenerationMode, ids=str)
-def test_the_document_is_a_promise(fuzzed: Server, mode):
-    """schemathesis calls each operation as /swagger.json describes it."""
-    document = schemathesis.openapi.from_url(f"{fuzzed.url}/swagger.json")
+@pytest.mark.parametrize("name", ["swagger", "openapi"])
+def test_the_document_is_a_promise(fuzzed: Server, name, mode):
+    """schemathesis calls each operation as the document describes it."""
+    document = schemathesis.openapi.from_url(f"{fuzzed.url}/{name}.json")
     operations = [operation.ok() for operation in document.get_all_operations()]
     assert operations
     for operation in operations:

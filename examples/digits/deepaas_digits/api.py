@@ -59,7 +59,10 @@ def get_predict_args():
             metadata={
                 "type": "file",
                 "location": "form",
+                "title": "Picture",
                 "description": "A picture of one digit, PNG or JPEG",
+                "media": ["image/png", "image/jpeg"],
+                "examples": ["data/three.png", "data/five.png", "data/seven.jpg"],
             },
         ),
         "accept": fields.Str(
@@ -92,17 +95,30 @@ def get_train_args():
         "epochs": fields.Int(
             load_default=30,
             validate=validate.Range(1, 1000),
-            metadata={"description": "How often all pictures are learned from"},
+            metadata={
+                "title": "Epochs",
+                "description": "How often all pictures are learned from",
+                "examples": [10, 50],
+            },
         ),
         "hidden_units": fields.Int(
             load_default=128,
             validate=validate.Range(4, 1024),
-            metadata={"description": "Size of the hidden layer"},
+            metadata={
+                "title": "Hidden layer",
+                "description": "Size of the hidden layer",
+                "unit": "neurons",
+                "advanced": True,
+            },
         ),
         "learning_rate": fields.Float(
             load_default=0.005,
             validate=validate.Range(0, 1, min_inclusive=False),
-            metadata={"description": "Size of a step of the optimiser"},
+            metadata={
+                "title": "Learning rate",
+                "description": "Size of a step of the optimiser",
+                "advanced": True,
+            },
         ),
     }
 
