@@ -19,8 +19,8 @@ from deepaas.api.paths import MODEL
 from deepaas.api.responses import both, send
 from deepaas.errors import Gone, NotFound
 from deepaas.executors import Reply
+from deepaas.jobs.records import Kind
 from deepaas.model.adapter import ModelAdapter
-from deepaas.store import Kind
 
 logger = logging.getLogger(__name__)
 

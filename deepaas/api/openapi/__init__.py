@@ -13,8 +13,8 @@ from deepaas.api.openapi.swagger import write_swagger
 from deepaas.api.responses import both, prefix
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
+from deepaas.jobs.records import Kind
 from deepaas.model.adapter import ModelAdapter
-from deepaas.store import Kind
 
 
 class Documentation:

@@ -22,7 +22,7 @@ from deepaas.api.openapi.operations import (
 )
 from deepaas.encoding import encode_json
 from deepaas.errors import authors_errors
-from deepaas.store import Kind
+from deepaas.jobs.records import Kind
 
 VERSION = "3.1.0"
 

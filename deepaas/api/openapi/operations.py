@@ -15,8 +15,8 @@ import marshmallow
 from deepaas.api import schemas
 from deepaas.arguments import Arguments
 from deepaas.config import Settings
-from deepaas.model.adapter import ModelAdapter
 from deepaas.jobs.records import Kind
+from deepaas.model.adapter import ModelAdapter
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
