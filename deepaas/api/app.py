@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from aiohttp import ClientConnectionResetError, web
 from aiohttp.typedefs import Middleware
 
+from deepaas.api.content_coding import compress
 from deepaas.api.journal import Journal
 from deepaas.api.metrics import Metrics
 from deepaas.api.openapi import Documentation
@@ -26,7 +27,6 @@ from deepaas.api.responses import (
     IGNORED,
     REQUEST_ID,
     Handler,
-    compress,
     log_failure,
 )
 from deepaas.api.v2 import V2, ServedModel

@@ -10,10 +10,12 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from deepaas.api.content_coding import may_compress
 from deepaas.encoding import encode_json
 from deepaas.errors import DeepaasError, Gone, ModelRaised
 from deepaas.executors import Ended, Event, Reply
-from deepaas.quality import gzip_weights
+from deepaas.media_types import EVENT_STREAM, JSON, NDJSON, without_parameters
+from deepaas.sse import encode_event
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +33,6 @@ JOB = web.RequestKey("job", str)
 IGNORED = web.RequestKey("ignored", str)
 """The names that a caller sent and that are no arguments, safe for headers and logs."""
 
-SMALL = 1024
-"""Bytes up to which an answer is not worth compressing."""
-
 SLOW = 65536
 """Bytes from which an answer is compressed off the event loop."""
 
@@ -41,8 +40,12 @@ CHUNK = 256 * 1024
 """Bytes of a large answer that are handed to the socket at once."""
 
 CONDITIONS = (
-    *("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"),
-    *("If-Range", "Range"),
+    "If-Match",
+    "If-None-Match",
+    "If-Modified-Since",
+    "If-Unmodified-Since",
+    "If-Range",
+    "Range",
 )
 """What a caller may ask of a file, but not of a call."""
 
@@ -92,39 +95,9 @@ def json_response(
         status=status,
         headers=headers,
         body=encode_json(value),
-        content_type="application/json",
+        content_type=JSON,
         zlib_executor_size=SLOW,
     )
-
-
-def compress(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
-    """Compress text and JSON where the caller takes it."""
-    if (
-        isinstance(response, web.Response)
-        and isinstance(response.body, bytes | bytearray)
-        and _may_compress(request, response, len(response.body))
-    ):
-        response.enable_compression(web.ContentCoding.gzip)
-    return response
-
-
-def _may_compress(
-    request: web.Request, response: web.StreamResponse, size: int
-) -> bool:
-    """Tell whether an answer is sent compressed; it says what that depends on."""
-    accepted = ",".join(request.headers.getall("Accept-Encoding", ()))
-    worthwhile = size > SMALL and _is_text(response.content_type)
-    if not worthwhile and (not size or ";" not in accepted):
-        return False
-    gzip, plain = gzip_weights(accepted)
-    if not worthwhile and (plain or not gzip):
-        return False  # or the caller refuses it as it is
-    response.headers["Vary"] = "Accept-Encoding"
-    return gzip > 0 and gzip >= plain
-
-
-def _is_text(media_type: str) -> bool:
-    return media_type.startswith("text/") or media_type.endswith(("/json", "+json"))
 
 
 async def send(request: web.Request, reply: Reply) -> web.StreamResponse:
@@ -139,7 +112,7 @@ async def send(request: web.Request, reply: Reply) -> web.StreamResponse:
         return await _send_file(request, reply, headers)
     body = reply.body or b""
     response = web.StreamResponse(headers=headers)
-    if len(body) <= CHUNK or _may_compress(request, response, len(body)):
+    if len(body) <= CHUNK or may_compress(request, response, len(body)):
         body = bytes(body)
         return web.Response(body=body, headers=headers, zlib_executor_size=SLOW)
     response.content_length = len(body)
@@ -182,10 +155,10 @@ def _last_piece(media_type: str, error: DeepaasError) -> bytes | None:
     """Return how a stream says that it has failed, None where its type cannot."""
     body = encode_json(error.body())
     pieces = {
-        "application/x-ndjson": body + b"\n",
-        "text/event-stream": b"event: error\ndata: " + body + b"\n\n",
+        NDJSON: body + b"\n",
+        EVENT_STREAM: encode_event(body, "error"),
     }
-    return pieces.get(media_type.partition(";")[0])
+    return pieces.get(without_parameters(media_type))
 
 
 async def _send_file(
@@ -196,7 +169,7 @@ async def _send_file(
     try:
         size = (await asyncio.to_thread(os.stat, reply.path)).st_size
         seen = _as_for_a_file(request)
-        compressed = _may_compress(request, response, size)
+        compressed = may_compress(request, response, size)
         if "Range" not in seen.headers:
             if compressed:
                 response.enable_compression(web.ContentCoding.gzip)

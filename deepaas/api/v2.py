@@ -35,7 +35,9 @@ from deepaas.jobs.records import (
     describe_job,
 )
 from deepaas.jobs.service import Jobs
+from deepaas.media_types import EVENT_STREAM
 from deepaas.model.adapter import ModelAdapter
+from deepaas.sse import encode_comment, encode_event
 
 
 @dataclass(frozen=True)
@@ -252,7 +254,7 @@ class V2:
     async def events(self, kind: Kind, request: web.Request) -> web.StreamResponse:
         """Tell what happens to a job, in Server-Sent Events, until it has ended."""
         job = await self._get(kind, request)
-        response = await begin_stream(request, "text/event-stream")
+        response = await begin_stream(request, EVENT_STREAM)
         if request.method == "HEAD":
             return response
         before = None
@@ -299,8 +301,8 @@ def _news(before: Job | None, now: Job) -> bytes:
         events += _event("status", describe_job(now))
     if now.progress is not None and (before is None or before.progress != now.progress):
         events += _event("progress", now.progress)
-    return events or b": nothing new\n\n"
+    return events or encode_comment("nothing new")
 
 
 def _event(name: str, data: Mapping[str, Any]) -> bytes:
-    return f"event: {name}\ndata: ".encode() + encode_json(data) + b"\n\n"
+    return encode_event(encode_json(data), name)

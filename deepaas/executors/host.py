@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from deepaas.encoding import describe_json
 from deepaas.errors import DeepaasError, authors_errors, text_of
 from deepaas.executors.messages import Call, Envelope, Raised, Reply
-from deepaas.executors.replies import JSON, Validate, is_file, make_reply
+from deepaas.executors.replies import Validate, is_file, make_reply
 from deepaas.executors.yields import InTurn, encoder, is_iterator, stream_type
+from deepaas.media_types import JSON
 from deepaas.model.loading import batching, response_fields
 
 if TYPE_CHECKING:
