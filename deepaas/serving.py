@@ -13,9 +13,10 @@ from typing import TypeAlias
 
 from aiohttp import web
 
-from deepaas.api.app import JOURNAL, READINESS, TOKENS, create_app
+from deepaas.api.access_log import AccessLogger
+from deepaas.api.app import create_app
 from deepaas.api.connection import Connection
-from deepaas.api.journal import AccessLog
+from deepaas.api.context import CONTROLS
 from deepaas.config import Settings
 from deepaas.errors import StartError
 from deepaas.executors import Executor
@@ -66,7 +67,7 @@ async def _serve(
     heed_hang_up: HeedHangUp,
 ) -> None:
     signals = _Signals()
-    heed_hang_up(partial(_reload, app), signals.receive)
+    heed_hang_up(app[CONTROLS].reload, signals.receive)
     runner = web.AppRunner(
         app,
         shutdown_timeout=settings.shutdown_grace,
@@ -98,21 +99,16 @@ async def _serve(
             # The rest is cancelled with the event loop.
             await asyncio.gather(*(executor.close(0) for executor in executors))
             await asyncio.wait([stopping], timeout=LAST_WORDS)
-        app[JOURNAL].flush()
+        app[CONTROLS].flush_log()
 
 
 async def _drain(app: web.Application, signals: "_Signals", delay: float) -> None:
     """Go on for `delay` seconds without being ready, or until the second signal."""
     if delay:
-        app[READINESS].stop()
+        app[CONTROLS].drain()
         logger.info("The port is closed in %g s; readiness is 503 until then.", delay)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(signals.wait(2), delay)
-
-
-def _reload(app: web.Application) -> None:
-    if TOKENS in app:
-        app[TOKENS].reload()
 
 
 async def _listen(
@@ -123,11 +119,12 @@ async def _listen(
 ) -> asyncio.Server:
     assert runner.server is not None
     loop = asyncio.get_running_loop()
+    access_logger = partial(AccessLogger, runner.app[CONTROLS].log_request)
     connect = partial(
         Connection,
         runner.server,
         loop=loop,
-        access_log_class=partial(AccessLog, runner.app[JOURNAL]),  # type: ignore[arg-type]
+        access_log_class=access_logger,  # type: ignore[arg-type]
         auto_decompress=False,  # the arguments do it
         keepalive_timeout=keepalive,
     )

@@ -7,8 +7,8 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-from deepaas.api.app import HEADER, failure, new_request_id
-from deepaas.api.responses import REQUEST_ID
+from deepaas.api.context import REQUEST_ID, REQUEST_ID_HEADER
+from deepaas.api.middleware import failure, new_request_id
 from deepaas.errors import LEFT
 
 PATIENCE = 60.0
@@ -60,6 +60,6 @@ class Connection(web.RequestHandler):
         if REQUEST_ID not in request:  # the application's middlewares had no part
             request_id = request[REQUEST_ID] = new_request_id(request)
             message = {"message": resp.reason}
-            resp = failure(resp.status, message, {HEADER: request_id})
+            resp = failure(resp.status, message, {REQUEST_ID_HEADER: request_id})
             resp.force_close()
         return await super().finish_response(request, resp, start_time)

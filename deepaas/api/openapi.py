@@ -19,7 +19,8 @@ import marshmallow
 from aiohttp import web
 
 from deepaas.api import schemas
-from deepaas.api.responses import both, prefix
+from deepaas.api.context import prefix
+from deepaas.api.routes import Access, Route, both
 from deepaas.arguments import Argument, Arguments
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
@@ -79,8 +80,9 @@ class Documentation:
         self._document: dict[str, Any] | None = None
         self._body = b""
 
-    def routes(self) -> list[web.AbstractRouteDef]:
-        return [*both(web.get, f"{self._base}/swagger.json", self.document)]
+    def routes(self) -> list[Route]:
+        path = f"{self._base}/swagger.json"
+        return both(web.get, path, self.document, Access.PAGE)
 
     async def document(self, request: web.Request) -> web.Response:
         async with self._making:

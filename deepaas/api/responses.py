@@ -4,34 +4,22 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
 
 from deepaas.api.content_coding import may_compress
+from deepaas.api.context import REQUEST_ID
+from deepaas.api.routes import ErrorBody, find_rule
 from deepaas.encoding import encode_json
 from deepaas.errors import DeepaasError, Gone, ModelRaised
-from deepaas.executors import Ended, Event, Reply
+from deepaas.executors import Reply
 from deepaas.media_types import EVENT_STREAM, JSON, NDJSON, without_parameters
 from deepaas.sse import encode_event
 
 logger = logging.getLogger(__name__)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-REQUEST_ID = web.RequestKey("request_id", str)
-"""What a caller and the logs know a request by."""
-
-ENDED = web.RequestKey("ended", Ended)
-"""How the call went that a request has made, when it is over."""
-
-JOB = web.RequestKey("job", str)
-"""The uuid of the job that a request has begun."""
-
-IGNORED = web.RequestKey("ignored", str)
-"""The names that a caller sent and that are no arguments, safe for headers and logs."""
 
 SLOW = 65536
 """Bytes from which an answer is compressed off the event loop."""
@@ -50,19 +38,6 @@ CONDITIONS = (
 """What a caller may ask of a file, but not of a call."""
 
 
-CLIENT = web.RequestKey("client", str)
-"""The caller's address, where a trusted proxy has told it."""
-
-PREFIX = web.RequestKey("prefix", str)
-"""The path under which a trusted proxy has us, and which it has cut off."""
-
-
-def prefix(request: web.Request) -> str:
-    """Return what our own paths begin with for this caller."""
-    found: str = request.get(PREFIX, "")
-    return found
-
-
 def log_failure(request: web.Request, error: DeepaasError) -> None:
     """Log what a model has raised, if it is not the caller's fault."""
     if isinstance(error, ModelRaised) and error.status >= 500:
@@ -74,17 +49,6 @@ def log_failure(request: web.Request, error: DeepaasError) -> None:
             error.traceback,
             extra={"extra": {"request_id": request_id}},
         )
-
-
-def note_end(request: web.Request, event: Event) -> None:
-    """Keep how the call of a request has ended."""
-    if isinstance(event, Ended):
-        request[ENDED] = event
-
-
-def both(method: Any, path: str, handler: Any) -> list[web.RouteDef]:
-    """Route a path with and without its trailing slash: no client is redirected."""
-    return [method(path, handler), method(f"{path}/", handler)]
 
 
 def json_response(
@@ -144,16 +108,19 @@ async def _send_stream(
             await response.write(piece)
     except DeepaasError as error:
         log_failure(request, error)
-        if (last := _last_piece(media_type, error)) is not None:
+        write = find_rule(request).error_body
+        if (last := _last_piece(media_type, error, write)) is not None:
             await response.write(last)
         elif request.transport is not None:
             request.transport.abort()  # or it would look whole
     return response
 
 
-def _last_piece(media_type: str, error: DeepaasError) -> bytes | None:
+def _last_piece(
+    media_type: str, error: DeepaasError, error_body: ErrorBody
+) -> bytes | None:
     """Return how a stream says that it has failed, None where its type cannot."""
-    body = encode_json(error.body())
+    body = encode_json(error_body(error))
     pieces = {
         NDJSON: body + b"\n",
         EVENT_STREAM: encode_event(body, "error"),

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from aiohttp import web
 from marshmallow import missing
 
+from deepaas.api.context import IGNORED
 from deepaas.api.requests.bodies import (
     MAX_UNTHREADED_BYTES,
     NO_BODY,
@@ -19,7 +20,6 @@ from deepaas.api.requests.bodies import (
 )
 from deepaas.api.requests.texts import JSONPart, decode_json
 from deepaas.api.requests.uploads import Uploads
-from deepaas.api.responses import IGNORED
 from deepaas.arguments import Argument, Arguments
 from deepaas.config import Settings
 from deepaas.errors import InvalidArguments, UnsupportedMediaType

@@ -12,18 +12,11 @@ from aiohttp import web
 from marshmallow import EXCLUDE, ValidationError
 
 from deepaas.api import schemas
-from deepaas.api.paths import MODEL, relative
+from deepaas.api.context import JOB, REQUEST_ID, note_end, prefix
+from deepaas.api.paths import relative
 from deepaas.api.requests.values import Parsing
-from deepaas.api.responses import (
-    JOB,
-    REQUEST_ID,
-    begin_stream,
-    both,
-    json_response,
-    note_end,
-    prefix,
-    send,
-)
+from deepaas.api.responses import begin_stream, json_response, send
+from deepaas.api.routes import MODEL, Route, both
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
 from deepaas.errors import DeepaasError, InvalidArguments, NotFound
@@ -48,7 +41,7 @@ class ServedModel:
     executor: Executor
 
 
-class V2:
+class DeepaasV2:
     """The handlers, for the models given."""
 
     def __init__(
@@ -60,13 +53,13 @@ class V2:
         self._base = settings.base_path
         self._metadata = schemas.ModelMeta()
 
-    def routes(self) -> list[web.AbstractRouteDef]:
+    def routes(self) -> list[Route]:
         base, model = self._base, f"{self._base}/v2/models/{MODEL}"
         root = [f"{base}/", base] if base else ["/"]
         return [
             # First, since patterns are tried one after the other.
             *both(web.post, f"{model}/predict", self.predict),
-            *(web.get(path, self.versions) for path in root),
+            *(Route(web.get(path, self.versions)) for path in root),
             *both(web.get, f"{base}/v2", self.version),
             *both(web.get, f"{base}/v2/models", self.models),
             *both(web.get, model, self.model),
@@ -186,7 +179,7 @@ class V2:
 
     # -- jobs
 
-    def _job_routes(self, path: str, kind: Kind) -> list[web.RouteDef]:
+    def _job_routes(self, path: str, kind: Kind) -> list[Route]:
         """Route what both kinds of jobs have; `path` is that of the method."""
         handlers: dict[str, Callable[..., Awaitable[web.StreamResponse]]] = {
             "": self.job,
