@@ -77,13 +77,15 @@ LocalExecutor.call = call
 )
 
 NO_ARGUMENTS = """
+from deepaas import predictions
 from deepaas.api import deepaas_v2
 class Parsing:
     async def __aenter__(self):
-        return {"n": 7}
+        return predictions.Values({})
     async def __aexit__(self, *error):
         pass
 deepaas_v2.Parsing = lambda *args: Parsing()
+predictions._load = lambda *args: {"n": 7}
 """
 
 NO_JOURNAL = """

@@ -14,7 +14,7 @@ from deepaas.api.access import (
 )
 from deepaas.api.access_log import AccessLog
 from deepaas.api.context import CONTROLS, Controls
-from deepaas.api.deepaas_v2 import DeepaasV2, ServedModel
+from deepaas.api.deepaas_v2 import DeepaasV2
 from deepaas.api.metrics import Metrics
 from deepaas.api.middleware import add_headers, answer
 from deepaas.api.openapi import Documentation
@@ -27,6 +27,7 @@ from deepaas.executors import Executor
 from deepaas.jobs.service import Jobs
 from deepaas.model.adapter import ModelAdapter
 from deepaas.model.loading import ModelRef
+from deepaas.predictions import Predictions, ServedModel
 
 
 def create_app(
@@ -45,13 +46,14 @@ def create_app(
     }
     adapters = [model.adapter for model in models.values()]
     by_name = {name: model.executor for name, model in models.items()}
+    predictions = Predictions(models, settings)
     metrics = Metrics(by_name)
     access_log = AccessLog(metrics, by_name)
     readiness = Readiness()
     operations = Operations(metrics, access_log, jobs, settings, readiness)
 
     routes = Routes(expect_handler=None if tokens is None else expect_later)
-    routes.add(DeepaasV2(models, jobs, settings).routes())
+    routes.add(DeepaasV2(predictions, jobs, settings).routes())
     routes.add(operations.routes())
     routes.add(Documentation(adapters, settings).routes())
     routes.add(Pages(base).routes() if settings.doc_endpoint else absent_pages(base))
