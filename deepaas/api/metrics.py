@@ -22,8 +22,24 @@ from deepaas.executors import Ended, Executor, ExecutorStatus, WorkerState
 from deepaas.jobs.records import Kind, Status
 
 BUCKETS = (
-    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
-    *(1, 2.5, 5, 10, 30, 60, 120, 300, 600),
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+    60,
+    120,
+    300,
+    600,
 )
 """Seconds: from a trivial model to a slow one."""
 
