@@ -89,7 +89,7 @@ class Settings:
     """The options' values, as the rest of the server takes them.
 
     This is the only list of the options: those of the command line and of configuration
-    files are made of it.
+    files are made of it. So it has a field for each.
     """
 
     listen_ip: str = _option(

@@ -19,7 +19,7 @@ _OSLO_FIELDS = {
     "project": "deepaas",
     "version": "unknown",
 }
-"""What a format of oslo.log may name besides the fields of any record."""
+"""Fields that a format of oslo.log may name besides those of any record."""
 
 
 def register_options(conf: Config) -> None:

@@ -1,7 +1,7 @@
 """The service between routes and executors: it checks, prepares and makes calls.
 
-It knows models, options and executors, and neither HTTP nor jobs. The routes of every
-API and the jobs make their calls here.
+It knows models, options and executors; it does not know HTTP or jobs. The routes of
+every API and the jobs make their calls here.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ class ServedModel:
 
 
 class Values(NamedTuple):
-    """What a caller gives a method, before it is validated."""
+    """The values that a caller gives a method, before they are validated."""
 
     values: dict[str, Any]
     """By the callers' names of the arguments."""

@@ -157,7 +157,7 @@ class Server:
         """Ends the application within its grace, or at the second signal."""
         stopping = asyncio.create_task(cleanup)
         grace = self._settings.shutdown_grace
-        # aiohttp alone would wait twice as long, and for ever for a grace of 0.
+        # aiohttp alone would wait twice as long, and without end for a grace of 0.
         await self._signals.before(stopping, count=2, timeout=grace)
         if not stopping.done():
             # The rest is cancelled with the event loop.

@@ -1,4 +1,4 @@
-"""Who may call: tokens, pages of other origins, and what proxies say of callers."""
+"""Access: tokens, pages of other origins, and addresses that proxies forward."""
 
 import base64
 import binascii
@@ -48,7 +48,7 @@ class Tokens:
         return sum(hmac.compare_digest(given, known) for known in self._hashes) > 0
 
     def reload(self) -> None:
-        """Read the file anew; one that cannot be read changes nothing."""
+        """Read the file again; one that cannot be read changes nothing."""
         try:
             self._hashes = self._read()
         except StartError as error:
@@ -147,9 +147,9 @@ def allow_origins(app: web.Application, origins: Sequence[str]) -> None:
 
 
 def trust_proxies(trusted: Sequence[str]) -> Middleware:
-    """Make the middleware that believes `X-Forwarded-*` of these addresses.
+    """Return the middleware that believes `X-Forwarded-*` of these addresses.
 
-    Raises StartError for what is neither an address nor a network.
+    Raises StartError for a text that is not an address or a network.
     """
     try:
         networks = [_network(text) for text in trusted]

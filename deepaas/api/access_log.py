@@ -18,11 +18,11 @@ from deepaas.api.context import CLIENT, ENDED, IGNORED, JOB, REQUEST_ID
 from deepaas.api.metrics import Metrics
 from deepaas.executors import Ended, Executor
 
-DELAY = 0.1
-"""Seconds that an entry waits for others, at the most."""
+MAX_DELAY = 0.1
+"""Most seconds that an entry waits for others."""
 
-AT_ONCE = 32
-"""Entries that are not kept waiting."""
+MAX_WAITING = 32
+"""Entries that are written at once."""
 
 _Answered = tuple[float, web.Request, web.StreamResponse, float]
 """When a request was answered, by the wall clock, and how many seconds that took."""
@@ -55,11 +55,11 @@ class AccessLog:
         self._schedule(len(self._requests))
 
     def _schedule(self, number: int) -> None:
-        if number >= AT_ONCE:
+        if number >= MAX_WAITING:
             self.flush()
         elif self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(DELAY, self._flush_late)
+            self._timer = loop.call_later(MAX_DELAY, self._flush_late)
 
     def _flush_late(self) -> None:
         self._timer = None

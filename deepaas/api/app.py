@@ -40,10 +40,7 @@ def create_app(
     """
     base = settings.base_path
     tokens = Tokens(settings.auth_token_file) if settings.auth_token_file else None
-    models = {
-        ref.name: ServedModel(ModelAdapter(ref, shared=True), executor)
-        for ref, executor in executors.items()
-    }
+    models = _load_models(executors)
     adapters = [model.adapter for model in models.values()]
     by_name = {name: model.executor for name, model in models.items()}
     predictions = Predictions(models, settings)
@@ -71,13 +68,15 @@ def create_app(
     app.on_shutdown.append(_stop(jobs, settings.shutdown_grace))
     if settings.debug_endpoint:
         app.cleanup_ctx.append(operations.recorder)
-    app[CONTROLS] = Controls(
-        reload=tokens.reload if tokens is not None else _do_nothing,
-        drain=readiness.stop,
-        log_request=access_log.note_request,
-        flush_log=access_log.flush,
-    )
+    app[CONTROLS] = _controls(tokens, readiness, access_log)
     return app
+
+
+def _load_models(executors: Mapping[ModelRef, Executor]) -> dict[str, ServedModel]:
+    return {
+        ref.name: ServedModel(ModelAdapter(ref, shared=True), executor)
+        for ref, executor in executors.items()
+    }
 
 
 def _middlewares(settings: Settings, tokens: Tokens | None) -> Sequence[Middleware]:
@@ -115,6 +114,17 @@ def _stop(jobs: Jobs, grace: float) -> Callable[[web.Application], Awaitable[Non
         jobs.stop(grace)
 
     return stop
+
+
+def _controls(
+    tokens: Tokens | None, readiness: Readiness, access_log: AccessLog
+) -> Controls:
+    return Controls(
+        reload=tokens.reload if tokens is not None else _do_nothing,
+        drain=readiness.stop,
+        log_request=access_log.note_request,
+        flush_log=access_log.flush,
+    )
 
 
 def _do_nothing() -> None:

@@ -1,4 +1,4 @@
-"""The port and its connections; what the application never sees is answered here."""
+"""The port and its connections; answers a head that cannot be read as HTTP."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ PATIENCE = 60.0
 """Seconds for which a caller may take nothing of what is sent."""
 
 UNREADABLE = (HttpProcessingError, web.RequestPayloadError)
-"""What a request raises that is no HTTP; their texts quote it, tokens and all."""
+"""Raised for a request that cannot be read; their texts quote it, tokens too."""
 
 
 class Connection(web.RequestHandler):

@@ -27,7 +27,7 @@ def compress(request: web.Request, response: web.StreamResponse) -> web.StreamRe
 def may_compress(request: web.Request, response: web.StreamResponse, size: int) -> bool:
     """Tells whether an answer of `size` bytes is sent compressed.
 
-    If that depends on the caller, the response says so in its header Vary.
+    If that depends on the caller, the response gets a header Vary.
     """
     accepted = ",".join(request.headers.getall("Accept-Encoding", ()))
     worthwhile = size >= MIN_COMPRESS_BYTES and _is_text(response.content_type)

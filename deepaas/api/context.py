@@ -1,4 +1,4 @@
-"""What a request and the application carry with them."""
+"""Keys of the values that a request and the application carry with them."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ PREFIX = web.RequestKey("prefix", str)
 """The path under which a trusted proxy has us, and which it has cut off."""
 
 IGNORED = web.RequestKey("ignored", str)
-"""The names that a caller sent and that are no arguments, safe for headers and logs."""
+"""The names that no argument has, as they are safe in headers and logs."""
 
 JOB = web.RequestKey("job", str)
 """The uuid of the job that a request has started."""
 
 ENDED = web.RequestKey("ended", Ended)
-"""How the call of a request went, when it is over."""
+"""The end of the call of a request, when it is over."""
 
 
 def prefix(request: web.Request) -> str:
@@ -44,7 +44,7 @@ def note_end(request: web.Request, event: Event) -> None:
 
 @dataclass(frozen=True)
 class Controls:
-    """What the server does to an application, beside starting and stopping it."""
+    """Functions by which the server controls an application that runs."""
 
     reload: Callable[[], None]
     """Reads again what may have changed since the start."""

@@ -60,7 +60,7 @@ class DeepaasV2:
             *self._job_routes(f"{model}/train", Kind.TRAIN),
         ]
 
-    # -- what there is
+    # -- versions and models
 
     async def versions(self, request: web.Request) -> web.Response:
         base = prefix(request) + self._base
@@ -193,7 +193,7 @@ class DeepaasV2:
         job = await self._get(Kind.PREDICT, request)
         if not job.status.ended:
             return self._job(job, status=202)
-        # The call would not have answered with parts, but that harms nobody.
+        # The call would not have answered with parts, but that does no harm.
         in_parts = "Range" in request.headers
         return await send(request, await self._jobs.result(job, in_parts=in_parts))
 

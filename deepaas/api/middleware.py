@@ -30,13 +30,13 @@ async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return compress(request, await handler(request))
     except asyncio.CancelledError:
-        # Nobody is left to answer, and so aiohttp would not log it.
+        # The caller has left, and so aiohttp would not log it.
         left = web.Response(status=LEFT)
         request.protocol.log_access(request, left, began)
         raise
     except Exception as error:
         if request.writer.output_size and request.transport is not None:
-            request.transport.abort()  # what fails in its middle is no answer
+            request.transport.abort()  # the caller must not take a part for the whole
         return _answer_error(request, error)
 
 

@@ -15,7 +15,7 @@ MODEL = "{model:[^/]+}"
 
 
 class Access(enum.Enum):
-    """Who may call a route of a server that asks for tokens."""
+    """The callers of a route, on a server that asks for tokens."""
 
     TOKEN = "token"
     """Callers with a token."""
@@ -60,7 +60,7 @@ def message_body(error: DeepaasError) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Rule:
-    """What holds for all requests to a path."""
+    """The access and the form of errors of all requests to a path."""
 
     access: Access = Access.TOKEN
     error_body: ErrorBody = message_body

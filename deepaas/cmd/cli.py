@@ -281,7 +281,7 @@ def _load(options: argparse.Namespace) -> tuple[ModelRef, ModelAdapter]:
 def _log(debug: bool) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("deepaas").setLevel(logging.DEBUG if debug else logging.NOTSET)
-    # what it says of a worker's end is in the error as well
+    # its message on a worker's end is in the error as well
     executors = logging.getLogger("deepaas.executors.local")
     executors.setLevel(logging.NOTSET if debug else logging.ERROR)
 
