@@ -80,18 +80,20 @@ QueuedExecutor.call = call
 )
 
 NO_ARGUMENTS = """
-from deepaas.api import v2
+from deepaas import predictions
+from deepaas.api import deepaas_v2
 class Parsing:
     async def __aenter__(self):
-        return {"n": 7}
+        return predictions.Values({})
     async def __aexit__(self, *error):
         pass
-v2.Parsing = lambda *args: Parsing()
+deepaas_v2.Parsing = lambda *args: Parsing()
+predictions._load = lambda *args: {"n": 7}
 """
 
 NO_JOURNAL = """
-from deepaas.api.journal import Journal
-Journal.note_call = Journal.note_request = lambda *args: None
+from deepaas.api.access_log import AccessLog
+AccessLog.note_call = AccessLog.note_request = lambda *args: None
 """
 
 

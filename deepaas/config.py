@@ -3,11 +3,11 @@
 import difflib
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from importlib.metadata import entry_points, version
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from oslo_config import cfg
 
@@ -15,294 +15,359 @@ from deepaas.errors import StartError
 
 Config: TypeAlias = cfg.ConfigOpts
 
-_OPTIONS = [
-    cfg.HostAddressOpt(
-        "listen-ip",
-        default="127.0.0.1",
-        help="Address to listen on; 0.0.0.0 for all of this machine's.",
-    ),
-    cfg.PortOpt(
-        "listen-port", default=5000, help="Port to listen on; 0 for any free one."
-    ),
-    cfg.StrOpt(
-        "base-path",
-        default="",
-        help="Path under which all routes are, for example /x behind a proxy.",
-    ),
-    cfg.MultiStrOpt(
-        "trusted-proxy",
-        default=[],
-        metavar="ADDRESS",
-        help="Address or network of a proxy whose X-Forwarded-For and "
-        "X-Forwarded-Prefix are believed. May be repeated.",
-    ),
-    cfg.StrOpt(
-        "auth-token-file",
-        default="",
-        metavar="FILE",
-        help="Only callers with a token of this file, one a line, are answered, "
-        "except for health. SIGHUP reads it anew.",
-    ),
-    cfg.BoolOpt(
-        "open-metrics",
-        default=False,
-        help="Answer /metrics and /v2/debug/ without a token.",
-    ),
-    cfg.StrOpt(
-        "tls-cert",
-        default="",
-        metavar="FILE",
-        help="Certificate chain in PEM; the server speaks HTTPS only then.",
-    ),
-    cfg.StrOpt(
-        "tls-key",
-        default="",
-        metavar="FILE",
-        help="Its private key; without it, the certificate's file holds it.",
-    ),
-    cfg.MultiStrOpt(
-        "cors-origin",
-        default=[],
-        metavar="ORIGIN",
-        help="Origin whose pages may call the API, for example "
-        "https://app.example.org; * for any. May be repeated.",
-    ),
-    cfg.MultiStrOpt(
-        "model-name",
-        default=[],
-        metavar="NAME",
-        help="Serve only this installed model. May be repeated. The environment "
-        "variable DEEPAAS_V2_MODEL does the same, names separated by commas.",
-    ),
-    cfg.MultiStrOpt(
-        "model",
-        default=[],
-        metavar="NAME=TARGET",
-        help="Serve a model that has no entry point: package.module[:attribute], or "
-        "the path of a .py file. Only the models of this option and of model-name are "
-        "served. May be repeated.",
-    ),
-    cfg.IntOpt(
-        "workers",
-        short="p",
-        default=1,
-        min=1,
-        help="Worker processes of each model.",
-    ),
-    cfg.IntOpt(
-        "train-workers",
-        default=0,
-        min=0,
-        help="Worker processes of each model for trainings, started when needed; with "
-        "0, trainings share the workers, and never take the last of several.",
-    ),
-    cfg.BoolOpt(
-        "warm",
-        default=True,
-        help="Warm the model in every worker before the first call.",
-    ),
-    cfg.FloatOpt(
-        "warm-timeout",
-        default=0,
-        min=0,
-        metavar="SECONDS",
-        help="Time that a worker has to load and warm the model; 0 for any.",
-    ),
-    cfg.FloatOpt(
-        "predict-timeout",
-        default=0,
-        min=0,
-        metavar="SECONDS",
-        help="Time that a prediction may run; then its worker is killed and replaced, "
-        "and the caller gets a 504. 0 for any.",
-    ),
-    cfg.IntOpt(
-        "max-queued",
-        default=1000,
-        min=0,
-        help="Calls of a model that may wait for a worker; more get a 503.",
-    ),
-    cfg.IntOpt(
-        "max-calls-per-worker",
-        default=0,
-        min=0,
-        help="Calls after which a worker is replaced by a new one, for models that "
-        "leak memory; 0 for never.",
-    ),
-    cfg.IntOpt(
-        "max-worker-memory",
-        default=0,
-        min=0,
-        metavar="MIB",
-        help="Memory, resident and with the processes that it has started, over which "
-        "a worker is replaced by a new one after its call; 0 for any.",
-    ),
-    cfg.StrOpt(
-        "gpus",
-        default="",
-        metavar="LIST",
-        help="GPUs for the workers, one each, round robin: numbers or names as "
-        "CUDA_VISIBLE_DEVICES takes them, for example 0,1.",
-    ),
-    cfg.FloatOpt(
-        "shutdown-grace",
-        default=30,
-        min=0,
-        metavar="SECONDS",
-        help="Time that running calls have to end when the server is told to stop.",
-    ),
-    cfg.FloatOpt(
-        "drain-delay",
-        default=0,
-        min=0,
-        metavar="SECONDS",
-        help="Time between the signal to stop and the closing of the port. Readiness "
-        "is 503 meanwhile, so that a load balancer sends no more calls; those that "
-        "still come are answered.",
-    ),
-    cfg.FloatOpt(
-        "keepalive-timeout",
-        default=75,
-        min=1,
-        metavar="SECONDS",
-        help="Time that a connection may be idle, and that the head of its first "
-        "request may take. Longer than that of a proxy in front of the server.",
-    ),
-    cfg.IntOpt(
-        "client-max-size",
-        default=1024**3,
-        min=0,
-        metavar="BYTES",
-        help="Size of a request's body at the most, in bytes; 0 for no limit.",
-    ),
-    cfg.StrOpt(
-        "state-dir",
-        metavar="DIR",
-        help="Folder of the jobs: their records, logs and results. Without it, a "
-        "folder named for the port in deepaas/ under $XDG_STATE_HOME, which is "
-        "~/.local/state by default; if that cannot be used, a temporary folder, which "
-        "is removed at the end.",
-    ),
-    cfg.StrOpt(
-        "database-url",
-        default="",
-        secret=True,
-        metavar="URL",
-        help="Database of the jobs' records, as SQLAlchemy names it, for this server "
-        "alone. Without it, SQLite in the state directory.",
-    ),
-    cfg.IntOpt(
-        "keep-jobs",
-        default=10000,
-        min=0,
-        help="Jobs that have ended and are kept, with their logs and results, at the "
-        "most; 0 for any number.",
-    ),
-    cfg.FloatOpt(
-        "keep-days",
-        default=0,
-        min=0,
-        metavar="DAYS",
-        help="Days after its end when a job is removed, with its log and its result; "
-        "0 for never.",
-    ),
-    cfg.BoolOpt(
-        "raw-predictions",
-        default=False,
-        help="Send the prediction of a model without schema as a JSON value in its "
-        "envelope, not as a string.",
-    ),
-    cfg.BoolOpt(
-        "strict-arguments",
-        default=False,
-        help="Refuse a request that names an argument which the model does not have, "
-        "with a 422, instead of ignoring it.",
-    ),
-    cfg.BoolOpt(
-        "predict-endpoint", default=True, help="Offer the predict routes of the models."
-    ),
-    cfg.BoolOpt(
-        "train-endpoint", default=True, help="Offer the train routes of the models."
-    ),
-    cfg.BoolOpt(
-        "doc-endpoint",
-        default=True,
-        help="Offer the pages /api and /ui. The document /swagger.json is there "
-        "without them too.",
-    ),
-    cfg.BoolOpt(
-        "debug-endpoint",
-        default=False,
-        help="Offer /v2/debug/: what models and server printed and logged lately.",
-    ),
-    cfg.BoolOpt(
-        "openwhisk-detect",
-        default=False,
-        deprecated_for_removal=True,
-        deprecated_reason="OpenWhisk is not supported.",
-        help="Ignored.",
-    ),
-]
-
-
 ORIGIN = re.compile(
     r"([a-z][a-z0-9+.-]*://(?:[^\s/?#@,:]+|\[[0-9a-f:.]+\])(?::\d+)?)/?"
 )
 
 
+def _read_base_path(path: str) -> str:
+    path = path.strip("/")
+    if not re.fullmatch(r"[A-Za-z0-9._~%/-]*", path):
+        raise StartError(f"--base-path {path!r} has characters that a path cannot have")
+    return f"/{path}".replace("%", "%25") if path else ""  # it is literal
+
+
+def _read_names(names: list[str]) -> list[str]:
+    """Returns the names of models, by default those in the environment."""
+    if names:
+        return names
+    listed = os.environ.get("DEEPAAS_V2_MODEL", "").split(",")
+    return [name.strip() for name in listed if name.strip()]
+
+
+def _read_origins(texts: list[str]) -> list[str]:
+    return [_read_origin(text) for text in texts]
+
+
+def _read_origin(text: str) -> str:
+    """Returns an origin as browsers send it (RFC 6454)."""
+    found = ORIGIN.fullmatch(text.strip().lower())
+    if text != "*" and found is None:
+        raise StartError(
+            f"--cors-origin {text!r} is no origin, such as https://app.example.org"
+        )
+    return "*" if found is None else found[1]
+
+
+def _read_gpus(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")] if text.strip() else []
+    if not all(names):
+        raise StartError(f"--gpus {text!r} leaves out a GPU")
+    return names
+
+
+def _read_path(path: str | None) -> str:
+    return path or ""
+
+
+T = TypeVar("T")
+
+
+def _option(
+    kind: type[cfg.Opt],
+    value: T,
+    help: str,
+    *,
+    name: str = "",
+    read: Callable[[Any], T] | None = None,
+    **details: Any,
+) -> T:
+    """Returns a field of `Settings` with the option that it is read from.
+
+    `value` is the default of the field, and of the option too unless `details`, which
+    are oslo.config's, have another. The option is named as the field, with dashes,
+    unless it has a `name`. `read` makes the field's value of the option's, and raises
+    StartError for a bad one.
+    """
+    default = list(value) if isinstance(value, tuple) else value
+    details = {"default": default, "help": help, **details}
+    return field(default=value, metadata={"option": (kind, name, read, details)})
+
+
 @dataclass(frozen=True)
 class Settings:
-    """The options' values, as the rest of the server takes them."""
+    """The options' values, as the rest of the server takes them.
 
-    listen_ip: str = "127.0.0.1"
-    listen_port: int = 5000
-    base_path: str = ""
+    This is the only list of the options: those of the command line and of configuration
+    files are made of it. So it has a field for each.
+    """
+
+    listen_ip: str = _option(
+        cfg.HostAddressOpt,
+        "127.0.0.1",
+        "Address to listen on; 0.0.0.0 for all of this machine's.",
+    )
+    listen_port: int = _option(
+        cfg.PortOpt,
+        5000,
+        "Port to listen on; 0 for any free one.",
+    )
+    base_path: str = _option(
+        cfg.StrOpt,
+        "",
+        "Path under which all routes are, for example /x behind a proxy.",
+        read=_read_base_path,
+    )
     """As in a URL: empty, or beginning with a slash and ending without one."""
-    trusted_proxies: Sequence[str] = ()
-    auth_token_file: str = ""
+    trusted_proxies: Sequence[str] = _option(
+        cfg.MultiStrOpt,
+        (),
+        "Address or network of a proxy whose X-Forwarded-For and "
+        "X-Forwarded-Prefix are believed. May be repeated.",
+        name="trusted-proxy",
+        metavar="ADDRESS",
+    )
+    auth_token_file: str = _option(
+        cfg.StrOpt,
+        "",
+        "Only callers with a token of this file, one a line, are answered, "
+        "except for health. SIGHUP reads it anew.",
+        metavar="FILE",
+    )
     """Empty for none, as with the next paths."""
-    open_metrics: bool = False
-    tls_cert: str = ""
-    tls_key: str = ""
-    cors_origins: Sequence[str] = ()
-    model_names: Sequence[str] = ()
-    models: Sequence[str] = ()
-    workers: int = 1
-    train_workers: int = 0
-    warm: bool = True
-    warm_timeout: float = 0
+    open_metrics: bool = _option(
+        cfg.BoolOpt,
+        False,
+        "Answer /metrics and /v2/debug/ without a token.",
+    )
+    tls_cert: str = _option(
+        cfg.StrOpt,
+        "",
+        "Certificate chain in PEM; the server speaks HTTPS only then.",
+        metavar="FILE",
+    )
+    tls_key: str = _option(
+        cfg.StrOpt,
+        "",
+        "Its private key; without it, the certificate's file holds it.",
+        metavar="FILE",
+    )
+    cors_origins: Sequence[str] = _option(
+        cfg.MultiStrOpt,
+        (),
+        "Origin whose pages may call the API, for example "
+        "https://app.example.org; * for any. May be repeated.",
+        name="cors-origin",
+        read=_read_origins,
+        metavar="ORIGIN",
+    )
+    model_names: Sequence[str] = _option(
+        cfg.MultiStrOpt,
+        (),
+        "Serve only this installed model. May be repeated. The environment "
+        "variable DEEPAAS_V2_MODEL does the same, names separated by commas.",
+        name="model-name",
+        read=_read_names,
+        metavar="NAME",
+    )
+    models: Sequence[str] = _option(
+        cfg.MultiStrOpt,
+        (),
+        "Serve a model that has no entry point: package.module[:attribute], or "
+        "the path of a .py file. Only the models of this option and of model-name are "
+        "served. May be repeated.",
+        name="model",
+        metavar="NAME=TARGET",
+    )
+    workers: int = _option(
+        cfg.IntOpt,
+        1,
+        "Worker processes of each model.",
+        short="p",
+        min=1,
+    )
+    train_workers: int = _option(
+        cfg.IntOpt,
+        0,
+        "Worker processes of each model for trainings, started when needed; with "
+        "0, trainings share the workers, and never take the last of several.",
+        min=0,
+    )
+    warm: bool = _option(
+        cfg.BoolOpt,
+        True,
+        "Warm the model in every worker before the first call.",
+    )
+    warm_timeout: float = _option(
+        cfg.FloatOpt,
+        0,
+        "Time that a worker has to load and warm the model; 0 for any.",
+        min=0,
+        metavar="SECONDS",
+    )
     """Seconds; 0 for no limit, as with the next one."""
-    predict_timeout: float = 0
-    max_queued: int = 1000
-    max_calls_per_worker: int = 0
-    max_worker_memory: int = 0
+    predict_timeout: float = _option(
+        cfg.FloatOpt,
+        0,
+        "Time that a prediction may run; then its worker is killed and replaced, "
+        "and the caller gets a 504. 0 for any.",
+        min=0,
+        metavar="SECONDS",
+    )
+    max_queued: int = _option(
+        cfg.IntOpt,
+        1000,
+        "Calls of a model that may wait for a worker; more get a 503.",
+        min=0,
+    )
+    max_calls_per_worker: int = _option(
+        cfg.IntOpt,
+        0,
+        "Calls after which a worker is replaced by a new one, for models that "
+        "leak memory; 0 for never.",
+        min=0,
+    )
+    max_worker_memory: int = _option(
+        cfg.IntOpt,
+        0,
+        "Memory, resident and with the processes that it has started, over which "
+        "a worker is replaced by a new one after its call; 0 for any.",
+        min=0,
+        metavar="MIB",
+    )
     """MiB; 0 for no limit."""
-    gpus: Sequence[str] = ()
-    shutdown_grace: float = 30
+    gpus: Sequence[str] = _option(
+        cfg.StrOpt,
+        (),
+        "GPUs for the workers, one each, round robin: numbers or names as "
+        "CUDA_VISIBLE_DEVICES takes them, for example 0,1.",
+        read=_read_gpus,
+        metavar="LIST",
+        default="",
+    )
+    shutdown_grace: float = _option(
+        cfg.FloatOpt,
+        30,
+        "Time that running calls have to end when the server is told to stop.",
+        min=0,
+        metavar="SECONDS",
+    )
     """Seconds, as with the next two."""
-    drain_delay: float = 0
-    keepalive_timeout: float = 75
-    client_max_size: int = 1024**3
+    drain_delay: float = _option(
+        cfg.FloatOpt,
+        0,
+        "Time between the signal to stop and the closing of the port. Readiness "
+        "is 503 meanwhile, so that a load balancer sends no more calls; those that "
+        "still come are answered.",
+        min=0,
+        metavar="SECONDS",
+    )
+    keepalive_timeout: float = _option(
+        cfg.FloatOpt,
+        75,
+        "Time that a connection may be idle, and that the head of its first "
+        "request may take. Longer than that of a proxy in front of the server.",
+        min=1,
+        metavar="SECONDS",
+    )
+    client_max_size: int = _option(
+        cfg.IntOpt,
+        1024**3,
+        "Size of a request's body at the most, in bytes; 0 for no limit.",
+        min=0,
+        metavar="BYTES",
+    )
     """Bytes; 0 for no limit."""
-    state_dir: str = ""
+    state_dir: str = _option(
+        cfg.StrOpt,
+        "",
+        "Folder of the jobs: their records, logs and results. Without it, a "
+        "folder named for the port in deepaas/ under $XDG_STATE_HOME, which is "
+        "~/.local/state by default; if that cannot be used, a temporary folder, which "
+        "is removed at the end.",
+        read=_read_path,
+        metavar="DIR",
+        default=None,
+    )
     """Empty for the default, which goes by the port."""
-    database_url: str = ""
-    keep_jobs: int = 10000
+    database_url: str = _option(
+        cfg.StrOpt,
+        "",
+        "Database of the jobs' records, as SQLAlchemy names it, for this server "
+        "alone. Without it, SQLite in the state directory.",
+        secret=True,
+        metavar="URL",
+    )
+    keep_jobs: int = _option(
+        cfg.IntOpt,
+        10000,
+        "Jobs that have ended and are kept, with their logs and results, at the "
+        "most; 0 for any number.",
+        min=0,
+    )
     """0 for no limit, as with the next one."""
-    keep_days: float = 0
-    raw_predictions: bool = False
-    strict_arguments: bool = False
-    predict_endpoint: bool = True
-    train_endpoint: bool = True
-    doc_endpoint: bool = True
-    debug_endpoint: bool = False
-    openwhisk_detect: bool = False
+    keep_days: float = _option(
+        cfg.FloatOpt,
+        0,
+        "Days after its end when a job is removed, with its log and its result; "
+        "0 for never.",
+        min=0,
+        metavar="DAYS",
+    )
+    raw_predictions: bool = _option(
+        cfg.BoolOpt,
+        False,
+        "Send the prediction of a model without schema as a JSON value in its "
+        "envelope, not as a string.",
+    )
+    strict_arguments: bool = _option(
+        cfg.BoolOpt,
+        False,
+        "Refuse a request that names an argument which the model does not have, "
+        "with a 422, instead of ignoring it.",
+    )
+    predict_endpoint: bool = _option(
+        cfg.BoolOpt,
+        True,
+        "Offer the predict routes of the models.",
+    )
+    train_endpoint: bool = _option(
+        cfg.BoolOpt,
+        True,
+        "Offer the train routes of the models.",
+    )
+    doc_endpoint: bool = _option(
+        cfg.BoolOpt,
+        True,
+        "Offer the pages /api and /ui. The document /swagger.json is there "
+        "without them too.",
+    )
+    debug_endpoint: bool = _option(
+        cfg.BoolOpt,
+        False,
+        "Offer /v2/debug/: what models and server printed and logged lately.",
+    )
+    openwhisk_detect: bool = _option(
+        cfg.BoolOpt,
+        False,
+        "Ignored.",
+        deprecated_for_removal=True,
+        deprecated_reason="OpenWhisk is not supported.",
+    )
+
+
+class _Setting(NamedTuple):
+    """A field of `Settings`, and the option that it is read from."""
+
+    field: str
+    option: cfg.Opt
+    read: Callable[[Any], Any] | None
+
+
+def _settings() -> Iterator[_Setting]:
+    for one in fields(Settings):
+        kind, name, read, details = one.metadata["option"]
+        option = kind(name or one.name.replace("_", "-"), **details)
+        yield _Setting(one.name, option, read)
+
+
+_SETTINGS = list(_settings())
 
 
 def new_config() -> cfg.ConfigOpts:
     """Return a configuration of our own, with the options registered."""
     conf = cfg.ConfigOpts()
-    conf.register_cli_opts(_OPTIONS)
+    conf.register_cli_opts([setting.option for setting in _SETTINGS])
     return conf
 
 
@@ -324,45 +389,11 @@ def read_settings(conf: cfg.ConfigOpts, argv: Sequence[str]) -> Settings:
 
 def _read_settings(conf: cfg.ConfigOpts, argv: Sequence[str]) -> Settings:
     conf(list(argv), project="deepaas", prog="deepaas-run", version=version("deepaas"))
-    from_environment = os.environ.get("DEEPAAS_V2_MODEL", "")
-    return Settings(
-        listen_ip=conf.listen_ip,
-        listen_port=conf.listen_port,
-        base_path=_base_path(conf.base_path),
-        trusted_proxies=conf.trusted_proxy,
-        auth_token_file=conf.auth_token_file,
-        open_metrics=conf.open_metrics,
-        tls_cert=conf.tls_cert,
-        tls_key=conf.tls_key,
-        cors_origins=[_origin(text) for text in conf.cors_origin],
-        model_names=conf.model_name
-        or [name.strip() for name in from_environment.split(",") if name.strip()],
-        models=conf.model,
-        workers=conf.workers,
-        train_workers=conf.train_workers,
-        warm=conf.warm,
-        warm_timeout=conf.warm_timeout,
-        predict_timeout=conf.predict_timeout,
-        max_queued=conf.max_queued,
-        max_calls_per_worker=conf.max_calls_per_worker,
-        max_worker_memory=conf.max_worker_memory,
-        gpus=_gpus(conf.gpus),
-        shutdown_grace=conf.shutdown_grace,
-        drain_delay=conf.drain_delay,
-        keepalive_timeout=conf.keepalive_timeout,
-        client_max_size=conf.client_max_size,
-        state_dir=conf.state_dir or "",
-        database_url=conf.database_url,
-        keep_jobs=conf.keep_jobs,
-        keep_days=conf.keep_days,
-        raw_predictions=conf.raw_predictions,
-        strict_arguments=conf.strict_arguments,
-        predict_endpoint=conf.predict_endpoint,
-        train_endpoint=conf.train_endpoint,
-        doc_endpoint=conf.doc_endpoint,
-        debug_endpoint=conf.debug_endpoint,
-        openwhisk_detect=conf.openwhisk_detect,
-    )
+    values = {}
+    for setting in _SETTINGS:
+        value = conf[setting.option.dest]
+        values[setting.field] = value if setting.read is None else setting.read(value)
+    return Settings(**values)
 
 
 def unread_keys(conf: cfg.ConfigOpts) -> Iterator[str]:
@@ -402,30 +433,6 @@ def _known_keys() -> set[str]:
     return names
 
 
-def _base_path(path: str) -> str:
-    path = path.strip("/")
-    if not re.fullmatch(r"[A-Za-z0-9._~%/-]*", path):
-        raise StartError(f"--base-path {path!r} has characters that a path cannot have")
-    return f"/{path}".replace("%", "%25") if path else ""  # it is literal
-
-
-def _origin(text: str) -> str:
-    """Return an origin as browsers send it (RFC 6454)."""
-    found = ORIGIN.fullmatch(text.strip().lower())
-    if text != "*" and found is None:
-        raise StartError(
-            f"--cors-origin {text!r} is no origin, such as https://app.example.org"
-        )
-    return "*" if found is None else found[1]
-
-
-def _gpus(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")] if text.strip() else []
-    if not all(names):
-        raise StartError(f"--gpus {text!r} leaves out a GPU")
-    return names
-
-
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """Return the options for oslo-config-generator."""
-    return [("DEFAULT", _OPTIONS)]
+    return [("DEFAULT", [setting.option for setting in _SETTINGS])]

@@ -53,10 +53,6 @@ class DeepaasError(Exception):
         if status is not None:
             self.status = status
 
-    def body(self) -> dict[str, Any]:
-        """Return what the caller reads, as JSON."""
-        return {"message": str(self)}
-
 
 class StartError(DeepaasError):
     """The server cannot start; the message says what to do about it."""
@@ -70,9 +66,6 @@ class InvalidArguments(DeepaasError):
     def __init__(self, messages: Mapping[str, Any], *, status: int = 422) -> None:
         super().__init__("Invalid arguments.", status=status)
         self.messages = messages
-
-    def body(self) -> dict[str, Any]:
-        return dict(self.messages)
 
 
 class BadBody(DeepaasError):

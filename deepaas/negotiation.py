@@ -7,11 +7,9 @@ import marshmallow
 import mimeparse
 
 from deepaas.errors import InvalidArguments, NotAcceptable
-from deepaas.executors.replies import is_media_type
-from deepaas.quality import weighted
+from deepaas.media_types import JSON, is_media_type, weighted
 
 ANY = "*/*"
-JSON = "application/json"
 
 
 class Negotiation:

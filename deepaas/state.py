@@ -79,6 +79,8 @@ def _temporary_folder(cause: OSError) -> Iterator[Path]:
         logger.warning(
             "Jobs are kept in %s and lost when the server stops: "
             "%s cannot be used (%s); choose a folder with --state-dir.",
-            *(path, cause.filename, cause.strerror),
+            path,
+            cause.filename,
+            cause.strerror,
         )
         yield Path(path)

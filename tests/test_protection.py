@@ -24,8 +24,8 @@ import trustme
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from deepaas.api.protection import heed_proxies
-from deepaas.api.responses import CLIENT
+from deepaas.api.access import trust_proxies
+from deepaas.api.context import CLIENT
 from tests.conftest import Serve
 from tests.server import Server, prediction, wait_until
 
@@ -336,7 +336,7 @@ async def _client_behind(trusted: str, forwarded: str):
     headers = {"X-Forwarded-For": forwarded}
     transport = Transport()
     request = make_mocked_request("GET", "/", headers=headers, transport=transport)
-    answer = await heed_proxies([trusted])(request, handler)
+    answer = await trust_proxies([trusted])(request, handler)
     address = ipaddress.ip_address(answer.text)
     return getattr(address, "ipv4_mapped", None) or address
 

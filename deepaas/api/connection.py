@@ -1,21 +1,24 @@
-"""A caller's connection: what the application never sees is answered as the rest is."""
+"""The port and its connections; answers a head that cannot be read as HTTP."""
 
 import asyncio
 import socket
+import ssl
+from functools import partial
 from typing import Any
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-from deepaas.api.app import HEADER, failure, new_request_id
-from deepaas.api.responses import REQUEST_ID
-from deepaas.errors import LEFT
+from deepaas.api.access_log import AccessLogger
+from deepaas.api.context import CONTROLS, REQUEST_ID, REQUEST_ID_HEADER
+from deepaas.api.middleware import failure, new_request_id
+from deepaas.errors import LEFT, StartError
 
 PATIENCE = 60.0
 """Seconds for which a caller may take nothing of what is sent."""
 
 UNREADABLE = (HttpProcessingError, web.RequestPayloadError)
-"""What a request raises that is no HTTP; their texts quote it, tokens and all."""
+"""Raised for a request that cannot be read; their texts quote it, tokens too."""
 
 
 class Connection(web.RequestHandler):
@@ -60,6 +63,34 @@ class Connection(web.RequestHandler):
         if REQUEST_ID not in request:  # the application's middlewares had no part
             request_id = request[REQUEST_ID] = new_request_id(request)
             message = {"message": resp.reason}
-            resp = failure(resp.status, message, {HEADER: request_id})
+            resp = failure(resp.status, message, {REQUEST_ID_HEADER: request_id})
             resp.force_close()
         return await super().finish_response(request, resp, start_time)
+
+
+async def listen(
+    runner: web.AppRunner,
+    listener: socket.socket,
+    tls: ssl.SSLContext | None,
+    keepalive_timeout: float,
+) -> asyncio.Server:
+    """Accepts connections to an application from now on; the runner is set up.
+
+    `keepalive_timeout` is in seconds. Raises StartError if another server has taken the
+    port since it was bound.
+    """
+    assert runner.server is not None
+    loop = asyncio.get_running_loop()
+    access_logger = partial(AccessLogger, runner.app[CONTROLS].log_request)
+    connect = partial(
+        Connection,
+        runner.server,
+        loop=loop,
+        access_log_class=access_logger,  # type: ignore[arg-type]
+        auto_decompress=False,  # api/requests/ does it
+        keepalive_timeout=keepalive_timeout,
+    )
+    try:
+        return await loop.create_server(connect, sock=listener, ssl=tls, backlog=128)
+    except OSError as error:
+        raise StartError(f"cannot listen: {error.strerror}") from error

@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from deepaas.api.paths import MODEL
-from deepaas.api.responses import both, send
+from deepaas.api.responses import send
+from deepaas.api.routes import MODEL, Route, both
 from deepaas.errors import Gone, NotFound
 from deepaas.executors import Reply
 from deepaas.jobs.records import Kind
@@ -53,9 +53,9 @@ class Examples:
         self._base = base_path
         self._found = {model.name: tuple(_find(model)) for model in models}
 
-    def routes(self) -> list[web.AbstractRouteDef]:
+    def routes(self) -> list[Route]:
         path = f"{self._base}/v2/models/{MODEL}/examples/{{number}}"
-        return [*both(web.get, path, self.example)]
+        return both(web.get, path, self.example)
 
     def addresses(self) -> dict[tuple[str, Kind], Addresses]:
         """Return names and addresses by model, method and argument.

@@ -23,8 +23,24 @@ from deepaas.executors import Ended, Executor, ExecutorStatus, WorkerState
 from deepaas.jobs.records import Kind, Status
 
 BUCKETS = (
-    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
-    *(1, 2.5, 5, 10, 30, 60, 120, 300, 600),
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+    60,
+    120,
+    300,
+    600,
 )
 """Seconds: from a trivial model to a slow one."""
 
@@ -54,6 +70,13 @@ class Metrics:
         )
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
+        self._add_request_metrics(registry)
+        self._add_call_metrics(registry)
+        # Looking a child up costs more than counting in it.
+        self._request_counts = cache(self._counts_of_request)
+        self._call_counts = cache(self._counts_of_call)
+
+    def _add_request_metrics(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
             "deepaas_requests",
             "HTTP requests that were answered.",
@@ -72,6 +95,8 @@ class Metrics:
             ["route"],
             registry=registry,
         )
+
+    def _add_call_metrics(self, registry: CollectorRegistry) -> None:
         self._calls = Counter(
             "deepaas_calls",
             "Calls of the models that are over, by the HTTP status of their outcome; "
@@ -100,9 +125,6 @@ class Metrics:
             buckets=BATCH_BUCKETS,
             registry=registry,
         )
-        # Looking a child up costs more than counting in it.
-        self._request_counts = cache(self._counts_of_request)
-        self._call_counts = cache(self._counts_of_call)
 
     def count_request(
         self, method: str, route: str, status: int, received: int, sent: int
@@ -158,12 +180,28 @@ class _Current(Collector):
         self._jobs = jobs
 
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        waiting, running = self._calls()
+        workers, memory, gpus = self._workers()
+        ready, replaced = self._models()
+        jobs = self._job_counts()
+        return iter((waiting, running, workers, ready, memory, gpus, replaced, jobs))
+
+    def _calls(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
         waiting = GaugeMetricFamily(
             "deepaas_calls_waiting", "Calls in the queue.", labels=["model", "method"]
         )
         running = GaugeMetricFamily(
             "deepaas_calls_running", "Calls in the model.", labels=["model", "method"]
         )
+        for model, status in self._state.items():
+            for method in ("predict", "train"):
+                waiting.add_metric([model, method], status.waiting.get(method, 0))
+                running.add_metric([model, method], status.running.get(method, 0))
+        return waiting, running
+
+    def _workers(
+        self,
+    ) -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily]:
         workers = GaugeMetricFamily(
             "deepaas_workers", "Worker processes.", labels=["model", "state"]
         )
@@ -177,6 +215,17 @@ class _Current(Collector):
             "1 for the GPU that a worker was given.",
             labels=["model", "worker", "gpu"],
         )
+        for model, status in self._state.items():
+            for state in WorkerState:
+                count = sum(worker.state is state for worker in status.workers)
+                workers.add_metric([model, state.value], count)
+            for place, worker in enumerate(status.workers):
+                memory.add_metric([model, str(place)], worker.memory)
+                if worker.gpu is not None:
+                    gpus.add_metric([model, str(place), worker.gpu], 1)
+        return workers, memory, gpus
+
+    def _models(self) -> tuple[GaugeMetricFamily, CounterMetricFamily]:
         ready = GaugeMetricFamily(
             "deepaas_model_ready",
             "1 if a worker is warm that takes any call, else 0.",
@@ -188,25 +237,16 @@ class _Current(Collector):
             labels=["model", "cause"],
         )
         for model, status in self._state.items():
-            for method in ("predict", "train"):
-                waiting.add_metric([model, method], status.waiting.get(method, 0))
-                running.add_metric([model, method], status.running.get(method, 0))
-            for state in WorkerState:
-                count = sum(worker.state is state for worker in status.workers)
-                workers.add_metric([model, state.value], count)
-            for place, worker in enumerate(status.workers):
-                memory.add_metric([model, str(place)], worker.memory)
-                if worker.gpu is not None:
-                    gpus.add_metric([model, str(place), worker.gpu], 1)
             ready.add_metric([model], status.ready)
             for cause, number in status.replaced.items():
                 replaced.add_metric([model, cause], number)
-        jobs = GaugeMetricFamily(
-            "deepaas_jobs",
-            "Jobs that are kept.",
-            labels=["model", "method", "status"],
+        return ready, replaced
+
+    def _job_counts(self) -> GaugeMetricFamily:
+        counts = GaugeMetricFamily(
+            "deepaas_jobs", "Jobs that are kept.", labels=["model", "method", "status"]
         )
         for (model, kind, outcome), number in self._jobs.items():
             if model in self._state:
-                jobs.add_metric([model, kind.value, outcome.value], number)
-        return iter((waiting, running, workers, ready, memory, gpus, replaced, jobs))
+                counts.add_metric([model, kind.value, outcome.value], number)
+        return counts

@@ -11,10 +11,9 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from deepaas.api import schemas
-from deepaas.api.journal import Journal
+from deepaas.api.access_log import AccessLog
 from deepaas.api.metrics import JobCounts, Metrics
-from deepaas.api.paths import MODEL
-from deepaas.api.responses import both
+from deepaas.api.routes import MODEL, Access, Route, both
 from deepaas.config import Settings
 from deepaas.errors import DeepaasError, NotFound
 from deepaas.executors import ExecutorStatus
@@ -50,13 +49,13 @@ class Operations:
     def __init__(
         self,
         metrics: Metrics,
-        journal: Journal,
+        access_log: AccessLog,
         jobs: Jobs,
         settings: Settings,
         readiness: Readiness,
     ) -> None:
         self._metrics = metrics
-        self._journal = journal
+        self._access_log = access_log
         self._jobs = jobs
         self._settings = settings
         self._readiness = readiness
@@ -65,14 +64,17 @@ class Operations:
         self._job_counts: JobCounts = {}
         self._count_again = 0.0
 
-    def routes(self) -> list[web.AbstractRouteDef]:
-        base = self._settings.base_path
+    def routes(self) -> list[Route]:
+        v2 = f"{self._settings.base_path}/v2"
+        metrics = f"{self._settings.base_path}/metrics"
+        public = Access.PUBLIC
+        internal = public if self._settings.open_metrics else Access.TOKEN
         return [
-            *both(web.get, f"{base}/v2/health/live", self.live),
-            *both(web.get, f"{base}/v2/health/ready", self.ready),
-            *both(web.get, f"{base}/v2/models/{MODEL}/ready", self.model_ready),
-            *both(web.get, f"{base}/v2/debug", self.debug),
-            *both(web.get, f"{base}/metrics", self.metrics),
+            *both(web.get, f"{v2}/health/live", self.live, public),
+            *both(web.get, f"{v2}/health/ready", self.ready, public),
+            *both(web.get, f"{v2}/models/{MODEL}/ready", self.model_ready, public),
+            *both(web.get, f"{v2}/debug", self.debug, internal),
+            *both(web.get, metrics, self.metrics, internal),
         ]
 
     async def recorder(self, app: web.Application) -> AsyncIterator[None]:
@@ -84,7 +86,7 @@ class Operations:
     async def debug(self, request: web.Request) -> web.Response:
         if not self._settings.debug_endpoint:
             return web.Response(status=204)
-        self._journal.flush()
+        self._access_log.flush()
         return web.Response(text="\n".join(self._lately.lines))
 
     async def live(self, request: web.Request) -> web.Response:
@@ -113,7 +115,7 @@ class Operations:
         return _health(status, stopping=self._readiness.stopping)
 
     async def metrics(self, request: web.Request) -> web.Response:
-        self._journal.flush()
+        self._access_log.flush()
         state, jobs = await self._metrics.state(), await self._count_jobs()
         text = await asyncio.to_thread(self._metrics.text, state, jobs)
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})

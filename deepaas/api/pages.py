@@ -11,7 +11,7 @@ from pathlib import Path
 from aiohttp import web
 
 from deepaas.api.paths import relative
-from deepaas.api.responses import both
+from deepaas.api.routes import Access, Route, both
 from deepaas.errors import NotFound
 
 WEB = Path(__file__).resolve().parent.parent / "web"
@@ -76,11 +76,12 @@ class Pages:
         self._base = base_path
         self._template = string.Template((WEB / "api.html").read_text("utf-8"))
 
-    def routes(self) -> list[web.AbstractRouteDef]:
+    def routes(self) -> list[Route]:
+        static = web.get(f"{self._base}{STATIC}", self.static)
         return [
-            web.get(f"{self._base}{STATIC}", self.static),
-            *both(web.get, f"{self._base}/api", self.api),
-            *both(web.get, f"{self._base}/ui", self.ui),
+            Route(static, Access.PUBLIC),
+            *both(web.get, f"{self._base}/api", self.api, Access.PAGE),
+            *both(web.get, f"{self._base}/ui", self.ui, Access.PAGE),
         ]
 
     async def api(self, request: web.Request) -> web.Response:
@@ -108,12 +109,12 @@ class Pages:
         return web.FileResponse(path, headers=headers)
 
 
-def absent_pages(base_path: str) -> list[web.AbstractRouteDef]:
+def absent_pages(base_path: str) -> list[Route]:
     """Return routes in place of the pages; their answers name the option."""
     return [
         route
         for path in ("/api", "/ui")
-        for route in both(web.get, base_path + path, _refuse)
+        for route in both(web.get, base_path + path, _refuse, Access.PAGE)
     ]
 
 

@@ -13,9 +13,6 @@ from aiohttp.web_urldispatcher import (
 )
 from yarl import URL
 
-MODEL = "{model:[^/]+}"
-"""A model's name in the pattern of a route: aiohttp's own would refuse `{` and `}`."""
-
 SLASHES = re.compile("/{2,}")
 
 

@@ -4,36 +4,23 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
 
+from deepaas.api.content_coding import may_compress
+from deepaas.api.context import REQUEST_ID
+from deepaas.api.routes import ErrorBody, find_rule
 from deepaas.encoding import encode_json
 from deepaas.errors import DeepaasError, Gone, ModelRaised
-from deepaas.executors import Ended, Event, Reply
-from deepaas.quality import gzip_weights
+from deepaas.executors import Reply
+from deepaas.media_types import EVENT_STREAM, JSON, NDJSON, without_parameters
+from deepaas.sse import encode_event
 
 logger = logging.getLogger(__name__)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-REQUEST_ID = web.RequestKey("request_id", str)
-"""What a caller and the logs know a request by."""
-
-ENDED = web.RequestKey("ended", Ended)
-"""How the call went that a request has made, when it is over."""
-
-JOB = web.RequestKey("job", str)
-"""The uuid of the job that a request has begun."""
-
-IGNORED = web.RequestKey("ignored", str)
-"""The names that a caller sent and that are no arguments, safe for headers and logs."""
-
-SMALL = 1024
-"""Bytes up to which an answer is not worth compressing."""
 
 SLOW = 65536
 """Bytes from which an answer is compressed off the event loop."""
@@ -42,25 +29,17 @@ CHUNK = 256 * 1024
 """Bytes of a large answer that are handed to the socket at once."""
 
 CONDITIONS = (
-    *("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"),
-    *("If-Range", "Range"),
+    "If-Match",
+    "If-None-Match",
+    "If-Modified-Since",
+    "If-Unmodified-Since",
+    "If-Range",
+    "Range",
 )
 """What a caller may ask of a file, but not of a call."""
 
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-
-CLIENT = web.RequestKey("client", str)
-"""The caller's address, where a trusted proxy has told it."""
-
-PREFIX = web.RequestKey("prefix", str)
-"""The path under which a trusted proxy has us, and which it has cut off."""
-
-
-def prefix(request: web.Request) -> str:
-    """Return what our own paths begin with for this caller."""
-    found: str = request.get(PREFIX, "")
-    return found
 
 
 def log_failure(request: web.Request, error: DeepaasError) -> None:
@@ -76,17 +55,6 @@ def log_failure(request: web.Request, error: DeepaasError) -> None:
         )
 
 
-def note_end(request: web.Request, event: Event) -> None:
-    """Keep how the call of a request has ended."""
-    if isinstance(event, Ended):
-        request[ENDED] = event
-
-
-def both(method: Any, path: str, handler: Any) -> list[web.RouteDef]:
-    """Route a path with and without its trailing slash: no client is redirected."""
-    return [method(path, handler), method(f"{path}/", handler)]
-
-
 def json_response(
     value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
@@ -95,39 +63,9 @@ def json_response(
         status=status,
         headers=headers,
         body=encode_json(value),
-        content_type="application/json",
+        content_type=JSON,
         zlib_executor_size=SLOW,
     )
-
-
-def compress(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
-    """Compress text and JSON where the caller takes it."""
-    if (
-        isinstance(response, web.Response)
-        and isinstance(response.body, bytes | bytearray)
-        and _may_compress(request, response, len(response.body))
-    ):
-        response.enable_compression(web.ContentCoding.gzip)
-    return response
-
-
-def _may_compress(
-    request: web.Request, response: web.StreamResponse, size: int
-) -> bool:
-    """Tell whether an answer is sent compressed; it says what that depends on."""
-    accepted = ",".join(request.headers.getall("Accept-Encoding", ()))
-    worthwhile = size > SMALL and _is_text(response.content_type)
-    if not worthwhile and (not size or ";" not in accepted):
-        return False
-    gzip, plain = gzip_weights(accepted)
-    if not worthwhile and (plain or not gzip):
-        return False  # or the caller refuses it as it is
-    response.headers["Vary"] = "Accept-Encoding"
-    return gzip > 0 and gzip >= plain
-
-
-def _is_text(media_type: str) -> bool:
-    return media_type.startswith("text/") or media_type.endswith(("/json", "+json"))
 
 
 async def send(
@@ -144,7 +82,7 @@ async def send(
         return await _send_file(request, reply, headers)
     body = reply.body or b""
     response = web.StreamResponse(headers=headers)
-    if len(body) <= CHUNK or _may_compress(request, response, len(body)):
+    if len(body) <= CHUNK or may_compress(request, response, len(body)):
         body = bytes(body)
         return web.Response(body=body, headers=headers, zlib_executor_size=SLOW)
     response.content_length = len(body)
@@ -182,7 +120,10 @@ async def _send_stream(
             await response.write(piece)
     except DeepaasError as error:
         log_failure(request, error)
-        last = _last_piece(reply.media_type, error) if reply.size is None else None
+        write = find_rule(request).error_body
+        last = None
+        if reply.size is None:
+            last = _last_piece(reply.media_type, error, write)
         if last is not None:
             await response.write(last)
         elif request.transport is not None:
@@ -190,14 +131,16 @@ async def _send_stream(
     return response
 
 
-def _last_piece(media_type: str, error: DeepaasError) -> bytes | None:
+def _last_piece(
+    media_type: str, error: DeepaasError, error_body: ErrorBody
+) -> bytes | None:
     """Return how a stream says that it has failed, None where its type cannot."""
-    body = encode_json(error.body())
+    body = encode_json(error_body(error))
     pieces = {
-        "application/x-ndjson": body + b"\n",
-        "text/event-stream": b"event: error\ndata: " + body + b"\n\n",
+        NDJSON: body + b"\n",
+        EVENT_STREAM: encode_event(body, "error"),
     }
-    return pieces.get(media_type.partition(";")[0])
+    return pieces.get(without_parameters(media_type))
 
 
 async def _send_file(
@@ -208,7 +151,7 @@ async def _send_file(
     try:
         size = (await asyncio.to_thread(os.stat, reply.path)).st_size
         seen = _as_for_a_file(request)
-        compressed = _may_compress(request, response, size)
+        compressed = may_compress(request, response, size)
         if "Range" not in seen.headers:
             if compressed:
                 response.enable_compression(web.ContentCoding.gzip)

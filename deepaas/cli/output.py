@@ -14,9 +14,9 @@ from typing import BinaryIO
 
 from deepaas.errors import DeepaasError, InvalidArguments
 from deepaas.executors import Reply
-from deepaas.executors.replies import BINARY, is_json, without_parameters
+from deepaas.media_types import BINARY, JSON, NDJSON, is_json, without_parameters
 
-PRINTABLE = ("application/json", "application/x-ndjson")
+PRINTABLE = (JSON, NDJSON)
 """What a terminal can show besides text."""
 
 EXTENSIONS = {

@@ -15,7 +15,7 @@ from deepaas.encoding import encode_json
 from deepaas.errors import DeepaasError
 from deepaas.executors import Event, Reply
 from deepaas.executors.messages import Call
-from deepaas.executors.replies import JSON
+from deepaas.media_types import JSON
 from deepaas.model.adapter import ModelAdapter
 
 

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from importlib.metadata import version
 from typing import Any, NoReturn
 
@@ -29,71 +29,6 @@ COMMANDS = {
     "predict": Session.predict,
     "train": Session.train,
 }
-
-
-OPTIONS: Sequence[tuple[tuple[str, ...], dict[str, Any]]] = (
-    (
-        ("--model-name",),
-        {
-            "metavar": "NAME",
-            "help": "The model to call, if there are several; the environment "
-            "variable DEEPAAS_V2_MODEL does the same.",
-        },
-    ),
-    (
-        ("--model",),
-        {
-            "action": "append",
-            "default": [],
-            "metavar": "NAME=TARGET",
-            "help": "A model that has no entry point: package.module[:attribute], or "
-            "the path of a .py file. Given once, it is the one to call, unless "
-            "--model-name names another.",
-        },
-    ),
-    (
-        ("--config-file",),
-        {
-            "action": "append",
-            "default": [],
-            "metavar": "FILE",
-            "help": "A configuration file of deepaas-run: its models count here too.",
-        },
-    ),
-    (
-        ("--deepaas_method_output", "--output"),
-        {
-            "dest": "output",
-            "metavar": "FILE",
-            "help": "The file for the result; it gets the extension of its type.",
-        },
-    ),
-    (
-        ("--deepaas_with_multiprocessing",),
-        {
-            "dest": "in_worker",
-            "action": "store_true",
-            "default": True,
-            "help": "Compute in a worker process; this is the default.",
-        },
-    ),
-    (
-        ("--nodeepaas_with_multiprocessing",),
-        {
-            "dest": "in_worker",
-            "action": "store_false",
-            "help": "Compute in this process, for debuggers.",
-        },
-    ),
-    (
-        ("-d", "--debug"),
-        {"action": "store_true", "help": "Show tracebacks, and log more."},
-    ),
-    (
-        ("--version",),
-        {"action": "store_true", "help": "Print the version and exit."},
-    ),
-)
 
 
 def main() -> None:
@@ -146,7 +81,98 @@ class _Unreadable(Exception):
     """The words after the command cannot be read as our own options."""
 
 
-class _Trying(Parser):
+class _OwnParser(Parser):
+    """A parser of our options, without the flags that the model has taken."""
+
+    def __init__(
+        self, print_text: Callable[[str], None], taken: Collection[str] = ()
+    ) -> None:
+        super().__init__(
+            prog="deepaas-cli",
+            usage="deepaas-cli [options] COMMAND [options] [--ARG VALUE ...]",
+            description="Call a model without a server. `deepaas-cli COMMAND --help` "
+            "shows the arguments of the model.",
+            epilog="commands:\n"
+            + "\n".join(f"  {name:<14}{do.__doc__}" for name, do in COMMANDS.items()),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            print_text=print_text,
+        )
+        self._taken = taken
+        self.flags: set[str] = set()
+        """Our flags, with those that the model has taken."""
+        self._add_model_options()
+        self._add_call_options()
+
+    def _add_model_options(self) -> None:
+        self._add(
+            "--model-name",
+            dest="model_name",
+            metavar="NAME",
+            help="The model to call, if there are several; the environment variable "
+            "DEEPAAS_V2_MODEL does the same.",
+        )
+        self._add(
+            "--model",
+            dest="model",
+            action="append",
+            default=[],
+            metavar="NAME=TARGET",
+            help="A model that has no entry point: package.module[:attribute], or the "
+            "path of a .py file. Given once, it is the one to call, unless "
+            "--model-name names another.",
+        )
+        self._add(
+            "--config-file",
+            dest="config_file",
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="A configuration file of deepaas-run: its models count here too.",
+        )
+
+    def _add_call_options(self) -> None:
+        self._add(
+            "--deepaas_method_output",
+            "--output",
+            dest="output",
+            metavar="FILE",
+            help="The file for the result; it gets the extension of its type.",
+        )
+        self._add(
+            "--deepaas_with_multiprocessing",
+            dest="in_worker",
+            action="store_true",
+            default=True,
+            help="Compute in a worker process; this is the default.",
+        )
+        self._add(
+            "--nodeepaas_with_multiprocessing",
+            dest="in_worker",
+            action="store_false",
+            help="Compute in this process, for debuggers.",
+        )
+        self._add(
+            "-d",
+            "--debug",
+            dest="debug",
+            action="store_true",
+            help="Show tracebacks, and log more.",
+        )
+        self._add(
+            "--version",
+            dest="version",
+            action="store_true",
+            help="Print the version and exit.",
+        )
+
+    def _add(self, *flags: str, dest: str, **settings: Any) -> None:
+        """Adds an option by the flags that are left of it; `dest` does not change."""
+        self.flags.update(flags)
+        if free := [flag for flag in flags if flag not in self._taken]:
+            self.add_argument(*free, dest=dest, **settings)
+
+
+class _TryingParser(_OwnParser):
     """A parser that leaves it to another one to show what is wrong."""
 
     def error(self, message: str) -> NoReturn:
@@ -155,7 +181,7 @@ class _Trying(Parser):
 
 def _parse(output: Output) -> argparse.Namespace:
     """Read the options that stand before the command, and the command."""
-    parser = _parser(Parser, output.print)
+    parser = _OwnParser(output.print)
     parser.add_help_option("-h", "--help")
     parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
@@ -167,37 +193,11 @@ def _parse(output: Output) -> argparse.Namespace:
     return options
 
 
-def _parser(
-    kind: type[Parser],
-    print_text: Callable[[str], None],
-    *,
-    taken: Collection[str] = (),
-) -> Parser:
-    """Make a parser of our options, without the flags that the model has taken."""
-    parser = kind(
-        prog="deepaas-cli",
-        usage="deepaas-cli [options] COMMAND [options] [--ARG VALUE ...]",
-        description="Call a model without a server. `deepaas-cli COMMAND --help` "
-        "shows the arguments of the model.",
-        epilog="commands:\n"
-        + "\n".join(f"  {name:<14}{do.__doc__}" for name, do in COMMANDS.items()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        print_text=print_text,
-    )
-    for flags, settings in OPTIONS:
-        free = [flag for flag in flags if flag not in taken]
-        if free:
-            # A flag that is taken does not change the name of the value.
-            name = flags[-1].lstrip("-").replace("-", "_")
-            parser.add_argument(*free, **{"dest": name, **settings})
-    return parser
-
-
 def _parse_rest(
-    before: argparse.Namespace, kind: type[Parser], taken: Collection[str] = ()
+    before: argparse.Namespace, kind: type[_OwnParser], taken: Collection[str] = ()
 ) -> argparse.Namespace:
     """Read our options that stand after the command; the others are the model's."""
-    parser = _parser(kind, _say_nothing, taken=taken)
+    parser = kind(_say_nothing, taken)
     options = argparse.Namespace(**vars(before))
     options, options.arguments = parser.parse_known_args(before.arguments, options)
     return options
@@ -225,7 +225,7 @@ def _choose(
     """
     used = None
     try:
-        used = _parse_rest(before, _Trying)
+        used = _parse_rest(before, _TryingParser)
         _log(used.debug)
         ref, adapter = _load(used)
     except (_Unreadable, DeepaasError):
@@ -233,10 +233,10 @@ def _choose(
             raise
         found = _load_if_shared(before)
         if found is None:
-            _parse_rest(before, Parser)  # shows what cannot be read
+            _parse_rest(before, _OwnParser)  # shows what cannot be read
             raise
         used, (ref, adapter) = before, found
-    options = _parse_rest(before, Parser, _flags(before.command, adapter))
+    options = _parse_rest(before, _OwnParser, _flags(before.command, adapter))
     if _selection(options) != _selection(used):
         ref, adapter = _load(options)
     return options, ref, adapter
@@ -254,7 +254,7 @@ def _load_if_shared(
     except DeepaasError:
         return None
     given = {word.partition("=")[0] for word in before.arguments}
-    ours = {flag for flags, _ in OPTIONS for flag in flags}
+    ours = _OwnParser(_say_nothing).flags
     shared = given & ours & _flags(before.command, adapter)
     return (ref, adapter) if shared else None
 
@@ -281,7 +281,7 @@ def _load(options: argparse.Namespace) -> tuple[ModelRef, ModelAdapter]:
 def _log(debug: bool) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("deepaas").setLevel(logging.DEBUG if debug else logging.NOTSET)
-    # what it says of a worker's end is in the error as well
+    # its message on a worker's end is in the error as well
     executors = logging.getLogger("deepaas.executors.local")
     executors.setLevel(logging.NOTSET if debug else logging.ERROR)
 

@@ -2,9 +2,7 @@
 
 import contextlib
 import io
-import mimetypes
 import os
-import re
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,11 +14,15 @@ import orjson
 from deepaas.encoding import encode_json, encode_png
 from deepaas.errors import disk_errors
 from deepaas.executors.messages import Envelope, Reply
+from deepaas.media_types import (
+    JSON,
+    PNG,
+    concrete,
+    is_json,
+    is_media_type,
+    without_parameters,
+)
 from deepaas.model.v2.wrapper import ReturnedFile, UploadedFile
-
-JSON = "application/json"
-BINARY = "application/octet-stream"
-PNG = "image/png"
 
 IN_MEMORY = 1024 * 1024
 """Bytes up to which a file is read by the worker; a larger one is sent by its path."""
@@ -30,9 +32,6 @@ PART = ".part"
 
 CLOCK_SLACK = 0.05
 """Seconds by which a file's time may lag behind the clock: the kernel's tick."""
-
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}([ \t]*;[\t\x20-\x7e]*)?")
 
 Validate = Callable[..., dict[str, Any]]
 
@@ -66,21 +65,6 @@ def make_reply(
     if essence in (PNG, "image/*") and (png := encode_png(value)) is not None:
         return Reply(PNG, png)
     raise TypeError(f"the model returned a {type(value).__name__} for {media_type}")
-
-
-def is_json(media_type: str) -> bool:
-    """Tell whether a media type is JSON or built on it (RFC 6839)."""
-    essence = without_parameters(media_type)
-    return essence == JSON or essence.endswith("+json")
-
-
-def is_media_type(text: str) -> bool:
-    """Tell whether a text may stand in Content-Type (RFC 9110, section 8.3.1)."""
-    return MEDIA_TYPE.fullmatch(text) is not None
-
-
-def without_parameters(media_type: str) -> str:
-    return media_type.partition(";")[0].strip().lower()
 
 
 def is_file(value: Any) -> bool:
@@ -276,13 +260,3 @@ def remove_unfinished(pid: int) -> None:
     """Delete what a worker has left unfinished that was killed."""
     for path in Path(tempfile.gettempdir()).glob(f"deepaas-{pid}-*{PART}"):
         path.unlink(missing_ok=True)
-
-
-def concrete(media_type: str | None, filename: str | None, text: bool = False) -> str:
-    """Return a media type without `*`: the chosen one, or a guess from the name."""
-    if media_type is None or is_json(media_type) or "*" in media_type:
-        guess = mimetypes.guess_type(filename)[0] if filename else None
-        media_type = guess or ("text/plain" if text else BINARY)
-    if text and media_type.startswith("text/") and "charset" not in media_type:
-        media_type += "; charset=utf-8"
-    return media_type

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from deepaas.encoding import encode_json
-from deepaas.executors.replies import (
-    Validate,
-    check,
+from deepaas.executors.replies import Validate, check, text_bytes
+from deepaas.media_types import (
+    EVENT_STREAM,
+    NDJSON,
     concrete,
     is_json,
-    text_bytes,
     without_parameters,
 )
+from deepaas.sse import encode_event, encode_text_event
 
 if TYPE_CHECKING:
     import asyncio
-
-NDJSON = "application/x-ndjson"
-EVENTS = "text/event-stream"
 
 
 def is_iterator(value: Any) -> bool:
@@ -47,11 +44,9 @@ def encoder(media_type: str, validate: Validate | None) -> Callable[[Any], bytes
         return check(encode_json(item), validate) + b"\n"
 
     def event(item: Any) -> bytes:
-        if not isinstance(item, str):
-            return b"data: " + check(encode_json(item), validate) + b"\n\n"
-        # A reader puts the lines together again; no other character ends one.
-        lines = re.split(r"\r\n|\r|\n", item)
-        return text_bytes("".join(f"data: {line}\n" for line in lines)) + b"\n"
+        if isinstance(item, str):
+            return encode_text_event(item)
+        return encode_event(check(encode_json(item), validate))
 
     def chunk(item: Any) -> bytes:
         if isinstance(item, str):
@@ -60,7 +55,7 @@ def encoder(media_type: str, validate: Validate | None) -> Callable[[Any], bytes
             return bytes(item)
         raise TypeError(f"the model yielded a {type(item).__name__} for {media_type}")
 
-    kinds = {NDJSON: line, EVENTS: event}
+    kinds = {NDJSON: line, EVENT_STREAM: event}
     return kinds.get(without_parameters(media_type), chunk)
 
 

@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from deepaas.errors import (
     StartError,
     Unavailable,
 )
-from deepaas.executors import Executor, Reply
+from deepaas.executors import Reply
 from deepaas.jobs.files import Files, Part
 from deepaas.jobs.outcomes import forget_outcome, restore_outcomes, save_outcome
 from deepaas.jobs.records import (
@@ -38,6 +38,7 @@ from deepaas.jobs.records import (
 from deepaas.jobs.results import Results
 from deepaas.jobs.running import LogWriter, RecordWriter, RunningJob
 from deepaas.jobs.threads import DatabaseThreads, wait_for
+from deepaas.predictions import PreparedCall
 from deepaas.progress import Batch, Report
 
 logger = logging.getLogger(__name__)
@@ -138,57 +139,38 @@ class Jobs:
 
     async def start(
         self,
-        kind: Kind,
-        model: str,
-        executor: Executor,
-        kwargs: Mapping[str, Any],
-        *,
-        args: Mapping[str, Any],
+        call: PreparedCall,
         files: contextlib.AsyncExitStack,
-        media_type: str | None = None,
-        timeout: float | None = None,
     ) -> Job:
-        """Starts a job: a call of the method that `kind` names.
+        """Starts a job that makes a call.
 
-        `args` are the arguments as they are shown; `files` is closed when the job has
-        ended, or could not start; `timeout` is in seconds of its running.
-        Raises Unavailable, NoSpace or StoreFailed.
+        `files` is closed when the job has ended, or could not start. Raises
+        Unavailable, NoSpace or StoreFailed.
         """
-        place = await self._reserve(executor, kind, files)
-        running = self._new_running_job(new_job(kind, model, args))
-
-        async def call() -> Reply:
-            place.close()  # the call takes it in the same moment
-            reply = await executor.call(
-                kind.value,
-                kwargs,
-                media_type=media_type,
-                timeout=timeout,
-                label=running.job.uuid,
-                reports=True,
-                on_event=running.on_event,
-            )
-            return await self._results.collect(running.job, reply)
-
-        self._running[running.job.uuid] = running
-        running.task = asyncio.create_task(self._run(running, call, files))
-        # The job starts even if its caller has left.
-        await asyncio.shield(running.accepted)
-        return running.job
-
-    async def _reserve(
-        self, executor: Executor, kind: Kind, files: contextlib.AsyncExitStack
-    ) -> contextlib.ExitStack:
-        """Reserves a place in the queue, which `files` gives back when it is closed."""
         try:
+            args = await asyncio.to_thread(call.show_arguments)
             if self._stopping.is_set():
                 raise Unavailable("The server is stopping.")
-            place = executor.admit(kind.value)
+            place = call.reserve()
         except BaseException:
             await files.aclose()
             raise
         files.callback(place.close)
-        return place
+        kind, model = Kind(call.method), call.model.adapter.name
+        running = self._new_running_job(new_job(kind, model, args))
+
+        async def run() -> Reply:
+            place.close()  # the call takes it in the same moment
+            reply = await call.run(
+                label=running.job.uuid, reports=True, on_event=running.on_event
+            )
+            return await self._results.collect(running.job, reply)
+
+        self._running[running.job.uuid] = running
+        running.task = asyncio.create_task(self._run(running, run, files))
+        # The job starts even if its caller has left.
+        await asyncio.shield(running.accepted)
+        return running.job
 
     async def get(self, kind: Kind, model: str, uuid: str) -> Job:
         """Returns a job. Raises NotFound or StoreFailed."""

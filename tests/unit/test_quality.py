@@ -2,7 +2,8 @@
 
 import pytest
 
-from deepaas.quality import gzip_weights, weighted
+from deepaas.api.content_coding import gzip_weights
+from deepaas.media_types import weighted
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ from typing import Any
 
 from aiohttp import web
 
+from deepaas.api.context import prefix
 from deepaas.api.openapi.arguments31 import FileExamples
 from deepaas.api.openapi.openapi31 import write_openapi31
 from deepaas.api.openapi.operations import JSON, describe
 from deepaas.api.openapi.swagger import write_swagger
-from deepaas.api.responses import both, prefix
+from deepaas.api.routes import Access, Route, both
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
 from deepaas.jobs.records import Kind
@@ -33,9 +34,9 @@ class Documentation:
         self._swagger = _Document(self._write_swagger)
         self._openapi = _Document(self._write_openapi)
 
-    def routes(self) -> list[web.AbstractRouteDef]:
+    def routes(self) -> list[Route]:
         return [
-            *both(web.get, f"{self._base}/swagger.json", self.swagger),
+            *both(web.get, f"{self._base}/swagger.json", self.swagger, Access.PAGE),
             *both(web.get, f"{self._base}/openapi.json", self.openapi),
         ]
 

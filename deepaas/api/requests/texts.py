@@ -15,7 +15,11 @@ MAX_FIELDS = 100_000
 """Most fields that a urlencoded form may have."""
 
 REFUSED_CHARSETS = (
-    *("idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"),
+    "idna",
+    "punycode",
+    "raw-unicode-escape",
+    "undefined",
+    "unicode-escape",
     "utf-7",
 )
 """Codecs of Python that are not charsets of texts; some take quadratic time."""

@@ -1,4 +1,4 @@
-"""From a request to keyword arguments: where values are found, and what is ignored."""
+"""From a request to values by argument: where they are found, and what is ignored."""
 
 import asyncio
 import difflib
@@ -11,6 +11,7 @@ from urllib.parse import quote
 from aiohttp import web
 from marshmallow import missing
 
+from deepaas.api.context import IGNORED
 from deepaas.api.requests.bodies import (
     MAX_UNTHREADED_BYTES,
     NO_BODY,
@@ -19,11 +20,11 @@ from deepaas.api.requests.bodies import (
 )
 from deepaas.api.requests.texts import JSONPart, decode_json
 from deepaas.api.requests.uploads import Uploads
-from deepaas.api.responses import IGNORED
 from deepaas.arguments import Argument, Arguments
 from deepaas.config import Settings
 from deepaas.errors import InvalidArguments, UnsupportedMediaType
 from deepaas.model.v2.wrapper import UploadedFile
+from deepaas.predictions import Values
 
 MAX_IGNORED_NAMES = 20
 """Most names of ignored arguments that an answer lists."""
@@ -46,11 +47,10 @@ _PLACES = {
 }
 
 
-class Parsing(AbstractAsyncContextManager[dict[str, Any]]):
-    """The keyword arguments of a request; its files are gone at the end.
+class Parsing(AbstractAsyncContextManager[Values]):
+    """The values that a request gives; its files are gone at the end.
 
-    Raises BadBody, BodyTooLarge, InvalidArguments, NotAcceptable, NoSpace,
-    UnsupportedMediaType.
+    Raises BadBody, BodyTooLarge, InvalidArguments, NoSpace, UnsupportedMediaType.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Parsing(AbstractAsyncContextManager[dict[str, Any]]):
         self._settings = settings
         self._uploads = Uploads()
 
-    async def __aenter__(self) -> dict[str, Any]:
+    async def __aenter__(self) -> Values:
         try:
             return await self._read()
         except BaseException:
@@ -72,7 +72,7 @@ class Parsing(AbstractAsyncContextManager[dict[str, Any]]):
         if self._uploads.files:
             await self._uploads.remove()
 
-    async def _read(self) -> dict[str, Any]:
+    async def _read(self) -> Values:
         body = NO_BODY
         if self._request.can_read_body:
             body = await read_body(
@@ -82,11 +82,11 @@ class Parsing(AbstractAsyncContextManager[dict[str, Any]]):
                 self._uploads,
             )
         if body.size > MAX_UNTHREADED_BYTES:
-            return await asyncio.to_thread(self._load, body)
-        return self._load(body)
+            return await asyncio.to_thread(self._collect, body)
+        return self._collect(body)
 
-    def _load(self, body: Body) -> dict[str, Any]:
-        """Find the values of a request, and load them."""
+    def _collect(self, body: Body) -> Values:
+        """Return the values of a request, and messages on those that are refused."""
         request, arguments = self._request, self._arguments
         sources: dict[str, Mapping[str, Any]] = {
             "query": request.query,
@@ -103,16 +103,13 @@ class Parsing(AbstractAsyncContextManager[dict[str, Any]]):
                 problems = _refuse(ignored, arguments)
         try:
             values = _find(arguments, sources, body, request)
-            if arguments.negotiation is not None:
-                accept = ",".join(request.headers.getall("Accept", ()))
-                arguments.negotiate(values, accept)
-            loaded = arguments.load(values)
         except InvalidArguments as error:
             messages = {**problems, **error.messages}
             raise InvalidArguments(messages, status=error.status) from error
-        if problems:
-            raise InvalidArguments(problems)
-        return loaded
+        accept = ""
+        if arguments.negotiation is not None:
+            accept = ",".join(request.headers.getall("Accept", ()))
+        return Values(values, accept, problems, body.size > MAX_UNTHREADED_BYTES)
 
 
 def _find(

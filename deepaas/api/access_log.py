@@ -1,4 +1,4 @@
-"""Journal: what has been answered lately, to be counted and logged many at a time.
+"""The access log: what has been answered is counted and logged, many at a time.
 
 Done at once for each request, it took a quarter of the time of a small call: code that
 has just run runs several times as fast as code whose turn comes once in a request.
@@ -6,7 +6,7 @@ has just run runs several times as fast as code whose turn comes once in a reque
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from time import time as wall_clock
 from typing import Any
@@ -14,21 +14,21 @@ from typing import Any
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
+from deepaas.api.context import CLIENT, ENDED, IGNORED, JOB, REQUEST_ID
 from deepaas.api.metrics import Metrics
-from deepaas.api.responses import CLIENT, ENDED, IGNORED, JOB, REQUEST_ID
 from deepaas.executors import Ended, Executor
 
-DELAY = 0.1
-"""Seconds that an entry waits for others, at the most."""
+MAX_DELAY = 0.1
+"""Most seconds that an entry waits for others."""
 
-AT_ONCE = 32
-"""Entries that are not kept waiting."""
+MAX_WAITING = 32
+"""Entries that are written at once."""
 
 _Answered = tuple[float, web.Request, web.StreamResponse, float]
 """When a request was answered, by the wall clock, and how many seconds that took."""
 
 
-class Journal:
+class AccessLog:
     """The requests and calls that are over, on their way to the metrics and the log."""
 
     def __init__(self, metrics: Metrics, executors: Mapping[str, Executor]) -> None:
@@ -46,20 +46,20 @@ class Journal:
 
     def note_call(self, model: str, call: Ended) -> None:
         self._calls.append((model, call))
-        self._see_to_it(len(self._calls))
+        self._schedule(len(self._calls))
 
     def note_request(
         self, request: web.Request, response: web.StreamResponse, seconds: float
     ) -> None:
         self._requests.append((wall_clock(), request, response, seconds))
-        self._see_to_it(len(self._requests))
+        self._schedule(len(self._requests))
 
-    def _see_to_it(self, number: int) -> None:
-        if number >= AT_ONCE:
+    def _schedule(self, number: int) -> None:
+        if number >= MAX_WAITING:
             self.flush()
         elif self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(DELAY, self._flush_late)
+            self._timer = loop.call_later(MAX_DELAY, self._flush_late)
 
     def _flush_late(self) -> None:
         self._timer = None
@@ -85,12 +85,17 @@ class Journal:
                 self._logger.handle(_Line(self._template, when, line, facts))
 
 
-class AccessLog(AbstractAccessLogger):
-    """What aiohttp tells of its requests."""
+class AccessLogger(AbstractAccessLogger):
+    """Passes on what aiohttp tells of its requests."""
 
-    def __init__(self, journal: Journal, logger: logging.Logger, _: str) -> None:
+    def __init__(
+        self,
+        log_request: Callable[[web.Request, web.StreamResponse, float], None],
+        logger: logging.Logger,
+        _: str,
+    ) -> None:
         super().__init__(logger, "")
-        self._journal = journal
+        self._log_request = log_request
 
     @property
     def enabled(self) -> bool:
@@ -100,7 +105,7 @@ class AccessLog(AbstractAccessLogger):
         self, request: web.BaseRequest, response: web.StreamResponse, time: float
     ) -> None:
         assert isinstance(request, web.Request)
-        self._journal.note_request(request, response, time)
+        self._log_request(request, response, time)
 
 
 def _describe(

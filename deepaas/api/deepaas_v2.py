@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -12,22 +11,14 @@ from aiohttp import web
 from marshmallow import EXCLUDE, ValidationError
 
 from deepaas.api import schemas
-from deepaas.api.paths import MODEL, relative
+from deepaas.api.context import JOB, REQUEST_ID, note_end, prefix
+from deepaas.api.paths import relative
 from deepaas.api.requests.values import Parsing
-from deepaas.api.responses import (
-    JOB,
-    REQUEST_ID,
-    begin_stream,
-    both,
-    json_response,
-    note_end,
-    prefix,
-    send,
-)
+from deepaas.api.responses import begin_stream, json_response, send
+from deepaas.api.routes import MODEL, Route, both
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
-from deepaas.errors import DeepaasError, InvalidArguments, NotFound
-from deepaas.executors import Executor
+from deepaas.errors import InvalidArguments
 from deepaas.jobs.records import (
     Job,
     Kind,
@@ -35,36 +26,30 @@ from deepaas.jobs.records import (
     describe_job,
 )
 from deepaas.jobs.service import Jobs
-from deepaas.model.adapter import ModelAdapter
+from deepaas.media_types import EVENT_STREAM
+from deepaas.predictions import Predictions, ServedModel
+from deepaas.sse import encode_comment, encode_event
 
 
-@dataclass(frozen=True)
-class ServedModel:
-    """A model, and where it computes."""
-
-    adapter: ModelAdapter
-    executor: Executor
-
-
-class V2:
+class DeepaasV2:
     """The handlers, for the models given."""
 
     def __init__(
-        self, models: Mapping[str, ServedModel], jobs: Jobs, settings: Settings
+        self, predictions: Predictions, jobs: Jobs, settings: Settings
     ) -> None:
-        self._models = models
+        self._predictions = predictions
         self._jobs = jobs
         self._settings = settings
         self._base = settings.base_path
         self._metadata = schemas.ModelMeta()
 
-    def routes(self) -> list[web.AbstractRouteDef]:
+    def routes(self) -> list[Route]:
         base, model = self._base, f"{self._base}/v2/models/{MODEL}"
         root = [f"{base}/", base] if base else ["/"]
         return [
             # First, since patterns are tried one after the other.
             *both(web.post, f"{model}/predict", self.predict),
-            *(web.get(path, self.versions) for path in root),
+            *(Route(web.get(path, self.versions)) for path in root),
             *both(web.get, f"{base}/v2", self.version),
             *both(web.get, f"{base}/v2/models", self.models),
             *both(web.get, model, self.model),
@@ -75,7 +60,7 @@ class V2:
             *self._job_routes(f"{model}/train", Kind.TRAIN),
         ]
 
-    # -- what there is
+    # -- versions and models
 
     async def versions(self, request: web.Request) -> web.Response:
         base = prefix(request) + self._base
@@ -98,8 +83,9 @@ class V2:
 
     async def models(self, request: web.Request) -> web.Response:
         base = prefix(request) + self._base
+        models = self._predictions.models
         described = await asyncio.gather(
-            *(self._describe(model, base) for model in self._models.values())
+            *(self._describe(model, base) for model in models.values())
         )
         return json_response({"models": described})
 
@@ -114,77 +100,54 @@ class V2:
         return {**value, **self._metadata.dump(value)}
 
     def _find(self, request: web.Request, kind: Kind | None = None) -> ServedModel:
-        """Return the model of a request. Raises NotFound, also if it is turned off."""
-        name = request.match_info["model"]
-        if kind is Kind.PREDICT and not self._settings.predict_endpoint:
-            raise NotFound("Predictions are turned off (--nopredict-endpoint).")
-        if kind is Kind.TRAIN and not self._settings.train_endpoint:
-            raise NotFound("Trainings are turned off (--notrain-endpoint).")
-        try:
-            return self._models[name]
-        except KeyError:
-            known = ", ".join(self._models)
-            raise NotFound(
-                f"There is no model {name!r}; these are served: {known}."
-            ) from None
+        """Returns the model of a request. Raises NotFound, also if it is turned off."""
+        method = None if kind is None else kind.value
+        return self._predictions.find(request.match_info["model"], method)
 
     # -- calls
 
     async def predict(self, request: web.Request) -> web.StreamResponse:
-        model = self._find(request, Kind.PREDICT)
-        if not model.adapter.has_predict:
-            raise DeepaasError("The model does not implement predict.", status=501)
+        model = self._find_callable(request, Kind.PREDICT)
         if _prefers_async(request):
             return await self._begin(request, model, Kind.PREDICT)
-        arguments = model.adapter.predict_args
-        async with Parsing(request, arguments, self._settings) as kwargs:
-            reply = await model.executor.call(
-                "predict",
-                kwargs,
-                media_type=arguments.accepted(kwargs),
-                timeout=self._settings.predict_timeout or None,
-                finish=True,
+        parsing = Parsing(request, model.adapter.predict_args, self._settings)
+        async with parsing as given:
+            reply = await self._predictions.predict(
+                model,
+                given,
                 label=request[REQUEST_ID],
                 on_event=partial(note_end, request),
             )
             return await send(request, reply)
 
     async def train(self, request: web.Request) -> web.StreamResponse:
-        model = self._find(request, Kind.TRAIN)
-        if not model.adapter.has_train:
-            raise DeepaasError("The model does not implement train.", status=501)
+        model = self._find_callable(request, Kind.TRAIN)
         return await self._begin(request, model, Kind.TRAIN)
+
+    def _find_callable(self, request: web.Request, kind: Kind) -> ServedModel:
+        name = request.match_info["model"]
+        return self._predictions.find_callable(name, kind.value)
 
     async def _begin(
         self, request: web.Request, model: ServedModel, kind: Kind
     ) -> web.Response:
-        """Start a job, which takes over the files of the request."""
-        predicts = kind is Kind.PREDICT
-        adapter = model.adapter
-        arguments = adapter.predict_args if predicts else adapter.train_args
+        """Starts a job, which takes over the files of the request."""
+        method = kind.value
         async with contextlib.AsyncExitStack() as files:
-            parsing = Parsing(request, arguments, self._settings)
-            kwargs = await files.enter_async_context(parsing)
-            args = await asyncio.to_thread(arguments.show, kwargs)
-            job = await self._jobs.start(
-                kind,
-                adapter.name,
-                model.executor,
-                kwargs,
-                args=args,
-                files=files.pop_all(),
-                media_type=arguments.accepted(kwargs) if predicts else None,
-                timeout=self._settings.predict_timeout or None if predicts else None,
-            )
+            parsing = Parsing(request, model.arguments(method), self._settings)
+            given = await files.enter_async_context(parsing)
+            call = await self._predictions.prepare(model, method, given)
+            job = await self._jobs.start(call, files.pop_all())
         request[JOB] = job.uuid
         headers = {"Location": relative(request, job.uuid)}
-        if predicts:
+        if kind is Kind.PREDICT:
             headers["Preference-Applied"] = "respond-async"
-        return self._job(job, status=202 if predicts else 200, headers=headers)
+        status = 202 if kind is Kind.PREDICT else 200
+        return self._job(job, status=status, headers=headers)
 
     # -- jobs
 
-    def _job_routes(self, path: str, kind: Kind) -> list[web.RouteDef]:
+    def _job_routes(self, path: str, kind: Kind) -> list[Route]:
         """Route what both kinds of jobs have; `path` is that of the method."""
         handlers: dict[str, Callable[..., Awaitable[web.StreamResponse]]] = {
             "": self.job,
@@ -230,7 +193,7 @@ class V2:
         job = await self._get(Kind.PREDICT, request)
         if not job.status.ended:
             return self._job(job, status=202)
-        # The call would not have answered with parts, but that harms nobody.
+        # The call would not have answered with parts, but that does no harm.
         in_parts = "Range" in request.headers
         return await send(request, await self._jobs.result(job, in_parts=in_parts))
 
@@ -252,7 +215,7 @@ class V2:
     async def events(self, kind: Kind, request: web.Request) -> web.StreamResponse:
         """Tell what happens to a job, in Server-Sent Events, until it has ended."""
         job = await self._get(kind, request)
-        response = await begin_stream(request, "text/event-stream")
+        response = await begin_stream(request, EVENT_STREAM)
         if request.method == "HEAD":
             return response
         before = None
@@ -299,8 +262,8 @@ def _news(before: Job | None, now: Job) -> bytes:
         events += _event("status", describe_job(now))
     if now.progress is not None and (before is None or before.progress != now.progress):
         events += _event("progress", now.progress)
-    return events or b": nothing new\n\n"
+    return events or encode_comment("nothing new")
 
 
 def _event(name: str, data: Mapping[str, Any]) -> bytes:
-    return f"event: {name}\ndata: ".encode() + encode_json(data) + b"\n\n"
+    return encode_event(encode_json(data), name)

@@ -1,4 +1,4 @@
-"""Who may call: tokens, pages of other origins, and what proxies say of callers."""
+"""Access: tokens, pages of other origins, and addresses that proxies forward."""
 
 import base64
 import binascii
@@ -7,13 +7,14 @@ import hmac
 import ipaddress
 import logging
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Middleware
 
-from deepaas.api.responses import CLIENT, PREFIX, Handler
+from deepaas.api.context import CLIENT, PREFIX, Handler
+from deepaas.api.routes import Access, find_rule
 from deepaas.errors import StartError, Unauthorized
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class Tokens:
         return sum(hmac.compare_digest(given, known) for known in self._hashes) > 0
 
     def reload(self) -> None:
-        """Read the file anew; one that cannot be read changes nothing."""
+        """Read the file again; one that cannot be read changes nothing."""
         try:
             self._hashes = self._read()
         except StartError as error:
@@ -74,22 +75,18 @@ def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
-def authenticate(
-    tokens: Tokens, *, public: Collection[str], pages: Collection[str], cors: bool
-) -> Middleware:
-    """Make the middleware that lets in who has a token (RFC 6750).
+def authenticate(tokens: Tokens, *, cors: bool) -> Middleware:
+    """Return the middleware that lets in callers with a token (RFC 6750).
 
-    The routes `public` need none. The routes `pages` are for browsers, which cannot
-    send a token when they open one: there, it may be the password of HTTP Basic.
+    Each route says whether it needs one. With `cors`, a preflight request needs none.
     """
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        resource = request.match_info.route.resource
-        route = "" if resource is None else resource.canonical.rstrip("/")
+        access = find_rule(request).access
         preflight = request.method == "OPTIONS" and "Origin" in request.headers
-        is_public = route in public or (cors and preflight)
-        is_page = route in pages
+        is_public = access is Access.PUBLIC or (cors and preflight)
+        is_page = access is Access.PAGE
         if not is_public and _token(request, basic=is_page) not in tokens:
             scheme = "Basic" if is_page else "Bearer"
             raise Unauthorized(
@@ -149,10 +146,10 @@ def allow_origins(app: web.Application, origins: Sequence[str]) -> None:
                 cors.add(route)
 
 
-def heed_proxies(trusted: Sequence[str]) -> Middleware:
-    """Make the middleware that believes `X-Forwarded-*` of these addresses.
+def trust_proxies(trusted: Sequence[str]) -> Middleware:
+    """Return the middleware that believes `X-Forwarded-*` of these addresses.
 
-    Raises StartError for what is neither an address nor a network.
+    Raises StartError for a text that is not an address or a network.
     """
     try:
         networks = [_network(text) for text in trusted]

@@ -1,0 +1,59 @@
+"""Keys of the values that a request and the application carry with them."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from deepaas.executors import Ended, Event
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+REQUEST_ID_HEADER = "X-Request-ID"
+
+REQUEST_ID = web.RequestKey("request_id", str)
+"""The name of a request for its caller and in logs."""
+
+CLIENT = web.RequestKey("client", str)
+"""The caller's address, where a trusted proxy has told it."""
+
+PREFIX = web.RequestKey("prefix", str)
+"""The path under which a trusted proxy has us, and which it has cut off."""
+
+IGNORED = web.RequestKey("ignored", str)
+"""The names that no argument has, as they are safe in headers and logs."""
+
+JOB = web.RequestKey("job", str)
+"""The uuid of the job that a request has started."""
+
+ENDED = web.RequestKey("ended", Ended)
+"""The end of the call of a request, when it is over."""
+
+
+def prefix(request: web.Request) -> str:
+    """Returns the beginning of our own paths for this caller."""
+    found: str = request.get(PREFIX, "")
+    return found
+
+
+def note_end(request: web.Request, event: Event) -> None:
+    """Keeps how the call of a request has ended."""
+    if isinstance(event, Ended):
+        request[ENDED] = event
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Functions by which the server controls an application that runs."""
+
+    reload: Callable[[], None]
+    """Reads again what may have changed since the start."""
+    drain: Callable[[], None]
+    """Makes readiness 503: the port will be closed."""
+    log_request: Callable[[web.Request, web.StreamResponse, float], None]
+    """Counts and logs an answered request a little later; the number is seconds."""
+    flush_log: Callable[[], None]
+    """Counts and logs at once what waits."""
+
+
+CONTROLS = web.AppKey("controls", Controls)

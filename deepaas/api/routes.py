@@ -1,0 +1,117 @@
+"""Routes: each says itself who may call it, and how its errors are written."""
+
+import enum
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from aiohttp.web_urldispatcher import AbstractResource
+
+from deepaas.errors import DeepaasError, InvalidArguments
+
+MODEL = "{model:[^/]+}"
+"""A model's name in the pattern of a route: aiohttp's own would refuse `{` and `}`."""
+
+
+class Access(enum.Enum):
+    """The callers of a route, on a server that asks for tokens."""
+
+    TOKEN = "token"
+    """Callers with a token."""
+    PAGE = "page"
+    """The same; a browser, which cannot send a token when it opens a page, sends it as
+    the password of HTTP Basic."""
+    PUBLIC = "public"
+    """Everybody."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """A path, a method and a handler, and who may call it."""
+
+    definition: web.RouteDef
+    access: Access = Access.TOKEN
+
+
+def both(
+    method: Callable[..., web.RouteDef],
+    path: str,
+    handler: Any,
+    access: Access = Access.TOKEN,
+) -> list[Route]:
+    """Routes a path with and without its trailing slash: no client is redirected."""
+    return [
+        Route(method(path, handler), access),
+        Route(method(f"{path}/", handler), access),
+    ]
+
+
+ErrorBody = Callable[[DeepaasError], Any]
+"""Writes an error as the JSON value that callers of an API read."""
+
+
+def message_body(error: DeepaasError) -> dict[str, Any]:
+    """Writes an error as the DEEPaaS API does: a message, or messages by argument."""
+    if isinstance(error, InvalidArguments):
+        return dict(error.messages)
+    return {"message": str(error)}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The access and the form of errors of all requests to a path."""
+
+    access: Access = Access.TOKEN
+    error_body: ErrorBody = message_body
+
+
+_RULES = web.AppKey("rules", dict[AbstractResource, Rule])
+
+_OTHERWISE = Rule()
+"""The rule of requests that no route takes."""
+
+
+def find_rule(request: web.Request) -> Rule:
+    """Returns the rule of the route that takes a request."""
+    resource = request.match_info.route.resource
+    if resource is None:
+        return _OTHERWISE
+    return request.app[_RULES].get(resource, _OTHERWISE)
+
+
+class Routes:
+    """The routes of an application.
+
+    `expect_handler` is called for a request with the header Expect, in place of
+    aiohttp's own.
+    """
+
+    def __init__(
+        self, expect_handler: Callable[[web.Request], Any] | None = None
+    ) -> None:
+        self._expect_handler = expect_handler
+        self._routes: list[tuple[Route, ErrorBody]] = []
+
+    def add(
+        self, routes: Iterable[Route], *, error_body: ErrorBody = message_body
+    ) -> None:
+        """Adds the routes of one API, whose errors `error_body` writes."""
+        self._routes += [(route, error_body) for route in routes]
+
+    def register(self, app: web.Application) -> None:
+        """Gives an application the routes, in the order in which they were added.
+
+        Raises ValueError for two routes with one path that differ in their rule.
+        """
+        rules = app[_RULES] = {}
+        for route, error_body in self._routes:
+            definition = route.definition
+            if self._expect_handler is not None:
+                definition.kwargs["expect_handler"] = self._expect_handler
+            rule = Rule(route.access, error_body)
+            for registered in definition.register(app.router):
+                resource = registered.resource
+                assert resource is not None
+                if rules.setdefault(resource, rule) != rule:
+                    raise ValueError(f"{definition.path} has two rules")

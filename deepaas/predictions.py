@@ -1,0 +1,170 @@
+"""The service between routes and executors: it checks, prepares and makes calls.
+
+It knows models, options and executors; it does not know HTTP or jobs. The routes of
+every API and the jobs make their calls here.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
+
+from deepaas.arguments import Arguments
+from deepaas.config import Settings
+from deepaas.errors import DeepaasError, InvalidArguments, NotFound
+from deepaas.executors import Event, Executor, Reply
+from deepaas.model.adapter import ModelAdapter
+
+OnEvent: TypeAlias = Callable[[Event], None]
+
+_TURNED_OFF = {
+    "predict": "Predictions are turned off (--nopredict-endpoint).",
+    "train": "Trainings are turned off (--notrain-endpoint).",
+}
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model, and the executor that runs its calls."""
+
+    adapter: ModelAdapter
+    executor: Executor
+
+    def arguments(self, method: str) -> Arguments:
+        """Returns the arguments of `predict` or `train`."""
+        adapter = self.adapter
+        return adapter.predict_args if method == "predict" else adapter.train_args
+
+
+class Values(NamedTuple):
+    """The values that a caller gives a method, before they are validated."""
+
+    values: dict[str, Any]
+    """By the callers' names of the arguments."""
+    accept: str = ""
+    """The media types that the caller accepts, as in the header Accept (RFC 9110)."""
+    problems: Mapping[str, Any] = MappingProxyType({})
+    """Messages, by name, on what is refused before anything is validated."""
+    large: bool = False
+    """Validation takes long; it is done in a thread."""
+
+
+class PreparedCall(NamedTuple):
+    """A call whose arguments are valid; it can be run once."""
+
+    model: ServedModel
+    method: str
+    """`predict` or `train`."""
+    kwargs: Mapping[str, Any]
+    media_type: str | None
+    """The media type of the answer, None where nothing was negotiated."""
+    timeout: float | None
+    """Seconds for which it may run, None for any number."""
+
+    def show_arguments(self) -> dict[str, Any]:
+        """Returns the arguments as JSON values, without secrets. Takes milliseconds."""
+        return self.model.arguments(self.method).show(self.kwargs)
+
+    def reserve(self) -> ExitStack:
+        """Reserves a place in the queue until what is returned is closed.
+
+        Raises Unavailable if the call could not even wait.
+        """
+        return self.model.executor.admit(self.method)
+
+    async def run(
+        self,
+        *,
+        label: str,
+        on_event: OnEvent,
+        finish: bool = False,
+        reports: bool = False,
+    ) -> Reply:
+        """Runs the call; the parameters and errors are those of `Executor.call`."""
+        return await self.model.executor.call(
+            self.method,
+            self.kwargs,
+            media_type=self.media_type,
+            timeout=self.timeout,
+            finish=finish,
+            label=label,
+            reports=reports,
+            on_event=on_event,
+        )
+
+
+class Predictions:
+    """Calls the models of a server, within what the settings allow."""
+
+    def __init__(self, models: Mapping[str, ServedModel], settings: Settings) -> None:
+        self.models = models
+        """The models that are served, by name."""
+        self._timeouts = {"predict": settings.predict_timeout or None, "train": None}
+        offered = {
+            "predict": settings.predict_endpoint,
+            "train": settings.train_endpoint,
+        }
+        self._turned_off = [method for method, on in offered.items() if not on]
+
+    def find(self, name: str, method: str | None = None) -> ServedModel:
+        """Returns a model. Raises NotFound, also if the method is turned off."""
+        if method in self._turned_off:
+            raise NotFound(_TURNED_OFF[method])
+        try:
+            return self.models[name]
+        except KeyError:
+            known = ", ".join(self.models)
+            raise NotFound(
+                f"There is no model {name!r}; these are served: {known}."
+            ) from None
+
+    def find_callable(self, name: str, method: str) -> ServedModel:
+        """Returns a model that has this method. Raises NotFound, or an error with
+        status 501."""
+        model = self.find(name, method)
+        adapter = model.adapter
+        has = adapter.has_predict if method == "predict" else adapter.has_train
+        if not has:
+            raise DeepaasError(f"The model does not implement {method}.", status=501)
+        return model
+
+    async def prepare(
+        self, model: ServedModel, method: str, given: Values
+    ) -> PreparedCall:
+        """Validates the arguments of a call, and negotiates the type of its answer.
+
+        Raises InvalidArguments or NotAcceptable.
+        """
+        arguments = model.arguments(method)
+        if given.large:
+            kwargs = await asyncio.to_thread(_load, arguments, given)
+        else:
+            kwargs = _load(arguments, given)
+        media_type = arguments.accepted(kwargs) if method == "predict" else None
+        return PreparedCall(model, method, kwargs, media_type, self._timeouts[method])
+
+    async def predict(
+        self, model: ServedModel, given: Values, *, label: str, on_event: OnEvent
+    ) -> Reply:
+        """Makes a prediction. What the model prints is logged under `label`.
+
+        If it is cancelled, the model finishes first. Raises what `prepare` and
+        `Executor.call` raise.
+        """
+        call = await self.prepare(model, "predict", given)
+        return await call.run(label=label, on_event=on_event, finish=True)
+
+
+def _load(arguments: Arguments, given: Values) -> dict[str, Any]:
+    """Returns the keyword arguments of a call."""
+    try:
+        arguments.negotiate(given.values, given.accept)
+        loaded = arguments.load(given.values)
+    except InvalidArguments as error:
+        messages = {**given.problems, **error.messages}
+        raise InvalidArguments(messages, status=error.status) from error
+    if given.problems:
+        raise InvalidArguments(given.problems)
+    return loaded
