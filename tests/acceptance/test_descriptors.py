@@ -5,16 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import socket
 import subprocess
-from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.server import DEEPAAS_RUN, wait_until
+from tests.server import DEEPAAS_RUN, LISTEN, MODELS, free_port, wait_until
 
-MODELS = Path(__file__).parent / "models"
 ALL = [
     closed
     for count in range(4)
@@ -26,12 +23,6 @@ def without(closed, command, *options) -> list[str]:
     """A command that is started with these descriptors closed."""
     closing = " ".join(f"{descriptor}>&-" for descriptor in closed)
     return ["bash", "-c", f'exec "$0" "$@" {closing}', str(command), *options]
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 @pytest.mark.parametrize("closed", ALL, ids="".join)
@@ -75,7 +66,7 @@ def answers(url: str) -> bool:
 
 @pytest.mark.parametrize("closed", ALL, ids="".join)
 def test_a_server_that_does_not_start(tmp_path, closed):
-    command = without(closed, DEEPAAS_RUN, "--model=m=/no/such/file.py")
+    command = without(closed, DEEPAAS_RUN, *LISTEN, "--model=m=/no/such/file.py")
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, timeout=50, check=False
     )

@@ -13,11 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.server import DEEPAAS_RUN, Server, wait_until
+from tests.server import DEEPAAS_RUN, MODELS, Server, wait_until
 
 UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 SESSION = ("setsid", "--ctty")
-MODELS = Path(__file__).parent / "models"
 
 # unshare itself ignores SIGTERM: the signal goes to process 1, as from `docker stop`.
 CONTAINER = """\

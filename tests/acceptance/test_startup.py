@@ -5,7 +5,6 @@ import os
 import re
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -15,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
-from tests.server import DEEPAAS_RUN, ROOT
+from tests.server import DEEPAAS_RUN, LISTEN, MODELS, ROOT, free_port
 
-MODELS = Path(__file__).parent / "models"
 ECHO = f"echo={MODELS / 'echo.py'}"
 
 
@@ -62,15 +60,16 @@ def test_one_clear_message_and_exit_1(fail_to_start, options, words):
 
 
 def test_no_model_at_all(tmp_path):
-    # All that is installed, without the example.
+    # All that is installed, without the metadata of what names a model.
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if "digits" not in entry.name:
+        names = entry / "entry_points.txt"
+        if not (names.is_file() and "[deepaas.v2.model]" in names.read_text()):
             (tmp_path / entry.name).symlink_to(entry)
     start = (
         f"import sys; sys.path += [{str(ROOT)!r}, {str(tmp_path)!r}]; "
         "from deepaas.cmd.run import main; main()"
     )
-    command = [sys.executable, "-S", "-c", start, "--listen-port", "0"]
+    command = [sys.executable, "-I", "-S", "-c", start, *LISTEN]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "There is no model to serve" in ended.stderr
@@ -136,7 +135,7 @@ def test_stopping_while_it_warms(tmp_path):
         "import time\ndef predict(): pass\n"
         "def warm():\n    print('warming', flush=True); time.sleep(60)\n"
     )
-    command = [DEEPAAS_RUN, "--listen-port=0", f"--model=m={waiting}", "--model-name=m"]
+    command = [DEEPAAS_RUN, *LISTEN, f"--model=m={waiting}", "--model-name=m"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert "warming" in process.stderr.readline()
         process.terminate()
@@ -161,7 +160,7 @@ def test_hanging_up_during_the_start(tmp_path):
     wait.touch()
     tokens.write_text("one\n")
     waits.write_text(WAITS.format(path=str(wait)))
-    command = [DEEPAAS_RUN, "--listen-port=0", f"--model=m={waits}", "--model-name=m"]
+    command = [DEEPAAS_RUN, *LISTEN, f"--model=m={waits}", "--model-name=m"]
     command += [f"--auth-token-file={tokens}", f"--state-dir={tmp_path}"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         lines = iter(process.stderr)
@@ -180,7 +179,7 @@ def test_hanging_up_during_the_start(tmp_path):
 
 def test_a_terminal_that_is_closed(tmp_path):
     ours, theirs = os.openpty()
-    command = [DEEPAAS_RUN, "--listen-port=0", "--model", ECHO, "--model-name=echo"]
+    command = [DEEPAAS_RUN, *LISTEN, "--model", ECHO, "--model-name=echo"]
     with subprocess.Popen(
         [*command, f"--state-dir={tmp_path}"],
         stdin=theirs,
@@ -211,9 +210,7 @@ def test_many_files_may_be_open(serve: Serve):
 
 
 def test_the_port_opens_after_the_warming(serve: Serve, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     model = tmp_path / "knocks.py"
     model.write_text(
         "import socket\n"

@@ -2,8 +2,8 @@
 
 `KINDS` builds requests with Hypothesis, as raw bytes: a client such as httpx would
 clean them up. `Hunt` sends them to a server with the models of `OPTIONS`, and raises
-`Fault` for what no client may cause. Used by tests/test_fuzz.py, at a size that a suite
-bears, and by benchmarks/fuzz.py.
+`Fault` for what no client may cause. Used by tests/acceptance/api/test_fuzz.py, at a
+size that a suite bears, and by benchmarks/fuzz.py.
 """
 
 import contextlib
@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 from webargs import fields
 
 from tests.models import fuzzed
+from tests.server import MODELS
 
-MODELS = Path(__file__).parent / "models"
 OPTIONS = (
     *(f"--model={name}={MODELS / name}.py" for name in ("fuzzed", "accept_any")),
     "--client-max-size=500000",

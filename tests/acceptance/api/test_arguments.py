@@ -4,15 +4,13 @@ import hashlib
 import json
 import re
 import socket
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from tests.conftest import Serve
-from tests.server import prediction
+from tests.server import MODELS, prediction
 
-MODELS = Path(__file__).parent / "models"
 FIELDS = "/v2/models/every_field/predict"
 FILES = "/v2/models/files/predict"
 UPLOAD = "/v2/models/upload_or_fail/predict"

@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from tests.conftest import Serve
-from tests.server import prediction, wait_until
+from tests.server import MODELS, prediction, wait_until
 
-MODEL = f"m={Path(__file__).parent / 'models' / 'bodies.py'}"
+MODEL = f"m={MODELS / 'bodies.py'}"
 PATH = "/v2/models/m/predict"
 MIB = 1024 * 1024
 BOUNDARY = "limit"

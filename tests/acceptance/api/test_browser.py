@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -12,9 +11,9 @@ from playwright.sync_api import Locator, Page
 
 from deepaas.api.pages import CONTENT_SECURITY_POLICY
 from tests.conftest import Serve
+from tests.server import MODELS, ROOT
 
-MODELS = Path(__file__).parent / "models"
-SAMPLE = Path(__file__).parent.parent / "examples/digits/deepaas_digits/data/three.png"
+SAMPLE = ROOT / "examples/digits/deepaas_digits/data/three.png"
 
 PHONE = 390
 """CSS pixels of the width of a common phone."""

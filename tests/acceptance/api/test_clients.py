@@ -10,9 +10,8 @@ from urllib.parse import unquote
 import pytest
 
 from tests.conftest import Serve
-from tests.server import prediction, wait_until
+from tests.server import MODELS, prediction, wait_until
 
-MODELS = Path(__file__).parent / "models"
 SENT = "/v2/models/sent/predict"
 BACK = "/v2/models/gives_back/predict"
 BOUNDARY = "limit"

@@ -13,7 +13,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
 
 from tests.conftest import Serve
-from tests.fuzzing import KINDS, OPTIONS, Hunt, errors, held, is_idle
+from tests.fuzzing.kinds import KINDS, OPTIONS, Hunt, errors, held, is_idle
 from tests.server import Server, wait_until
 
 EXAMPLES = 120

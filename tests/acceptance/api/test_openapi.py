@@ -2,15 +2,14 @@
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from openapi_spec_validator import OpenAPIV2SpecValidator
 from swagger_spec_validator.validator20 import validate_spec
 
 from tests.conftest import Serve
+from tests.server import MODELS
 
-MODELS = Path(__file__).parent.parent / "models"
 NAMES = ("documented", "documented_json", "echo", "files", "every_field", "returns")
 
 REFUSED = {"bad_args", "bad_schema", "broken_import", "exit_on_import"}

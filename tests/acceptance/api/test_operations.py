@@ -10,7 +10,6 @@ import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from urllib.parse import urljoin
 
 import httpx
@@ -18,9 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import Serve
-from tests.server import Server, wait_until
-
-MODELS = Path(__file__).parent / "models"
+from tests.server import MODELS, Server, wait_until
 
 
 def model(name: str) -> str:

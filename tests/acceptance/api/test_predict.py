@@ -4,15 +4,13 @@ import datetime
 import hashlib
 import random
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.conftest import Serve
-from tests.server import prediction, wait_until
+from tests.server import MODELS, prediction, wait_until
 
-MODELS = Path(__file__).parent / "models"
 SOURCE = (MODELS / "returns.py").read_bytes()
 RETURNS = "/v2/models/returns/predict"
 FAILING = "/v2/models/failing/predict"

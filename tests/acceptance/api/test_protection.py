@@ -27,9 +27,8 @@ from aiohttp.test_utils import make_mocked_request
 from deepaas.api.protection import heed_proxies
 from deepaas.api.responses import CLIENT
 from tests.conftest import Serve
-from tests.server import Server, prediction, wait_until
+from tests.server import MODELS, Server, free_port, prediction, wait_until
 
-MODELS = Path(__file__).parent / "models"
 ECHO = f"--model=echo={MODELS / 'echo.py'}"
 UPLOAD = f"--model=upload={MODELS / 'upload.py'}"
 PREDICT = "/v2/models/echo/predict/"
@@ -385,18 +384,12 @@ http {{
 """
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture
 def behind_nginx(nginx, serve: Serve, tmp_path) -> Iterator[str]:
     models = (ECHO, UPLOAD, "--trusted-proxy", "127.0.0.1")
     server = serve(*models, "--base-path", "/models/here")
     cut = serve(*models)
-    port = _free_port()
+    port = free_port()
     config = tmp_path / "nginx.conf"
     config.write_text(
         NGINX.format(folder=tmp_path, port=port, url=server.url, cut=cut.url)

@@ -1,13 +1,12 @@
 """The routes that every caller knows, and what is not there."""
 
-from pathlib import Path
 from urllib.parse import quote, urljoin
 
 import pytest
 
 from tests.conftest import Serve
+from tests.server import MODELS
 
-MODELS = Path(__file__).parent / "models"
 ECHO = f"echo={MODELS / 'echo.py'}"
 
 

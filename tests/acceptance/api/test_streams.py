@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from tests.conftest import Serve
-from tests.server import wait_until
+from tests.server import MODELS, wait_until
 
-MODEL = f"m={Path(__file__).parent / 'models' / 'yields.py'}"
+MODEL = f"m={MODELS / 'yields.py'}"
 PATH = "/v2/models/m/predict"
 EVENTS = {"accept": "text/event-stream"}
 VIDEO = {"accept": "video/mp4"}

@@ -24,10 +24,9 @@ import psutil
 import pytest
 
 from deepaas.cli.output import with_extension
-from tests.server import ROOT, wait_until
+from tests.server import MODELS, ROOT, wait_until
 
 DEEPAAS_CLI = Path(sys.executable).parent / "deepaas-cli"
-MODELS = Path(__file__).parent / "models"
 THREE = ROOT / "examples/digits/deepaas_digits/data/three.png"
 HERE = "--nodeepaas_with_multiprocessing"
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -7,16 +7,14 @@ import resource
 import signal
 import socket
 import time
-from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
 from tests.conftest import Serve
-from tests.server import wait_until
+from tests.server import MODELS, wait_until
 
-MODELS = Path(__file__).parent / "models"
 SLOW = f"slow={MODELS / 'slow.py'}"
 PATH = "/v2/models/slow/predict"
 

@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from tests.conftest import Serve
-from tests.server import prediction, wait_until
+from tests.server import MODELS, prediction, wait_until
 
-MODEL = f"m={Path(__file__).parent / 'models' / 'trains.py'}"
+MODEL = f"m={MODELS / 'trains.py'}"
 TRAIN = "/v2/models/m/train"
 PREDICT = "/v2/models/m/predict"
 ASYNC = {"Prefer": "respond-async"}

@@ -6,14 +6,13 @@ import sqlite3
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import Serve
-from tests.server import wait_until
+from tests.server import MODELS, wait_until
 
-MODEL = f"m={Path(__file__).parent / 'models' / 'trains.py'}"
+MODEL = f"m={MODELS / 'trains.py'}"
 TRAIN = "/v2/models/m/train"
 PREDICT = "/v2/models/m/predict"
 ASYNC = {"Prefer": "respond-async"}
@@ -231,7 +230,7 @@ def test_servers_that_start_at_once_on_one_database(tmp_path, serve: Serve):
 
 
 def test_a_stream_without_pieces_is_a_result(serve: Serve):
-    model = Path(__file__).parent / "models" / "yields.py"
+    model = MODELS / "yields.py"
     server = serve("--model", f"m={model}")
     params = {"items": 0}
     answer = server.post(PREDICT, headers=ASYNC, params=params)

@@ -2,18 +2,17 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import Serve
+from tests.server import MODELS, ROOT
 
-PACKAGE = Path(__file__).parent / "packages" / "traits"
+PACKAGE = ROOT / "tests" / "packages" / "traits"
 INSTALLED = (
     *("as_module", "as_class", "as_object", "parallel"),
     *("schema_class", "schema_instance", "schema_fields"),
 )
-MODELS = Path(__file__).parent / "models"
 
 
 @pytest.fixture(scope="module")

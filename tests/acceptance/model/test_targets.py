@@ -4,15 +4,14 @@ import pickle
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 
 from deepaas.errors import StartError
 from deepaas.model.loading import find_models
 from tests.conftest import Serve
+from tests.server import MODELS
 
-MODELS = Path(__file__).parent / "models"
 ECHO = f"echo={MODELS / 'echo.py'}"
 
 NET = """\

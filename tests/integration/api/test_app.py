@@ -1,7 +1,6 @@
 """create_app() reads no global: two applications live side by side."""
 
 import asyncio
-from pathlib import Path
 
 import aiohttp
 from aiohttp import web
@@ -11,8 +10,7 @@ from deepaas.config import Settings
 from deepaas.executors import create_executor
 from deepaas.jobs.create import create_jobs
 from deepaas.model.loading import ModelRef
-
-MODELS = Path(__file__).parent.parent / "models"
+from tests.server import MODELS
 
 
 async def start(ref, folder, **settings):

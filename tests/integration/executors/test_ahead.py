@@ -16,7 +16,7 @@ from deepaas.errors import CallTimeout, Unavailable, WorkerDied
 from deepaas.executors import Began, Ended, Limits, WorkerState
 from deepaas.executors.stream import HIGH
 from deepaas.model.loading import ModelRef
-from tests.executors.test_local import BOUND, LONG, MODELS, executor, until
+from tests.integration.executors.test_local import BOUND, LONG, MODELS, executor, until
 
 QUICK = ModelRef("m", str(MODELS / "quick.py"))
 MANY = 12

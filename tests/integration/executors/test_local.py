@@ -26,8 +26,8 @@ from deepaas.errors import (
 from deepaas.executors import Ended, Limits, WorkerState, create_executor
 from deepaas.executors.messages import Envelope
 from deepaas.model.loading import ModelRef
+from tests.server import MODELS
 
-MODELS = Path(__file__).parent.parent / "models"
 REF = ModelRef("m", str(MODELS / "trainable.py"))
 GATED = ModelRef("m", str(MODELS / "gated.py"))
 RETURNS = ModelRef("m", str(MODELS / "returns.py"))
