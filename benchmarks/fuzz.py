@@ -19,7 +19,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.fuzzing.kinds import KINDS, OPTIONS, Fault, Hang, Hunt, errors, held, is_idle
+from tests.fuzzing.hunt import OPTIONS, Fault, Hang, Hunt, errors, held, is_idle
+from tests.fuzzing.kinds import KINDS
 from tests.server import Server, wait_until
 
 CHUNK = 250

@@ -1,304 +1,21 @@
 """Input that nobody would send, and what the server owes an answer to it.
 
 `KINDS` builds requests with Hypothesis, as raw bytes: a client such as httpx would
-clean them up. `Hunt` sends them to a server with the models of `OPTIONS`, and raises
-`Fault` for what no client may cause. Used by tests/acceptance/api/test_fuzz.py, at a
-size that a suite bears, and by benchmarks/fuzz.py.
+clean them up. Used by tests/acceptance/api/test_fuzz.py, at a size that a suite bears,
+and by benchmarks/fuzz.py.
 """
 
-import contextlib
-import enum
 import gzip
-import http.client
 import json
 import re
-import socket
-import time
 import zlib
-from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
-import hypothesis
 from hypothesis import strategies as st
-from webargs import fields
 
-from tests.models import fuzzed
-from tests.server import MODELS
-
-OPTIONS = (
-    *(f"--model={name}={MODELS / name}.py" for name in ("fuzzed", "accept_any")),
-    "--client-max-size=500000",
-    "--keep-jobs=100",
-)
-"""What a server to be fuzzed is started with."""
-
-PATIENCE = 10.0
-"""Seconds in which an answer has to come."""
-
-PAUSE = 0.001
-"""Seconds between two pieces of a request, for the server to see them as two."""
-
-
-REFUSED = re.compile(
-    r" aiohttp\.server \[-\] Error handling request .*: aiohttp\.http_exceptions\."
-    r"| aiohttp\.server (?!\[-\])"
-)
-"""What aiohttp logs of a request that is no HTTP: a line, and more below it."""
-
-
-class Must(enum.Enum):
-    """What a request deserves."""
-
-    ANSWER = "whole and in HTTP: an answer, with JSON if it is an error"
-    ANSWER_OR_CLOSE = "HTTP, but not whole: such an answer, or none"
-    END = "no HTTP, perhaps: any answer, or none"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is sent to the server, and what it deserves."""
-
-    data: bytes
-    must: Must = Must.ANSWER
-    cut: int = 0
-    """Bytes that are sent before a pause; 0 for all."""
-
-    def __repr__(self) -> str:
-        data = re.sub(
-            r"(\\x..|[^\\])\1{99,}",
-            lambda run: f"{run[1]}' + b'{run[1]}' * {_times(run)} + b'",
-            repr(self.data),
-        )
-        cut = f"  # in two pieces, {self.cut} bytes first" if self.cut else ""
-        return f"send({data}){cut}"
-
-
-def _times(run):
-    return len(run[0]) // len(run[1]) - 1
-
-
-# -- values: what fits a field, and what does not
-
-TEXTS = st.one_of(st.text(max_size=20), st.characters(exclude_categories=()))
-ODD = st.sampled_from(
-    [
-        *("", " ", "0", "-1", "1.5", "1e400", "-0.0", "NaN", "sNaN", "inf", "0x10"),
-        *(
-            "9" * 19,
-            "9" * 5000,
-            "1e-9999999999",
-            "1_0",
-            "\u0661",
-            "true",
-            "null",
-            "\0",
-            "\t",
-        ),
-        *("{}", "[]", '{"x": 1}', '{"x": {"x": []}}', '"text"', "[" * 900, "{", "a,b"),
-        *("2026-01-02T03:04:05Z", "0001-01-01T00:00:00+23:59", "24:00", "2026-02-30"),
-        *("a@b.example", "http://a.example/?q=#x", "http://[", "::1/129", "red", "2"),
-        *("\ud800", "\udcff", "é", "e\u0301", "\u202e", "💩", "x" * 3000, "a\r\nb: c"),
-        *("../../etc/passwd", "*/*", "image/png", "a/b", "a/b\r\nX-Y: z", "%00%zz"),
-        *("application/json", "text/csv", "text/event-stream", "text/plain"),
-    ]
-)
-
-NUMBERS = st.one_of(st.integers(), st.floats())
-FITTING = {
-    fields.Int: st.integers().map(str),
-    fields.Float: st.floats().map(str),
-    fields.Decimal: st.decimals().map(str),
-    fields.Bool: st.sampled_from(["true", "no", "1", "off"]),
-    fields.Date: st.dates().map(str),
-    fields.Time: st.times().map(str),
-    fields.DateTime: st.datetimes(timezones=st.none() | st.timezones()).map(
-        lambda moment: moment.isoformat()
-    ),
-    fields.TimeDelta: st.integers().map(str),
-    fields.UUID: st.uuids().map(str),
-    fields.IP: st.ip_addresses().map(str),
-    fields.List: st.integers(0, 9).map(str),
-    fields.DelimitedList: st.lists(st.integers(), max_size=3).map(
-        lambda values: ",".join(map(str, values))
-    ),
-    fields.Dict: st.dictionaries(st.text(max_size=3), NUMBERS, max_size=3).map(
-        json.dumps
-    ),
-    fields.Nested: st.sampled_from(
-        ['{"x": 1}', '{"x": 1, "more": [{"x": 2}], "street-name": "s"}']
-    ),
-}
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | NUMBERS | TEXTS | ODD,
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(
-            st.sampled_from(["x", "more", "1"]) | TEXTS, inner, max_size=4
-        )
-    ),
-    max_leaves=6,
-)
-
-
-def _fitting(field):
-    classes = (FITTING.get(one) for one in type(field).__mro__)
-    return next((found for found in classes if found is not None), TEXTS)
-
-
-ARGUMENTS = {
-    field.data_key or name: _fitting(field)
-    for name, field in fuzzed.get_predict_args().items()
-}
-"""Names that callers use, and texts that fit."""
-
-FILES = ("file", "volume", "files", "files[]", "untyped")
-PLACED = [
-    (field.data_key or name, field.metadata["location"])
-    for name, field in fuzzed.get_predict_args().items()
-    if "location" in field.metadata
-]
-HEADERS = [name for name, place in PLACED if place == "headers" and name != "accept"]
-COOKIES = [name for name, place in PLACED if place == "cookies"]
-
-
-NAMES = st.sampled_from([*ARGUMENTS])
-
-
-@st.composite
-def pairs(draw, names=NAMES, values=TEXTS):
-    """Names and texts; few, since a single misfit is the whole answer."""
-    name = draw(st.one_of(names, names, names, TEXTS))
-    fitting = ARGUMENTS.get(name, TEXTS)
-    name += draw(st.sampled_from([""] * 9 + ["[]"]))
-    return name, draw(st.one_of(fitting, fitting, ODD, values))
-
-
-def _lists(values, most=4):
-    return st.lists(values, max_size=most)
-
-
-# -- what a body, a query, a header may look like
-
-CHARSETS = st.sampled_from(
-    [
-        *("utf-8", "UTF8", "latin-1", "utf-16", "utf-7", "cp037", "unicode_escape"),
-        *("idna", "punycode", "undefined", "rot13", "base64", "mbcs", "nonsense"),
-        *("", '"utf-8"', "'", "\xe9", "\t", "utf-8; charset=ascii", "x" * 200),
-    ]
-)
-
-
-@st.composite
-def urlencoded(draw):
-    written = st.sampled_from([quote, quote_plus])
-    text = "&".join(
-        "=".join(draw(written)(part, errors="surrogatepass") for part in pair)
-        for pair in draw(_lists(pairs()))
-    )
-    odd = ["", "", "", "&", "=", "%", "%zz", "%ff", "+", ";", "&&x&=y", "a=%00", "=="]
-    return text + draw(st.sampled_from(odd))
-
-
-@st.composite
-def json_bodies(draw):
-    text_or_value = st.one_of(pairs(values=JSON_VALUES), pairs(values=JSON_VALUES))
-    given = dict(draw(_lists(text_or_value)))
-    for name in draw(_lists(st.sampled_from([*ARGUMENTS]), 3)):
-        given[name] = draw(JSON_VALUES)
-    value = draw(st.one_of(st.just(given), st.just(given), JSON_VALUES))
-    text = json.dumps(value, ensure_ascii=draw(st.booleans()))
-    if draw(st.integers(0, 19)) == 19:
-        depth = draw(st.sampled_from([100, 300, 500, 800, 900, 950, 1000, 10_000]))
-        text = json.dumps({draw(st.sampled_from(["raw", "in json"])): "|"})
-        text = text.replace('"|"', "[" * depth + "]" * depth)
-    encoding = draw(st.sampled_from(["utf-8"] * 6 + ["utf-16", "utf-32", "utf-8-sig"]))
-    return text.encode(encoding, "surrogatepass")
-
-
-MEDIA_TYPES = [
-    *("text/plain", "image/png", "application/octet-stream", "", "nonsense", "a/b; c"),
-    *("multipart/mixed; boundary=x", "application/json", "TEXT/PLAIN;", "\xe9/é"),
-]
-CONTENTS = st.one_of(
-    st.binary(max_size=50),
-    st.sampled_from([b"", b"x" * 10, b"\r\n--limit", b"\n--limit--\n", b"\0" * 9]),
-)
-SIZES = st.sampled_from([1] * 15 + [3000, 60_000])
-FILENAMES = st.one_of(
-    TEXTS,
-    st.sampled_from(
-        [
-            *("a.png", "", "..", "../../etc/passwd", "/", "C:\\a\\b.nii.gz", "\0"),
-            *('a"b.png', "x" * 300 + ".gz", "Zähler 測定.png", ".", "a\r\nb", "CON"),
-        ]
-    ),
-)
-BOUNDARIES = st.sampled_from(
-    [*["limit"] * 6, "'()+_,-./:=?", "a b", "x" * 70, "x" * 250, "-", "--", "limit--"]
-)
-
-
-@st.composite
-def parts(draw):
-    """One part of a form: a text, a file, or neither."""
-    name, text = draw(pairs())
-    is_file = draw(st.booleans())
-    if is_file:
-        name = draw(st.one_of(st.sampled_from(FILES), st.just(name)))
-    disposition = draw(st.sampled_from(["form-data"] * 9 + ["attachment", "", "x; y"]))
-    named = draw(st.sampled_from(['; name="%s"'] * 12 + ["; name=%s", ";name*=%s", ""]))
-    disposition += named.replace("%s", name.replace('"', '\\"'))
-    if is_file:
-        form = draw(
-            st.sampled_from(
-                [
-                    *("; filename=%s", "; filename*=UTF-8''%s", "; filename*=x'%s"),
-                    '; filename="=?utf-8?Q?%s?="; filename*=\'',
-                ]
-            )
-        )
-        filename = draw(FILENAMES)
-        plain = '"' + filename.replace('"', '\\"') + '"'
-        encoded = quote(filename, errors="surrogatepass")
-        disposition += form.replace("%s", encoded if "*" in form else plain)
-    lines = [f"Content-Disposition: {disposition}"]
-    if draw(st.booleans()):
-        kind = draw(st.sampled_from(MEDIA_TYPES))
-        charset = draw(st.sampled_from(["", "", "; charset="]))
-        lines.append(
-            f"Content-Type: {kind}{charset}" + (draw(CHARSETS) * bool(charset))
-        )
-    odd = [
-        "Content-Length: 1",
-        "Content-Transfer-Encoding: base64",
-        "Content-Transfer-Encoding: quoted-printable",
-        "Content-Transfer-Encoding: x",
-        "X:",
-        ":",
-        "no colon",
-    ]
-    lines += draw(_lists(st.sampled_from(odd), 1)) * draw(st.sampled_from([0, 0, 0, 1]))
-    head = "\r\n".join(re.sub(r"[\r\n]", " ", line) for line in lines)
-    content = text.encode("utf-8", "surrogatepass")
-    if is_file or draw(st.booleans()):
-        content = draw(st.one_of(st.just(content), CONTENTS)) * draw(SIZES)
-    return head.encode("utf-8", "surrogatepass") + b"\r\n\r\n" + content
-
-
-@st.composite
-def forms(draw):
-    """A multipart body that is well made, but for its parts, and its boundary."""
-    boundary = draw(BOUNDARIES)
-    found = draw(_lists(parts()))
-    start = f"--{boundary}\r\n".encode()
-    body = b"".join(start + part + b"\r\n" for part in found)
-    around = draw(st.sampled_from([(b"", b"\r\n")] * 5 + [(b"pre\r\n", b"\r\nafter")]))
-    return boundary, body + f"--{boundary}--".encode() + around[1]
-
-
-# -- heads
+from tests.fuzzing.bodies import CHARSETS, forms, json_bodies, urlencoded
+from tests.fuzzing.requests import Must, Request
+from tests.fuzzing.values import COOKIES, HEADERS, ODD, TEXTS, lists, pairs
 
 PREDICT = "/v2/models/fuzzed/predict"
 PATHS = st.sampled_from([PREDICT] * 17 + ["/v2/models/fuzzed/train/"] * 2)
@@ -351,7 +68,7 @@ def header_lines(draw):
     return f"Cookie: {re.sub('[^a-z]', '', name)}={value}{odd}"
 
 
-def _head(method, target, lines):
+def make_head(method, target, lines):
     head = "\r\n".join([f"{method} {target} HTTP/1.1", "Host: x", *lines, "", ""])
     return head.encode("utf-8", "surrogatepass")
 
@@ -361,7 +78,7 @@ def posts(draw, kinds_and_bodies, paths=PATHS):
     """POST a body, in one of the ways that there are to transfer one."""
     kind, body = draw(kinds_and_bodies)
     lines = [f"Content-Type: {kind}"] if kind else []
-    lines += draw(_lists(header_lines(), 2))
+    lines += draw(lists(header_lines(), 2))
     coding = draw(st.sampled_from([""] * 17 + ["gzip", "deflate", "br"]))
     if coding:
         lines.append(f"Content-Encoding: {coding}")
@@ -376,7 +93,7 @@ def posts(draw, kinds_and_bodies, paths=PATHS):
         lines.append(f"Content-Length: {len(body)}")
     query = draw(st.sampled_from(["", "", "", "?"]))
     target = draw(paths) + query + (draw(urlencoded()) if query else "")
-    head = _head("POST", target[:6000], lines)
+    head = make_head("POST", target[:6000], lines)
     cut = draw(st.sampled_from([0] * 9 + [len(head), len(head) + len(body) // 2]))
     return Request(head + body, cut=cut)
 
@@ -504,7 +221,7 @@ def lying_lengths(draw):
         "Connection: close",
     ]
     must = Must.ANSWER if by == 0 else Must.ANSWER_OR_CLOSE
-    return Request(_head("POST", PREDICT, lines) + body, must)
+    return Request(make_head("POST", PREDICT, lines) + body, must)
 
 
 @st.composite
@@ -576,11 +293,11 @@ def routed(draw):
     )
     query = "&".join(
         name + quote(draw(values), errors="surrogatepass")
-        for name in draw(_lists(QUERIES, 2))
+        for name in draw(lists(QUERIES, 2))
     )
-    lines = draw(_lists(header_lines(), 2))
+    lines = draw(lists(header_lines(), 2))
     target = f"{path}?{query}" if query else path
-    return Request(_head(draw(st.sampled_from(METHODS)), target[:6000], lines))
+    return Request(make_head(draw(st.sampled_from(METHODS)), target[:6000], lines))
 
 
 ANY_TYPE = st.just("/v2/models/accept_any/predict")
@@ -624,161 +341,3 @@ KINDS = {
 
 def requests_of(kind):
     return KINDS[kind]
-
-
-# -- sending them, and judging the answers
-
-
-class Fault(AssertionError):
-    """The server did what no client may make it do."""
-
-    def __init__(self, what: str, request: Request) -> None:
-        super().__init__(f"{what}\n{request!r}")
-        self.what = what
-        self.request = request
-
-
-class Hang(BaseException):
-    """No answer in time. No Exception: Hypothesis would take hours to shrink it."""
-
-
-class Hunt:
-    """Sends requests to a port of 127.0.0.1; counts them, and what came back."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.sent = 0
-        self.statuses: Counter[int] = Counter()
-        self.closed = 0
-        self.refused = 0
-
-    def run(self, kind: str, examples: int, seed: int) -> None:
-        """Raise Fault with the shortest request that causes one."""
-
-        @hypothesis.seed(seed)
-        @hypothesis.settings(
-            max_examples=examples,
-            database=None,
-            deadline=None,
-            phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
-            suppress_health_check=list(hypothesis.HealthCheck),
-            report_multiple_bugs=False,
-            print_blob=False,
-        )
-        @hypothesis.given(KINDS[kind])
-        def send(request):
-            self.send(request)
-
-        send()
-
-    def send(self, request: Request) -> None:
-        """Send one request, and another one if the connection stays."""
-        self.sent += 1
-        address = ("127.0.0.1", self.port)
-        try:
-            with socket.create_connection(address, timeout=PATIENCE) as connection:
-                self._exchange(connection, request)
-        except TimeoutError:
-            raise Hang(f"no answer in {PATIENCE} s\n{request!r}") from None
-
-    def _exchange(self, connection, request):
-        try:
-            _write(connection, request)
-            answer, body = _read(connection, request.data)
-        except (http.client.HTTPException, ConnectionError) as error:
-            self.closed += 1
-            if request.must is Must.ANSWER:
-                raise Fault(f"no whole answer: {error!r}", request) from error
-            return
-        self.statuses[answer.status] += 1
-        if answer.status >= 500:
-            number = answer.headers.get("X-Request-ID", "")
-            raise Fault(f"{answer.status} {body[:500]!r} ({number})", request)
-        if request.must is Must.END:
-            return
-        if "X-Request-ID" not in answer.headers:
-            # aiohttp has refused it in its own words, before we saw it: a coding that
-            # it does not know or that is broken, two Host, data after the end.
-            self.refused += 1
-        elif answer.status >= 400 and not _explains(answer, body):
-            raise Fault(f"{answer.status} without a reason: {body[:500]!r}", request)
-        if not answer.will_close and request.must is Must.ANSWER:
-            self._once_more(connection, request)
-
-    def _once_more(self, connection, request):
-        """What follows on the same connection is not taken for the same request."""
-        try:
-            connection.sendall(_head("GET", "/v2/health/live", ["Connection: close"]))
-            answer, _ = _read(connection, b"GET")
-        except (http.client.RemoteDisconnected, ConnectionError):
-            return
-        except http.client.HTTPException as error:
-            raise Fault(f"the next answer is {error!r}", request) from error
-        if answer.status != 200:
-            raise Fault(f"the next request got {answer.status}", request)
-
-
-def held(server):
-    """What a server holds that a request might have left: files, tasks, descriptors.
-
-    One thread or another of a pool is no leak, nor is the database that it opens.
-    """
-    return {
-        "temporary files": len(list(server.temporary.rglob("*"))),
-        "tasks": server.get("/v2/models/fuzzed/").json()["tasks"],
-        "descriptors": sum(
-            not target.startswith("jobs.sqlite") for target in _descriptors(server.pid)
-        ),
-    }
-
-
-def _descriptors(pid):
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            yield link.readlink().name
-
-
-def errors(server):
-    """What a server has logged as an error, but for what is no HTTP: a 400."""
-    lines = server.stderr.splitlines()
-    return [line for line in lines if " ERROR " in line and not REFUSED.search(line)]
-
-
-def is_idle(server):
-    """Tell whether the jobs that requests have begun are over."""
-    workers = server.get("/v2/health/ready").json()["models"]["fuzzed"]["workers"]
-    return all(worker["state"] == "idle" for worker in workers)
-
-
-def _write(connection, request):
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if request.cut:
-        connection.sendall(request.data[: request.cut])
-        time.sleep(PAUSE)
-    connection.sendall(request.data[request.cut :])
-    if request.must is not Must.ANSWER:
-        with contextlib.suppress(OSError):  # the server may have hung up
-            connection.shutdown(socket.SHUT_WR)
-
-
-def _read(connection, data):
-    method = data.partition(b" ")[0].decode("latin-1")
-    with http.client.HTTPResponse(connection, method=method) as answer:
-        answer.begin()
-        return answer, answer.read()
-
-
-def _explains(answer, body):
-    """Tell whether an error says what it is, by argument or with a message."""
-    if answer._method == "HEAD":
-        return not body
-    try:
-        value = json.loads(body)
-    except ValueError:
-        return False
-    if answer.headers.get_content_type() != "application/json" or not value:
-        return False
-    if value.keys() == {"message"} and isinstance(value["message"], str):
-        return True
-    by_argument = answer.status == 422 or (answer.status, *value) == (400, "json")
-    return by_argument and all(isinstance(v, list | dict) for v in value.values())

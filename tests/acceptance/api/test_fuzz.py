@@ -1,4 +1,4 @@
-"""Nothing that a client sends gives a 5xx, and nothing of it stays. See fuzzing.py."""
+"""Nothing that a client sends gives a 5xx, and nothing of it stays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
 
 from tests.conftest import Serve
-from tests.fuzzing.kinds import KINDS, OPTIONS, Hunt, errors, held, is_idle
+from tests.fuzzing.hunt import OPTIONS, Hunt, errors, held, is_idle
+from tests.fuzzing.kinds import KINDS
 from tests.server import Server, wait_until
 
 EXAMPLES = 120

@@ -1,82 +1,29 @@
-"""Jobs over HTTP: trainings, and predictions that nobody waits for."""
+"""Trainings over HTTP, from beginning to end."""
 
-import concurrent.futures
 import json
-import os
-import signal
-import threading
 import uuid
-from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import urljoin
 
 import psutil
 import pytest
 
+from tests.acceptance.jobs.conftest import (
+    ASYNC,
+    ENDED,
+    MODEL,
+    PREDICT,
+    TRAIN,
+    at_once,
+    events,
+    get,
+    log,
+    run,
+    start,
+    step,
+    until,
+)
 from tests.conftest import Serve
-from tests.server import MODELS, prediction, wait_until
-
-MODEL = f"m={MODELS / 'trains.py'}"
-TRAIN = "/v2/models/m/train"
-PREDICT = "/v2/models/m/predict"
-ASYNC = {"Prefer": "respond-async"}
-ENDED = ("done", "error", "cancelled")
-
-
-@pytest.fixture(scope="module")
-def server(serve_module: Serve):
-    return serve_module("--model", MODEL, "--raw-predictions", errors_expected=True)
-
-
-@pytest.fixture
-def state(tmp_path):
-    return tmp_path / "state"
-
-
-def start(server, **params):
-    files = params.pop("files", None)
-    answer = server.post(TRAIN, params=params, files=files)
-    assert answer.status_code == 200
-    return answer.json()["uuid"]
-
-
-def get(server, job, path=TRAIN):
-    return server.get(f"{path}/{job}").json()
-
-
-def until(server, job, *statuses, path=TRAIN):
-    wait_until(lambda: get(server, job, path)["status"] in statuses)
-    return get(server, job, path)
-
-
-def run(server, **params):
-    return until(server, start(server, **params), *ENDED)
-
-
-def log(server, job):
-    return server.get(f"{TRAIN}/{job}/log").text
-
-
-def step(folder, number):
-    Path(folder, str(number)).touch()
-
-
-@contextmanager
-def events(server, job, path=TRAIN):
-    """Give pairs of an event's name and its data."""
-    with server.client.stream("GET", f"{path}/{job}/events") as answer:
-        assert answer.headers["Content-Type"] == "text/event-stream"
-        yield parsed(answer.iter_lines())
-
-
-def parsed(lines):
-    name = None
-    for line in lines:
-        field, _, value = line.partition(": ")
-        if field == "event":
-            name = value
-        elif field == "data":
-            yield name, json.loads(value)
+from tests.server import prediction, wait_until
 
 
 def test_a_training_from_beginning_to_end(server, tmp_path):
@@ -178,18 +125,6 @@ def test_delete_in_every_state(server, tmp_path):
         answer = server.delete(f"{TRAIN}/{unknown}")
         assert answer.status_code == 404
         assert answer.json().keys() == {"message"}
-
-
-def at_once(call, *several):
-    """Call with each argument, all at the same moment."""
-    ready = threading.Barrier(len(several))
-
-    def wait_and_call(argument):
-        ready.wait()
-        return call(argument)
-
-    with concurrent.futures.ThreadPoolExecutor(len(several)) as pool:
-        return list(pool.map(wait_and_call, several))
 
 
 def test_two_deletes_at_once(server, tmp_path):
@@ -439,277 +374,3 @@ def test_invalid_arguments_start_nothing(server):
     assert server.post(TRAIN, params={"steps": "many"}).status_code == 422
     assert server.get(TRAIN).json() == before
     assert server.post(PREDICT, headers=ASYNC, content=b"{").status_code == 415
-
-
-# -- predictions that nobody waits for
-
-
-def predict_later(server, **options):
-    answer = server.post(PREDICT, headers=ASYNC, **options)
-    assert answer.status_code == 202
-    job = answer.json()["uuid"]
-    assert urljoin(PREDICT, answer.headers["Location"]) == f"{PREDICT}/{job}"
-    assert answer.headers["Preference-Applied"] == "respond-async"
-    return job
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"params": {"accept": "application/json"}},
-        {"params": {"accept": "text/plain"}},
-        {"params": {"accept": "text/plain", "length": 2_000}},
-        {"params": {"accept": "text/plain", "length": 2_000_000}},
-        {"files": {"file": ("a.txt", b"x" * 3_000_000)}},
-        {"params": {"fail": True}},
-    ],
-)
-def test_a_result_is_what_the_call_would_have_answered(server, options):
-    job = predict_later(server, **options)
-    ended = until(server, job, *ENDED, path=PREDICT)
-    result = server.get(f"{PREDICT}/{job}/result")
-    now = server.post(PREDICT, **options)
-    assert result.status_code == now.status_code
-    assert result.content == now.content
-    for header in (
-        *("Content-Type", "Content-Disposition", "Content-Length"),
-        *("Content-Encoding", "Vary"),
-    ):
-        # the name of an upload's temporary file is another each time
-        if "files" not in options or header != "Content-Disposition":
-            assert result.headers.get(header) == now.headers.get(header)
-    assert ended["status"] == ("error" if "fail" in str(options) else "done")
-    assert server.head(f"{PREDICT}/{job}/result").status_code == now.status_code
-    assert server.delete(f"{PREDICT}/{job}").status_code == 204
-    assert server.get(f"{PREDICT}/{job}/result").status_code == 404
-
-
-def test_a_result_that_is_not_there(server, tmp_path):
-    job = predict_later(server, params={"folder": tmp_path})
-    path = f"{PREDICT}/{job}/result"
-    early = server.get(path)
-    assert early.status_code == 202
-    assert early.json()["uuid"] == job
-    assert "Retry-After" in early.headers
-    assert server.delete(f"{PREDICT}/{job}").json()["status"] == "cancelled"
-    assert server.get(path).status_code == 410
-
-
-def test_a_result_in_parts(server):
-    job = predict_later(server)
-    until(server, job, "done", path=PREDICT)
-    part = server.get(f"{PREDICT}/{job}/result", headers={"Range": "bytes=1-3"})
-    assert (part.status_code, part.content) == (206, b"PNG")
-
-
-@pytest.mark.parametrize("in_parts", [{}, {"Range": "bytes=0-3"}])
-def test_a_result_whose_file_is_gone(serve: Serve, state, in_parts):
-    server = serve("--model", MODEL, "--state-dir", state)
-    job = predict_later(server)
-    until(server, job, "done", path=PREDICT)
-    (state / "results" / job).unlink()
-    gone = server.get(f"{PREDICT}/{job}/result", headers=in_parts)
-    assert gone.status_code == 410
-    assert gone.json().keys() == {"message"}
-    assert server.get(f"{PREDICT}/{job}/log").text == ""
-    assert server.delete(f"{PREDICT}/{job}").status_code == 204
-
-
-def test_many_at_once(server):
-    jobs = at_once(lambda _: predict_later(server), *range(20))
-    assert len(set(jobs)) == 20
-    for job in jobs:
-        assert until(server, job, *ENDED, path=PREDICT)["status"] == "done"
-
-
-# -- predictions beside trainings
-
-
-@pytest.mark.parametrize(
-    "options", [("--workers", "2"), ("--workers", "1", "--train-workers", "1")]
-)
-def test_predictions_go_on_beside_trainings(serve: Serve, tmp_path, options):
-    server = serve("--model", MODEL, *options)
-    jobs = [start(server, steps=1, folder=tmp_path) for _ in range(2)]
-    until(server, jobs[0], "running")
-    for _ in range(5):
-        assert server.post(PREDICT).status_code == 200
-    assert [get(server, job)["status"] for job in jobs] == ["running", "queued"]
-    step(tmp_path, 1)
-    for job in jobs:
-        until(server, job, "done")
-
-
-# -- the server's end
-
-
-def kept(server, state, job):
-    """What there is of a job on disk and in the answers."""
-    answers = [server.get(f"{TRAIN}/{job}{p}").text for p in ("", "/log", "/metrics")]
-    return [json.loads(answers[0]), *answers[1:]]
-
-
-def test_a_killed_server_loses_no_training(serve: Serve, state, tmp_path):
-    server = serve("--model", MODEL, "--state-dir", state)
-    done = until(server, start(server, steps=1, result="numpy"), "done")["uuid"]
-    before = kept(server, state, done)
-    running = start(server, lines=10_000, steps=2, folder=tmp_path)
-    queued = start(server)
-    step(tmp_path, 1)
-    wait_until(lambda: get(server, running).get("progress") is not None)
-    wait_until(lambda: "step 1" in log(server, running))
-    server.kill()
-    server = serve("--model", MODEL, "--state-dir", state)
-    assert kept(server, state, done) == before
-    job, said, curve = kept(server, state, running)
-    assert job["status"] == "error"
-    assert job["message"] == "interrupted: the server ended while it ran"
-    assert job["progress"]["step"] == 1
-    assert said.splitlines() == [f"line {n}" for n in range(10_000)] + ["step 1"]
-    assert json.loads(curve)["step"] == [1]
-    job = get(server, queued)
-    assert job["status"] == "error"
-    assert job["message"].startswith("interrupted: ")
-    assert [j["uuid"] for j in server.get(TRAIN).json()] == [queued, running, done]
-    assert run(server)["status"] == "done"
-
-
-@pytest.mark.parametrize("twice", [False, True])
-def test_a_stopped_server_says_so(serve: Serve, state, tmp_path, twice):
-    server = serve("--model", MODEL, "--state-dir", state)
-    running = start(server, steps=1, folder=tmp_path)
-    queued = start(server)
-    until(server, running, "running")
-    with events(server, running) as happens:
-        next(happens)
-        os.kill(server.pid, signal.SIGTERM)
-        if twice:
-            os.kill(server.pid, signal.SIGTERM)
-        else:
-            *_, (_, last) = happens
-            assert last["status"] == "error"
-    assert server.stop() == 0
-    server = serve("--model", MODEL, "--state-dir", state)
-    for job in (running, queued):
-        assert get(server, job)["status"] == "error"
-        assert get(server, job)["message"] == "the server was stopped"
-
-
-def test_a_prediction_that_runs_may_end_before_the_server(
-    serve: Serve, state, tmp_path
-):
-    server = serve("--model", MODEL, "--state-dir", state)
-    job = predict_later(server, params={"folder": tmp_path})
-    until(server, job, "running", path=PREDICT)
-    os.kill(server.pid, signal.SIGTERM)
-    wait_until(server.refuses)
-    Path(tmp_path, "go").touch()
-    assert server.wait() == 0
-    server = serve("--model", MODEL, "--state-dir", state)
-    result = server.get(f"{PREDICT}/{job}/result")
-    assert result.content == b"\x89PNG" * 1000
-
-
-def test_what_is_kept(serve: Serve, state):
-    options = ("--model", MODEL, "--state-dir", state, "--keep-jobs", "2")
-    server = serve(*options)
-    trainings = [run(server, lines=1)["uuid"] for _ in range(3)]
-    later = predict_later(server)
-    until(server, later, "done", path=PREDICT)
-    wait_until(lambda: get(server, trainings[1]).get("status") is None)
-    assert [j["uuid"] for j in server.get(TRAIN).json()] == trainings[2:]
-    assert [p.name for p in (state / "logs").iterdir()] == [f"{trainings[2]}.log"]
-    assert [p.name for p in (state / "results").iterdir()] == [later]
-    server.stop()
-    Path(state, "results", f"{uuid.uuid4().hex}.part").touch()  # half written
-    server = serve(*options[:-1], "1")
-    assert server.get(TRAIN).json() == []
-    assert list((state / "logs").iterdir()) == []
-    assert [p.name for p in (state / "results").iterdir()] == [later]
-    assert get(server, later, PREDICT)["status"] == "done"
-
-
-def test_a_job_is_new_when_it_ends(serve: Serve, state, tmp_path):
-    options = ("--keep-jobs", "2", "--train-workers", "2", "--workers", "1")
-    server = serve("--model", MODEL, "--state-dir", state, *options)
-    long = start(server, steps=1, folder=tmp_path)
-    until(server, long, "running")
-    short = [run(server)["uuid"] for _ in range(3)]
-    wait_until(lambda: get(server, short[0]).get("status") is None)
-    step(tmp_path, 1)
-    assert until(server, long, "done")["progress"]["step"] == 1
-    assert run(server)["status"] == "done"
-    wait_until(lambda: get(server, short[2]).get("status") is None)
-    assert get(server, long)["status"] == "done"
-    assert log(server, long) == "step 1\n"
-
-
-def test_keep_days(serve: Serve, state):
-    server = serve("--model", MODEL, "--state-dir", state)
-    run(server)
-    server.stop()
-    server = serve("--model", MODEL, "--state-dir", state, "--keep-days", "1")
-    assert len(server.get(TRAIN).json()) == 1
-    server.stop()
-    server = serve("--model", MODEL, "--state-dir", state, "--keep-days", "1e-9")
-    assert server.get(TRAIN).json() == []
-
-
-def test_one_server_for_one_state_directory(serve: Serve, fail_to_start, state):
-    serve("--model", MODEL, "--state-dir", state)
-    ended = fail_to_start(
-        *("--model", MODEL, "--model-name", "m", "--listen-port", "0"),
-        *("--state-dir", state),
-    )
-    assert ended.code == 1
-    [line] = ended.output.splitlines()
-    assert f"another server keeps its jobs in {state}" in line
-
-
-def test_a_state_directory_that_cannot_be_used(fail_to_start, tmp_path):
-    options = ("--model", MODEL, "--model-name", "m", "--listen-port", "0")
-    file = tmp_path / "file"
-    file.touch()
-    ended = fail_to_start(*options, "--state-dir", file)
-    assert ended.code == 1
-    assert "--state-dir" in ended.output
-    (tmp_path / "jobs.sqlite").write_text("no database " * 100)
-    ended = fail_to_start(*options, "--state-dir", tmp_path)
-    assert ended.code == 1
-    assert "file is not a database" in ended.output
-    ended = fail_to_start(*options, "--database-url", "nonsense://")
-    assert ended.code == 1
-    assert "nonsense" in ended.output
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "sqlite://",
-        "sqlite:///:memory:",
-        "sqlite:///file:x?mode=memory&uri=true",
-        "sqlite:///file:?uri=true",  # a file without a name
-    ],
-)
-def test_a_database_in_memory_is_refused(fail_to_start, tmp_path, url):
-    options = ("--model", MODEL, "--model-name", "m", "--listen-port", "0")
-    state = ("--state-dir", tmp_path)
-    ended = fail_to_start(*options, *state, "--database-url", url)
-    assert ended.code == 1
-    [line] = ended.output.splitlines()
-    assert "--database-url" in line
-
-
-def test_the_default_state_directory(serve: Serve, tmp_path):
-    server = serve("--model", MODEL, env={"XDG_STATE_HOME": str(tmp_path)})
-    assert (tmp_path / "deepaas" / str(server.port) / "jobs.sqlite").exists()
-
-
-def test_trainings_turned_off(serve: Serve):
-    server = serve("--model", MODEL, "--notrain-endpoint")
-    for answer in (server.get(TRAIN), server.post(TRAIN), server.get(f"{TRAIN}/x")):
-        assert answer.status_code == 404
-        assert "--notrain-endpoint" in answer.json()["message"]
-    paths = server.get("/swagger.json").json()["paths"]
-    assert not [path for path in paths if "train" in path]
