@@ -23,6 +23,12 @@ QUIET = (
 Serve = Callable[..., Server]
 
 
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run the tests that are coroutines on asyncio only, as the server does."""
+    return "asyncio"
+
+
 @contextmanager
 def _looked_after(make_directory: Callable[[], Path]) -> Iterator[Serve]:
     """Starts servers; at the end stops them all and fails if one was untidy."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import ipaddress
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -12,11 +10,7 @@ from urllib.parse import urljoin
 
 import httpx
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
 
-from deepaas.api.protection import heed_proxies
-from deepaas.api.responses import CLIENT
 from tests.acceptance.api.conftest import ECHO, PREDICT, UPLOAD
 from tests.conftest import Serve
 from tests.server import free_port, wait_until
@@ -39,39 +33,6 @@ def test_who_is_believed(serve: Serve):
         assert document.get("basePath", "") == prefix
         odd = server.get("/v2/", headers={**headers, "X-Forwarded-Prefix": '/"<'})
         assert odd.json()["links"][0]["href"] == "/v2/"
-
-
-@pytest.mark.parametrize(
-    ("forwarded", "client"),
-    [
-        ("192.0.2.1:555", "192.0.2.1"),
-        ("[2001:db8::1]:555", "2001:db8::1"),
-        ("::ffff:192.0.2.1, ::ffff:127.0.0.1", "192.0.2.1"),
-        ("192.0.2.1, 127.0.0.1:80", "192.0.2.1"),
-        ("nobody", "127.0.0.1"),
-    ],
-)
-def test_how_proxies_write_addresses(forwarded, client):
-    """The server listens on IPv6 as well, where IPv4 has a form of its own."""
-    for trusted in ("127.0.0.1", "::ffff:127.0.0.1"):
-        seen = asyncio.run(_client_behind(trusted, forwarded))
-        assert seen == ipaddress.ip_address(client)
-
-
-async def _client_behind(trusted: str, forwarded: str):
-    async def handler(request: web.Request) -> web.Response:
-        return web.Response(text=request.get(CLIENT) or request.remote)
-
-    class Transport(asyncio.Transport):
-        def get_extra_info(self, name, default=None):
-            return ("::ffff:127.0.0.1", 1, 0, 0) if name == "peername" else default
-
-    headers = {"X-Forwarded-For": forwarded}
-    transport = Transport()
-    request = make_mocked_request("GET", "/", headers=headers, transport=transport)
-    answer = await heed_proxies([trusted])(request, handler)
-    address = ipaddress.ip_address(answer.text)
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def test_no_address(fail_to_start):

@@ -1,7 +1,5 @@
 """create_app() reads no global: two applications live side by side."""
 
-import asyncio
-
 import aiohttp
 from aiohttp import web
 
@@ -24,26 +22,23 @@ async def start(ref, folder, **settings):
     return runner, f"http://{host}:{port}"
 
 
-def test_two_applications_with_different_models(tmp_path):
-    async def scenario():
-        one, one_url = await start(
-            ModelRef("one", str(MODELS / "echo.py")), tmp_path / "one"
-        )
-        two, two_url = await start(
-            ModelRef("two", str(MODELS / "accept.py")), tmp_path / "two", base_path="/b"
-        )
-        try:
-            async with aiohttp.ClientSession() as session:
-                path = f"{one_url}/v2/models/one/predict?n=1"
-                async with session.post(path) as answer:
-                    assert await answer.json() == {"n": 1}
-                path = f"{two_url}/b/v2/models/two/predict?accept=image/png"
-                async with session.post(path) as answer:
-                    assert await answer.text() == "image/png"
-                async with session.get(f"{two_url}/b/v2/models/one/") as answer:
-                    assert answer.status == 404
-        finally:
-            await one.cleanup()
-            await two.cleanup()
-
-    asyncio.run(scenario())
+async def test_two_applications_with_different_models(tmp_path):
+    one, one_url = await start(
+        ModelRef("one", str(MODELS / "echo.py")), tmp_path / "one"
+    )
+    two, two_url = await start(
+        ModelRef("two", str(MODELS / "accept.py")), tmp_path / "two", base_path="/b"
+    )
+    try:
+        async with aiohttp.ClientSession() as session:
+            path = f"{one_url}/v2/models/one/predict?n=1"
+            async with session.post(path) as answer:
+                assert await answer.json() == {"n": 1}
+            path = f"{two_url}/b/v2/models/two/predict?accept=image/png"
+            async with session.post(path) as answer:
+                assert await answer.text() == "image/png"
+            async with session.get(f"{two_url}/b/v2/models/one/") as answer:
+                assert answer.status == 404
+    finally:
+        await one.cleanup()
+        await two.cleanup()
