@@ -58,98 +58,76 @@ def busy(made):
     return [w for w in made.status().workers if w.state is WorkerState.BUSY]
 
 
-def test_trainings_never_take_the_last_of_several_workers():
-    async def scenario():
-        async with executor(workers=2) as made:
-            trainings = [
-                asyncio.create_task(made.call("train", {"seconds": 0.5}))
-                for _ in range(3)
-            ]
-            await until(lambda: len(busy(made)) == 1)
-            trainer = busy(made)[0].pid
-            for n in range(10):
-                reply = await asyncio.wait_for(made.call("predict", {"n": n}), BOUND)
-                assert json.loads(reply.body)["n"] == n
-            done = await asyncio.wait_for(asyncio.gather(*trainings), BOUND)
-            assert {int(reply.body) for reply in done} >= {trainer}
-
-    asyncio.run(scenario())
+async def test_trainings_never_take_the_last_of_several_workers():
+    async with executor(workers=2) as made:
+        trainings = [
+            asyncio.create_task(made.call("train", {"seconds": 0.5})) for _ in range(3)
+        ]
+        await until(lambda: len(busy(made)) == 1)
+        trainer = busy(made)[0].pid
+        for n in range(10):
+            reply = await asyncio.wait_for(made.call("predict", {"n": n}), BOUND)
+            assert json.loads(reply.body)["n"] == n
+        done = await asyncio.wait_for(asyncio.gather(*trainings), BOUND)
+        assert {int(reply.body) for reply in done} >= {trainer}
 
 
-def test_trainings_in_workers_of_their_own():
-    async def scenario():
-        async with executor(workers=1, train_workers=2) as made:
-            [shared] = made.status().workers
-            trainings = [
-                asyncio.create_task(made.call("train", {"seconds": 0.3}))
-                for _ in range(5)
-            ]
-            for n in range(5):
-                reply = await asyncio.wait_for(made.call("predict", {"n": n}), BOUND)
-                assert json.loads(reply.body) == {"n": n, "pid": shared.pid}
-            done = await asyncio.wait_for(asyncio.gather(*trainings), BOUND)
-            pids = {int(reply.body) for reply in done}
-            assert len(pids) == 5  # each in a process of its own
-            assert shared.pid not in pids
-
-    asyncio.run(scenario())
+async def test_trainings_in_workers_of_their_own():
+    async with executor(workers=1, train_workers=2) as made:
+        [shared] = made.status().workers
+        trainings = [
+            asyncio.create_task(made.call("train", {"seconds": 0.3})) for _ in range(5)
+        ]
+        for n in range(5):
+            reply = await asyncio.wait_for(made.call("predict", {"n": n}), BOUND)
+            assert json.loads(reply.body) == {"n": n, "pid": shared.pid}
+        done = await asyncio.wait_for(asyncio.gather(*trainings), BOUND)
+        pids = {int(reply.body) for reply in done}
+        assert len(pids) == 5  # each in a process of its own
+        assert shared.pid not in pids
 
 
-def test_a_training_of_its_own_is_cancelled(tmp_path):
-    async def scenario():
-        async with executor(train_workers=1) as made:
-            mark = tmp_path / "mark"
-            arguments = {"seconds": LONG, "mark": str(mark)}
-            first = asyncio.create_task(made.call("train", arguments))
-            waiting = asyncio.create_task(made.call("train", {}))
-            await asyncio.sleep(0)
-            waiting.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await waiting
-            last = asyncio.create_task(made.call("train", {}))
-            await until(mark.exists)
-            first.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await first
-            assert (await asyncio.wait_for(last, BOUND)).body
-
-    asyncio.run(scenario())
+async def test_a_training_of_its_own_is_cancelled(tmp_path):
+    async with executor(train_workers=1) as made:
+        mark = tmp_path / "mark"
+        arguments = {"seconds": LONG, "mark": str(mark)}
+        first = asyncio.create_task(made.call("train", arguments))
+        waiting = asyncio.create_task(made.call("train", {}))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        last = asyncio.create_task(made.call("train", {}))
+        await until(mark.exists)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert (await asyncio.wait_for(last, BOUND)).body
 
 
-def test_a_single_worker_trains_too():
-    async def scenario():
-        async with executor(workers=1) as made:
-            reply = await asyncio.wait_for(made.call("train", {}), BOUND)
-            assert int(reply.body) == made.status().workers[0].pid
-
-    asyncio.run(scenario())
+async def test_a_single_worker_trains_too():
+    async with executor(workers=1) as made:
+        reply = await asyncio.wait_for(made.call("train", {}), BOUND)
+        assert int(reply.body) == made.status().workers[0].pid
 
 
-def test_a_call_that_is_cancelled_but_may_finish():
-    async def scenario():
-        async with executor() as made:
-            pid = made.status().workers[0].pid
-            call = asyncio.create_task(
-                made.call("predict", {"seconds": 0.3}, finish=True)
-            )
-            await until(lambda: busy(made))
-            call.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await call
-            assert made.status().workers[0].pid == pid
-            assert not busy(made)
-
-    asyncio.run(scenario())
+async def test_a_call_that_is_cancelled_but_may_finish():
+    async with executor() as made:
+        pid = made.status().workers[0].pid
+        call = asyncio.create_task(made.call("predict", {"seconds": 0.3}, finish=True))
+        await until(lambda: busy(made))
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert made.status().workers[0].pid == pid
+        assert not busy(made)
 
 
-def test_an_argument_that_cannot_be_sent():
-    async def scenario():
-        async with executor() as made:
-            with pytest.raises(ModelRaised, match="cannot be sent"):
-                await made.call("predict", {"n": lambda: 1})
-            assert await made.call("predict", {"n": 1})
-
-    asyncio.run(scenario())
+async def test_an_argument_that_cannot_be_sent():
+    async with executor() as made:
+        with pytest.raises(ModelRaised, match="cannot be sent"):
+            await made.call("predict", {"n": lambda: 1})
+        assert await made.call("predict", {"n": 1})
 
 
 @pytest.fixture
@@ -172,41 +150,35 @@ async def kill_an_idle_one(made):
     )
 
 
-def test_a_training_waits_while_the_other_worker_is_replaced(gates):
-    async def scenario():
-        async with executor(GATED, workers=2) as made:
-            (gates / "warm").unlink()
-            await kill_an_idle_one(made)
-            [warm] = [w.pid for w in made.status().workers if w.ready]
-            training = asyncio.create_task(made.call("train", {}))
-            reply = await asyncio.wait_for(made.call("predict", {}), BOUND)
-            assert int(reply.body) == warm
-            assert made.status().waiting == {"train": 1}
-            (gates / "warm").touch()
-            await until((gates / "training").exists)
-            assert await asyncio.wait_for(made.call("predict", {}), BOUND)
-            (gates / "trained").touch()
-            assert await asyncio.wait_for(training, BOUND)
-
-    asyncio.run(scenario())
+async def test_a_training_waits_while_the_other_worker_is_replaced(gates):
+    async with executor(GATED, workers=2) as made:
+        (gates / "warm").unlink()
+        await kill_an_idle_one(made)
+        [warm] = [w.pid for w in made.status().workers if w.ready]
+        training = asyncio.create_task(made.call("train", {}))
+        reply = await asyncio.wait_for(made.call("predict", {}), BOUND)
+        assert int(reply.body) == warm
+        assert made.status().waiting == {"train": 1}
+        (gates / "warm").touch()
+        await until((gates / "training").exists)
+        assert await asyncio.wait_for(made.call("predict", {}), BOUND)
+        (gates / "trained").touch()
+        assert await asyncio.wait_for(training, BOUND)
 
 
-def test_no_prediction_waits_for_what_cannot_warm_while_the_other_trains(gates):
-    async def scenario():
-        async with executor(GATED, workers=2) as made:
-            training = asyncio.create_task(made.call("train", {}))
-            await until((gates / "training").exists)
-            (gates / "lost").touch()
-            await kill_an_idle_one(made)
-            with pytest.raises(Unavailable, match="the weights are gone"):
-                await asyncio.wait_for(made.call("predict", {}), BOUND)
-            assert made.status().running == {"train": 1}
-            (gates / "trained").touch()
-            trainer = (await asyncio.wait_for(training, BOUND)).body
-            reply = await asyncio.wait_for(made.call("predict", {}), BOUND)
-            assert reply.body == trainer
-
-    asyncio.run(scenario())
+async def test_no_prediction_waits_for_what_cannot_warm_while_the_other_trains(gates):
+    async with executor(GATED, workers=2) as made:
+        training = asyncio.create_task(made.call("train", {}))
+        await until((gates / "training").exists)
+        (gates / "lost").touch()
+        await kill_an_idle_one(made)
+        with pytest.raises(Unavailable, match="the weights are gone"):
+            await asyncio.wait_for(made.call("predict", {}), BOUND)
+        assert made.status().running == {"train": 1}
+        (gates / "trained").touch()
+        trainer = (await asyncio.wait_for(training, BOUND)).body
+        reply = await asyncio.wait_for(made.call("predict", {}), BOUND)
+        assert reply.body == trainer
 
 
 @contextlib.contextmanager
@@ -234,18 +206,15 @@ def test_a_start_without_enough_descriptors_leaves_none(count):
     assert sorted(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_training_without_descriptors_fails_and_the_next_does_not():
-    async def scenario():
-        async with executor(train_workers=1) as made:
-            await made.call("predict", {})
-            with (
-                free_descriptors(0),
-                pytest.raises(WorkerDied, match="could not start: no process can be"),
-            ):
-                await asyncio.wait_for(made.call("train", {}), BOUND)
-            assert await asyncio.wait_for(made.call("train", {}), BOUND)
-
-    asyncio.run(scenario())
+async def test_a_training_without_descriptors_fails_and_the_next_does_not():
+    async with executor(train_workers=1) as made:
+        await made.call("predict", {})
+        with (
+            free_descriptors(0),
+            pytest.raises(WorkerDied, match="could not start: no process can be"),
+        ):
+            await asyncio.wait_for(made.call("train", {}), BOUND)
+        assert await asyncio.wait_for(made.call("train", {}), BOUND)
 
 
 @pytest.fixture
@@ -261,65 +230,59 @@ FILE = {"what": "large kept", "accept": "*/*"}
 
 @pytest.mark.parametrize("finish", [True, False])
 @pytest.mark.parametrize("turns", range(6))
-def test_a_caller_who_leaves_as_the_answer_comes(temporary, finish, turns):
+async def test_a_caller_who_leaves_as_the_answer_comes(temporary, finish, turns):
     """After so many turns of the event loop, amid what the answer sets off."""
 
-    async def scenario():
-        async with executor(RETURNS) as made:
-            [worker] = made.status().workers
-            loop = asyncio.get_running_loop()
+    async with executor(RETURNS) as made:
+        [worker] = made.status().workers
+        loop = asyncio.get_running_loop()
 
-            def leave(left):
-                if left:
-                    loop.call_soon(leave, left - 1)
-                else:
-                    call.cancel()
+        def leave(left):
+            if left:
+                loop.call_soon(leave, left - 1)
+            else:
+                call.cancel()
 
-            def hear(event):
-                if isinstance(event, Ended):
-                    leave(turns)
+        def hear(event):
+            if isinstance(event, Ended):
+                leave(turns)
 
-            call = asyncio.create_task(
-                made.call("predict", FILE, finish=finish, on_event=hear)
-            )
-            with contextlib.suppress(asyncio.CancelledError):
-                os.unlink((await asyncio.wait_for(call, BOUND)).path)
-            assert list(temporary.iterdir()) == []
-            reply = await asyncio.wait_for(made.call("predict", FILE), BOUND)
-            os.unlink(reply.path)
-            assert [w.pid for w in made.status().workers] == [worker.pid]
-
-    asyncio.run(scenario())
+        call = asyncio.create_task(
+            made.call("predict", FILE, finish=finish, on_event=hear)
+        )
+        with contextlib.suppress(asyncio.CancelledError):
+            os.unlink((await asyncio.wait_for(call, BOUND)).path)
+        assert list(temporary.iterdir()) == []
+        reply = await asyncio.wait_for(made.call("predict", FILE), BOUND)
+        os.unlink(reply.path)
+        assert [w.pid for w in made.status().workers] == [worker.pid]
 
 
-def test_many_callers_who_leave_at_any_moment(temporary):
+async def test_many_callers_who_leave_at_any_moment(temporary):
     chance = random.Random(61)
 
-    async def scenario():
-        async with executor(RETURNS, workers=2) as made:
-            pids = {w.pid for w in made.status().workers}
+    async with executor(RETURNS, workers=2) as made:
+        pids = {w.pid for w in made.status().workers}
 
-            async def ask(patience):
-                call = made.call("predict", FILE, finish=True)
-                with contextlib.suppress(asyncio.TimeoutError):
-                    reply = await asyncio.wait_for(call, patience)
-                    os.unlink(reply.path)
+        async def ask(patience):
+            call = made.call("predict", FILE, finish=True)
+            with contextlib.suppress(asyncio.TimeoutError):
+                reply = await asyncio.wait_for(call, patience)
+                os.unlink(reply.path)
 
-            loop = asyncio.get_running_loop()
-            began = loop.time()
-            await asyncio.gather(*(ask(BOUND) for _ in range(10)))
-            longest = 2 * (loop.time() - began)
-            for _ in range(30):
-                calls = (ask(chance.uniform(0, longest)) for _ in range(10))
-                await asyncio.wait_for(asyncio.gather(*calls), BOUND)
-            assert {w.pid for w in made.status().workers} == pids
-            assert made.status().waiting == made.status().running == {}
-            assert list(temporary.iterdir()) == []
-            await ask(BOUND)
-        assert not any(map(psutil.pid_exists, pids))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await asyncio.gather(*(ask(BOUND) for _ in range(10)))
+        longest = 2 * (loop.time() - began)
+        for _ in range(30):
+            calls = (ask(chance.uniform(0, longest)) for _ in range(10))
+            await asyncio.wait_for(asyncio.gather(*calls), BOUND)
+        assert {w.pid for w in made.status().workers} == pids
+        assert made.status().waiting == made.status().running == {}
         assert list(temporary.iterdir()) == []
-
-    asyncio.run(scenario())
+        await ask(BOUND)
+    assert not any(map(psutil.pid_exists, pids))
+    assert list(temporary.iterdir()) == []
 
 
 class Executors(RuleBasedStateMachine):
