@@ -1,7 +1,6 @@
 """Reports of progress, and what becomes of them on their way to the server."""
 
 import enum
-import os
 import pickle
 import threading
 from decimal import Decimal
@@ -139,15 +138,3 @@ def test_a_server_that_is_gone_does_not_matter():
 
     with progress.recorded(send):
         progress.report(1)
-
-
-def test_a_forked_child_reports_nothing(tmp_path):
-    batches = []
-    with progress.recorded(batches.append):
-        child = os.fork()
-        if child == 0:
-            progress.forget()
-            progress.report(1)
-            os._exit(len(batches))
-        assert os.waitpid(child, 0)[1] == 0
-    assert batches == []
