@@ -26,9 +26,11 @@ DEEPAAS_RUN = Path(sys.executable).parent / "deepaas-run"
 LISTEN = ("--listen-ip=127.0.0.1", "--listen-port=0")
 """Options of every server: no test may need a port that another program has."""
 
-# Less than pytest's limit, so that a failure can still show the output.
-START_TIMEOUT = 45.0
+# Less than pytest's limit, so that a failure can still show the output; and long enough
+# for a machine that runs several tests at once.
+START_TIMEOUT = 60.0
 STOP_TIMEOUT = 40.0
+EVENT_TIMEOUT = 30.0
 # Killed processes end at once, but not in no time at all.
 END_TIMEOUT = 2.0
 
@@ -190,7 +192,9 @@ class Server:
         """Both streams, in the order in which their lines came."""
         return self._output.text()
 
-    def wait_for_output(self, pattern: str, timeout: float = 10.0) -> re.Match[str]:
+    def wait_for_output(
+        self, pattern: str, timeout: float = EVENT_TIMEOUT
+    ) -> re.Match[str]:
         """The first line of either stream that matches, waited for if need be."""
         match = self._output.wait_for(re.compile(pattern), None, timeout)
         assert match is not None, f"the output ended without {pattern!r}"
@@ -337,7 +341,7 @@ def prediction(answer: httpx.Response) -> Any:
     return value["predictions"]
 
 
-def wait_until(condition: Callable[[], bool], timeout: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], timeout: float = EVENT_TIMEOUT) -> None:
     """Wait for what nothing announces, such as a file's end; not for a time."""
     deadline = time.monotonic() + timeout
     while not condition():
@@ -364,7 +368,7 @@ def run_to_exit(
     directory: Path,
     env: Mapping[str, str] | None = None,
     cwd: Path = ROOT,
-    timeout: float = 30.0,
+    timeout: float = START_TIMEOUT,
     command: Path = DEEPAAS_RUN,
 ) -> Exit:
     """Run `deepaas-run` with options that it should not start with."""

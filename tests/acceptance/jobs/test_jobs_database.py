@@ -74,6 +74,7 @@ def stored(database, job):
     return status
 
 
+@pytest.mark.alone
 def test_a_database_that_is_locked_for_8_seconds(
     serve: Serve, state, database, tmp_path
 ):
