@@ -3,6 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+
+# Tests that run at once. Most wait, so more than there are processors; 0 for one after
+# another in one process, as `pytest` itself does.
+TESTS ?= 4
+PYTEST := pytest -n $(TESTS) --dist worksteal
+
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # What decides which packages are installed. The code itself is installed in place.
@@ -13,11 +19,12 @@ DIGITS := $(wildcard examples/digits/setup.cfg examples/digits/setup.py \
 # pip, twice at once in one environment, breaks it
 .NOTPARALLEL:
 
-.PHONY: help run test lint format doc sample screenshot vendor clean
+.PHONY: help run test coverage lint format doc sample screenshot vendor clean
 
 help:
 	@echo "make run         serve examples/digits on http://127.0.0.1:5000/"
 	@echo "make test        all tests; make test ARGS=\"-k upload\" for some"
+	@echo "make coverage    the tests, and the lines that they leave out"
 	@echo "make lint        formatting, rules, types, who imports whom"
 	@echo "make format      mend what ruff can mend"
 	@echo "make doc         the documentation, in doc/_build/html"
@@ -31,7 +38,14 @@ run: $(VENV)/.run
 	@exec $(BIN)/deepaas-run --listen-ip 127.0.0.1 --listen-port 5000 $(ARGS)
 
 test: $(VENV)/.run $(VENV)/.test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m $(PYTEST) $(ARGS)
+
+# Every process is slower when it is measured: this is not part of .ci/run.
+coverage: $(VENV)/.run $(VENV)/.test
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m $(PYTEST) $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 lint: $(VENV)/.test $(VENV)/.lint
 	$(BIN)/ruff format --check .
@@ -57,7 +71,7 @@ vendor: $(VENV)/.test
 	$(BIN)/python tools/vendor.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) doc/_build build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .coverage .coverage.* doc/_build build *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 # --clear: a half-made environment is made again
 $(VENV)/.made:

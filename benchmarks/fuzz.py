@@ -2,7 +2,7 @@
 
     python -m benchmarks.fuzz --requests 100000 --seed 0
 
-The requests are those of tests/fuzzing.py. Ends with one table; the exit code is 1 if
+The requests are those of tests/fuzzing. Ends with one table; the exit code is 1 if
 an answer was a 5xx or none at all, or if files, tasks or descriptors are left. A fault
 is printed with the shortest request that causes it.
 """
@@ -19,7 +19,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.fuzzing import KINDS, OPTIONS, Fault, Hang, Hunt, errors, held, is_idle
+from tests.fuzzing.hunt import OPTIONS, Fault, Hang, Hunt, errors, held, is_idle
+from tests.fuzzing.kinds import KINDS
 from tests.server import Server, wait_until
 
 CHUNK = 250

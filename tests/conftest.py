@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -21,6 +22,44 @@ QUIET = (
 )
 
 Serve = Callable[..., Server]
+
+_TURNSTILE = Path(__file__)
+_MACHINE = Path(__file__).parent
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let a test that is marked `alone` run while no other one does.
+
+    First of all hooks: the time that a test waits for its turn is not its own.
+    """
+    if not hasattr(item.config, "workerinput"):  # nothing runs beside it
+        return (yield)
+    with _turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+@contextmanager
+def _turn(*, alone: bool) -> Iterator[None]:
+    """Hold a lock that tests share, or that one has for itself.
+
+    A test that waits to be alone holds up those that come after it: otherwise there
+    might always be one that runs.
+    """
+    with _TURNSTILE.open() as turnstile:
+        fcntl.flock(turnstile, fcntl.LOCK_EX)
+        machine = os.open(_MACHINE, os.O_RDONLY)
+        fcntl.flock(machine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+    try:
+        yield
+    finally:
+        os.close(machine)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run the tests that are coroutines on asyncio only, as the server does."""
+    return "asyncio"
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import re
 import signal
 import socket
@@ -19,14 +21,20 @@ import httpx
 import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
+MODELS = ROOT / "tests" / "models"
 DEEPAAS_RUN = Path(sys.executable).parent / "deepaas-run"
+LISTEN = ("--listen-ip=127.0.0.1", "--listen-port=0")
+"""Options of every server: no test may need a port that another program has."""
 
-# Less than pytest's limit, so that a failure can still show the output.
-START_TIMEOUT = 45.0
+# Less than pytest's limit, so that a failure can still show the output; and long enough
+# for a machine that runs several tests at once.
+START_TIMEOUT = 60.0
 STOP_TIMEOUT = 40.0
+EVENT_TIMEOUT = 30.0
 # Killed processes end at once, but not in no time at all.
 END_TIMEOUT = 2.0
 
+_PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _URL = re.compile(r"(https?)://[^\s/]+:(\d+)/")
 
 
@@ -120,7 +128,7 @@ class Server:
         self._process = subprocess.Popen(
             [
                 command,
-                *("--listen-ip", "127.0.0.1", "--listen-port", "0"),
+                *LISTEN,
                 *_only_named(options),
                 *options,
             ],
@@ -184,7 +192,9 @@ class Server:
         """Both streams, in the order in which their lines came."""
         return self._output.text()
 
-    def wait_for_output(self, pattern: str, timeout: float = 10.0) -> re.Match[str]:
+    def wait_for_output(
+        self, pattern: str, timeout: float = EVENT_TIMEOUT
+    ) -> re.Match[str]:
         """The first line of either stream that matches, waited for if need be."""
         match = self._output.wait_for(re.compile(pattern), None, timeout)
         assert match is not None, f"the output ended without {pattern!r}"
@@ -331,7 +341,7 @@ def prediction(answer: httpx.Response) -> Any:
     return value["predictions"]
 
 
-def wait_until(condition: Callable[[], bool], timeout: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], timeout: float = EVENT_TIMEOUT) -> None:
     """Wait for what nothing announces, such as a file's end; not for a time."""
     deadline = time.monotonic() + timeout
     while not condition():
@@ -339,18 +349,32 @@ def wait_until(condition: Callable[[], bool], timeout: float = 10.0) -> None:
         time.sleep(0.01)
 
 
+def free_port() -> int:
+    """Return a port to listen on, for what cannot choose one itself.
+
+    It is not one of those that the kernel gives to clients and to servers that ask for
+    any: another test could get the same one at once.
+    """
+    lowest = int(_PORT_RANGE.read_text().split()[0])
+    while True:
+        port = random.randrange(lowest // 2, lowest)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 def run_to_exit(
     *options: str | os.PathLike[str],
     directory: Path,
     env: Mapping[str, str] | None = None,
     cwd: Path = ROOT,
-    timeout: float = 30.0,
+    timeout: float = START_TIMEOUT,
     command: Path = DEEPAAS_RUN,
 ) -> Exit:
     """Run `deepaas-run` with options that it should not start with."""
     try:
         done = subprocess.run(
-            [command, *_only_named(options), *options],
+            [command, *LISTEN, *_only_named(options), *options],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -253,7 +253,7 @@ def _refused(frame: FrameType) -> tuple[int, str]:
 
     There is no other way to know them: 18 of 48 public models write
     `HTTPBadRequest(reason=error)`, and their callers are to get the 400 that these
-    models mean (`tests/test_http_exceptions.py`).
+    models mean (`tests/acceptance/api/test_http_exceptions.py`).
     """
     made = frame.f_locals["self"]
     reason = frame.f_locals["reason"]

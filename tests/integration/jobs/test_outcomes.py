@@ -1,6 +1,5 @@
 """Outcomes in files, and in the records of the next start."""
 
-import asyncio
 import contextlib
 import dataclasses
 
@@ -25,10 +24,6 @@ def records(files, tmp_path):
         yield records
 
 
-def save(files, job):
-    return asyncio.run(save_outcome(files, job))
-
-
 @pytest.mark.parametrize(
     "outcome",
     [
@@ -38,32 +33,32 @@ def save(files, job):
         Outcome(Status.CANCELLED),
     ],
 )
-def test_an_outcome_is_restored_as_it_was(files, records, outcome):
+async def test_an_outcome_is_restored_as_it_was(files, records, outcome):
     job = dataclasses.replace(new_job(Kind.TRAIN, "m", {}), status=Status.RUNNING)
     records.insert(job)
     ended = dataclasses.replace(job, progress={"step": 1}).finished(outcome, 2)
-    assert save(files, ended)
+    assert await save_outcome(files, ended)
     restore_outcomes(files, records)
     assert records.get(job.uuid) == ended
     assert files.having(Part.OUTCOME) == []
 
 
-def test_a_stored_outcome_is_not_replaced(files, records):
+async def test_a_stored_outcome_is_not_replaced(files, records):
     job = new_job(Kind.TRAIN, "m", {})
     stored = job.finished(Outcome(Status.DONE), 1)
     records.insert(stored)
-    assert save(files, job.finished(Outcome(Status.ERROR, "late"), 1))
+    assert await save_outcome(files, job.finished(Outcome(Status.ERROR, "late"), 1))
     restore_outcomes(files, records)
     assert records.get(job.uuid) == stored
     assert files.having(Part.OUTCOME) == []
 
 
-def test_the_outcome_of_an_unknown_job_stays(files, records):
+async def test_the_outcome_of_an_unknown_job_stays(files, records):
     job = new_job(Kind.TRAIN, "m", {}).finished(Outcome(Status.DONE), 1)
-    assert save(files, job)
+    assert await save_outcome(files, job)
     restore_outcomes(files, records)
     assert files.having(Part.OUTCOME) == [job.uuid]
-    asyncio.run(forget_outcome(files, job))
+    await forget_outcome(files, job)
     assert files.having(Part.OUTCOME) == []
 
 
@@ -77,7 +72,7 @@ def test_a_broken_file_does_not_stop_the_start(files, records, broken, caplog):
     assert "cannot be read" in caplog.text
 
 
-def test_an_outcome_that_cannot_be_saved(files, tmp_path, caplog):
+async def test_an_outcome_that_cannot_be_saved(files, tmp_path, caplog):
     (tmp_path / "outcomes").rmdir()
-    assert not save(files, new_job(Kind.TRAIN, "m", {}))
+    assert not await save_outcome(files, new_job(Kind.TRAIN, "m", {}))
     assert "is not saved" in caplog.text

@@ -38,116 +38,96 @@ class Database:
         self.taken.append(change)
 
 
-def test_changes_wait_for_the_database(monkeypatch):
+async def test_changes_wait_for_the_database(monkeypatch):
     monkeypatch.setattr(running, "RECORD_RETRY_INTERVAL", 0.01)
 
-    async def scenario():
-        database = Database()
-        writer = RecordWriter(database.take, database.take)
-        first, second = (new_job(Kind.TRAIN, "m", {}) for _ in range(2))
-        writer.change(first)
-        writer.add_reports(batch(1, [0, 1]))
-        await database.tried.wait()
-        writer.change(second)
-        writer.add_reports(batch(2, [2]))
-        database.open.set()
-        while len(database.taken) < 2:  # noqa: ASYNC110 - it sets no event
-            await asyncio.sleep(0.01)
-        assert database.taken == [second, batch(2, [0, 1, 2])]
-        assert await writer.close() is None
-
-    asyncio.run(scenario())
+    database = Database()
+    writer = RecordWriter(database.take, database.take)
+    first, second = (new_job(Kind.TRAIN, "m", {}) for _ in range(2))
+    writer.change(first)
+    writer.add_reports(batch(1, [0, 1]))
+    await database.tried.wait()
+    writer.change(second)
+    writer.add_reports(batch(2, [2]))
+    database.open.set()
+    while len(database.taken) < 2:  # noqa: ASYNC110 - it sets no event
+        await asyncio.sleep(0.01)
+    assert database.taken == [second, batch(2, [0, 1, 2])]
+    assert await writer.close() is None
 
 
-def test_close_returns_what_is_not_stored():
-    async def scenario():
-        database = Database()
-        writer = RecordWriter(database.take, database.take)
-        writer.add_reports(batch(1, [0, 1]))
-        await database.tried.wait()
-        writer.add_reports(batch(2, [2]))
-        assert await writer.close() == batch(2, [0, 1, 2])
-        writer.change(new_job(Kind.TRAIN, "m", {}))
-        assert database.taken == []
-
-    asyncio.run(scenario())
+async def test_close_returns_what_is_not_stored():
+    database = Database()
+    writer = RecordWriter(database.take, database.take)
+    writer.add_reports(batch(1, [0, 1]))
+    await database.tried.wait()
+    writer.add_reports(batch(2, [2]))
+    assert await writer.close() == batch(2, [0, 1, 2])
+    writer.change(new_job(Kind.TRAIN, "m", {}))
+    assert database.taken == []
 
 
-def test_a_log_is_limited():
-    async def scenario():
-        pieces = []
+async def test_a_log_is_limited():
+    pieces = []
 
-        async def append(piece):
-            pieces.append(piece)
+    async def append(piece):
+        pieces.append(piece)
 
-        log = LogWriter(append)
-        written = log.written
-        for _ in range(3):
-            log.add_line("x" * (MAX_LOG_BYTES // 2))
+    log = LogWriter(append)
+    written = log.written
+    for _ in range(3):
+        log.add_line("x" * (MAX_LOG_BYTES // 2))
+    await log.flush()
+    assert written.is_set()
+    size = 2 * (MAX_LOG_BYTES // 2 + 1)
+    assert size < len(b"".join(pieces)) < size + 100
+    assert pieces[-1].endswith(b"(the log is too long; the rest is in the server's)\n")
+
+
+async def test_a_log_that_cannot_be_written_goes_on():
+    pieces = []
+
+    async def append(piece):
+        pieces.append(piece)
+        if len(pieces) == 1:
+            raise OSError
+
+    log = LogWriter(append)
+    for text in ("one", "two \ud800"):
+        log.add_line(text)
         await log.flush()
-        assert written.is_set()
-        size = 2 * (MAX_LOG_BYTES // 2 + 1)
-        assert size < len(b"".join(pieces)) < size + 100
-        assert pieces[-1].endswith(
-            b"(the log is too long; the rest is in the server's)\n"
-        )
-
-    asyncio.run(scenario())
+    assert pieces == [b"one\n", b"two \\ud800\n"]
 
 
-def test_a_log_that_cannot_be_written_goes_on():
-    async def scenario():
-        pieces = []
+async def test_calls_that_wait_for_a_database_keep_their_order():
+    threads = DatabaseThreads(1, "test", timeout=60)
+    locked, calls = True, []
 
-        async def append(piece):
-            pieces.append(piece)
-            if len(pieces) == 1:
-                raise OSError
-
-        log = LogWriter(append)
-        for text in ("one", "two \ud800"):
-            log.add_line(text)
-            await log.flush()
-        assert pieces == [b"one\n", b"two \\ud800\n"]
-
-    asyncio.run(scenario())
-
-
-def test_calls_that_wait_for_a_database_keep_their_order():
-    async def scenario():
-        threads = DatabaseThreads(1, "test", timeout=60)
-        locked, calls = True, []
-
-        def call(name):
-            if locked:
-                raise StoreUnavailable("locked")
-            calls.append(name)
-
-        waiting = [asyncio.create_task(threads.run(lambda n=n: call(n))) for n in "abc"]
-        await asyncio.sleep(0)
-        # A call that is not repeated does not wait for those that are.
-        assert await threads.run(lambda: 1, repeat=False) == 1
-        locked = False
-        await asyncio.gather(*waiting)
-        assert calls == ["a", "b", "c"]
-        await threads.close()
-
-    asyncio.run(scenario())
-
-
-def test_calls_that_wait_for_a_database_fail_together():
-    async def scenario():
-        threads = DatabaseThreads(1, "test", timeout=0.3)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-
-        def call():
+    def call(name):
+        if locked:
             raise StoreUnavailable("locked")
+        calls.append(name)
 
-        waiting = [threads.run(call) for _ in range(20)]
-        failed = await asyncio.gather(*waiting, return_exceptions=True)
-        assert {type(error) for error in failed} == {StoreUnavailable}
-        assert loop.time() - began < 3  # not 20 times 0.3 s
-        await threads.close()
+    waiting = [asyncio.create_task(threads.run(lambda n=n: call(n))) for n in "abc"]
+    await asyncio.sleep(0)
+    # A call that is not repeated does not wait for those that are.
+    assert await threads.run(lambda: 1, repeat=False) == 1
+    locked = False
+    await asyncio.gather(*waiting)
+    assert calls == ["a", "b", "c"]
+    await threads.close()
 
-    asyncio.run(scenario())
+
+async def test_calls_that_wait_for_a_database_fail_together():
+    threads = DatabaseThreads(1, "test", timeout=0.3)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    def call():
+        raise StoreUnavailable("locked")
+
+    waiting = [threads.run(call) for _ in range(20)]
+    failed = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(error) for error in failed} == {StoreUnavailable}
+    assert loop.time() - began < 3  # not 20 times 0.3 s
+    await threads.close()

@@ -1,0 +1,75 @@
+"""Nothing that a client sends gives a 5xx, and nothing of it stays."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis.checks import not_a_server_error
+from schemathesis.generation import GenerationMode
+
+from tests.conftest import Serve
+from tests.fuzzing.hunt import OPTIONS, Hunt, errors, held, is_idle
+from tests.fuzzing.kinds import KINDS
+from tests.server import Server, wait_until
+
+EXAMPLES = 120
+"""Requests of each kind."""
+
+CASES = 8
+"""Requests that schemathesis makes for each operation, valid and invalid."""
+
+
+@pytest.fixture(scope="module")
+def fuzzed(serve_module: Serve) -> Server:
+    return serve_module(*OPTIONS, errors_expected=True)
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing(fuzzed: Server):
+    before = held(fuzzed)
+    yield
+    wait_until(lambda: is_idle(fuzzed))
+    wait_until(lambda: held(fuzzed) == before)
+    assert errors(fuzzed) == []
+
+
+def test_what_is_no_http(fuzzed: Server):
+    with socket.create_connection(("127.0.0.1", fuzzed.port)) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost x\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.0 400")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_requests_of(fuzzed: Server, kind):
+    Hunt(fuzzed.port).run(kind, EXAMPLES, seed=0)
+
+
+@pytest.mark.parametrize("mode", GenerationMode, ids=str)
+@pytest.mark.parametrize("name", ["swagger", "openapi"])
+def test_the_document_is_a_promise(fuzzed: Server, name, mode):
+    """schemathesis calls each operation as the document describes it."""
+    document = schemathesis.openapi.from_url(f"{fuzzed.url}/{name}.json")
+    operations = [operation.ok() for operation in document.get_all_operations()]
+    assert operations
+    for operation in operations:
+
+        @settings(
+            max_examples=CASES,
+            database=None,
+            deadline=None,
+            derandomize=True,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(mode))
+        def call(case):
+            case.call_and_validate(checks=[not_a_server_error], timeout=10)
+
+        # There is nothing that could be wrong in a call without arguments.
+        with contextlib.suppress(Unsatisfiable):
+            call()

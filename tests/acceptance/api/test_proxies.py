@@ -1,0 +1,153 @@
+"""Proxies: what is believed of what they say."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from functools import partial
+from urllib.parse import urljoin
+
+import httpx
+import pytest
+
+from tests.acceptance.api.conftest import ECHO, PREDICT, UPLOAD
+from tests.conftest import Serve
+from tests.server import free_port, wait_until
+
+
+def test_who_is_believed(serve: Serve):
+    for trusted, client, prefix in (
+        ("127.0.0.0/8", "192.0.2.1", "/x"),
+        ("::1", None, ""),
+    ):
+        server = serve(ECHO, "--trusted-proxy", trusted)
+        headers = {
+            "X-Forwarded-For": "198.51.100.7, 192.0.2.1, 127.0.0.2",
+            "X-Forwarded-Prefix": "/x/",
+        }
+        [link] = server.get("/v2/", headers=headers).json()["links"]
+        assert link["href"] == f"{prefix}/v2/"
+        server.wait_for_output(f'{client or "127.0.0.1"} \\w+ "GET /v2/" 200')
+        document = server.get("/swagger.json", headers=headers).json()
+        assert document.get("basePath", "") == prefix
+        odd = server.get("/v2/", headers={**headers, "X-Forwarded-Prefix": '/"<'})
+        assert odd.json()["links"][0]["href"] == "/v2/"
+
+
+def test_no_address(fail_to_start):
+    ended = fail_to_start(ECHO, "--trusted-proxy", "proxy.example")
+    assert ended.code == 1
+    assert "--trusted-proxy" in ended.stderr
+
+
+NGINX = """
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 64; }}
+http {{
+  access_log off;
+  client_max_body_size 0;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  server {{
+    listen 127.0.0.1:{port};
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_request_buffering off;
+    proxy_http_version 1.1;
+    location /models/here/ {{
+      proxy_pass {url};
+    }}
+    location /cut/ {{
+      proxy_set_header X-Forwarded-Prefix /cut;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_pass {cut}/;
+    }}
+    location /silent/ {{
+      proxy_pass {cut}/;
+    }}
+    location /silent/both/ {{
+      proxy_pass {url}/models/here/;
+    }}
+  }}
+}}
+"""
+
+
+@pytest.fixture
+def behind_nginx(nginx, serve: Serve, tmp_path) -> Iterator[str]:
+    models = (ECHO, UPLOAD, "--trusted-proxy", "127.0.0.1")
+    server = serve(*models, "--base-path", "/models/here")
+    cut = serve(*models)
+    port = free_port()
+    config = tmp_path / "nginx.conf"
+    config.write_text(
+        NGINX.format(folder=tmp_path, port=port, url=server.url, cut=cut.url)
+    )
+    process = subprocess.Popen([nginx, "-c", config, "-p", tmp_path])
+    try:
+        with socket.socket() as probe:
+            wait_until(lambda: probe.connect_ex(("127.0.0.1", port)) == 0)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.mark.parametrize("base", ["/models/here", "/cut"])
+def test_links_behind_nginx(behind_nginx, base):
+    url = behind_nginx
+    get = partial(httpx.get, trust_env=False)
+    for link in get(f"{url}{base}/").json()["links"]:
+        assert get(f"{url}{link['href']}").status_code == 200
+    [link] = get(f"{url}{base}/v2/models/echo/").json()["links"]
+    assert get(f"{url}{link['href']}").json()["id"] == "echo"
+
+
+@pytest.mark.parametrize("base", ["/models/here", "/cut", "/silent", "/silent/both"])
+def test_behind_nginx(behind_nginx, page, base):
+    """Also where the proxy does not say that it has cut off a prefix."""
+    url = behind_nginx
+    get = partial(httpx.get, trust_env=False)
+    for path in ("/ui", "/ui/"):
+        place = urljoin(
+            f"{url}{base}{path}", get(f"{url}{base}{path}").headers["Location"]
+        )
+        assert place == f"{url}{base}/api"
+    for path in (PREDICT, PREDICT.rstrip("/"), f"/{PREDICT}"):
+        called = f"{url}{base}{path}?n=1"
+        prefer = {"Prefer": "respond-async"}
+        job = httpx.post(called, headers=prefer, trust_env=False)
+        place = urljoin(called, job.headers["Location"])
+        with httpx.stream("GET", f"{place}/events", trust_env=False) as events:
+            events.read()
+        assert get(place).json()["uuid"] == job.json()["uuid"]
+        assert get(f"{place}/result").json() == {"n": 1}
+    page.goto(f"{url}{base}/api/")
+    page.locator("#operations-models-predict-echo").wait_for()
+    page.goto(f"{url}{base}/api")
+    operation = page.locator("#operations-models-predict-echo")
+    operation.locator("button").first.click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.locator("input").first.fill("7")
+    with page.expect_response("**/predict/**") as answer:
+        operation.get_by_role("button", name="Execute").click()
+    assert answer.value.json() == {"n": 7}
+
+
+def test_a_large_upload_through_nginx(behind_nginx):
+    url = behind_nginx
+    answer = httpx.post(
+        f"{url}/models/here/v2/models/upload/predict/",
+        files={"data": ("x", b"\0" * (200 << 20))},
+        timeout=50,
+        trust_env=False,
+    )
+    assert answer.json()["predictions"] == (
+        "72abf2ca8f36943ebe2e49ca3a51d409ca5f0bfcffab6c9d25643c17c32889da"
+    )

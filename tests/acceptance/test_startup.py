@@ -1,0 +1,224 @@
+"""A server that cannot start says why, in one message, and ends with 1."""
+
+import fcntl
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import sysconfig
+import termios
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Serve
+from tests.server import DEEPAAS_RUN, LISTEN, MODELS, ROOT, free_port
+
+ECHO = f"echo={MODELS / 'echo.py'}"
+
+
+def model(name):
+    return ("--model", f"m={MODELS / name}.py")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            model("broken_import"),
+            ["'m'", "ModuleNotFoundError", "a_package_that_nobody_has"],
+        ),
+        (model("exit_on_import"), ["'m'", "SystemExit", "not today"]),
+        (model("bad_args"), ["'m'", "get_predict_args", "list"]),
+        (model("bad_schema"), ["'m'", "schema", "a schema"]),
+        (model("bad_accept"), ["'m'", "get_predict_args", "accept", "'png'"]),
+        (model("misspelt"), ["'m'", "neither predict", "it has prdict and trian."]),
+        (model("warm_raises"), ["'m'", "FileNotFoundError: weights.h5 is missing"]),
+        (model("warm_thread"), ["'m'", "ValueError: after all"]),
+        (("--model", ECHO, "--base-path", "/a{b"), ["a{b", "--base-path"]),
+        (("--model", ECHO, "--cors-origin", "app.example"), ["--cors-origin"]),
+        (("--model", ECHO, "--cors-origin", "http://x.y/z"), ["http://x.y/z"]),
+        (("--model", ECHO, "--gpus", ","), ["--gpus"]),
+        (("--model", ECHO, "--gpus", "0,,1"), ["--gpus"]),
+        (model("warm_dies"), ["'m'", "exit code 7"]),
+        (model("no_such_file"), ["'m'", "no_such_file.py"]),
+        (("--model", "m=deepaas.errors:Nothing"), ["'m'", "Nothing"]),
+        (("--model", "m"), ["NAME=TARGET"]),
+        (("--model", ECHO, "--model-name", "other"), ["'other'", "echo"]),
+        (("--model", ECHO, "--listen-ip", "203.0.113.1"), ["203.0.113.1"]),
+        (("--config-file", "no/such/file"), ["no/such/file"]),
+    ],
+)
+def test_one_clear_message_and_exit_1(fail_to_start, options, words):
+    ended = fail_to_start("--listen-port", "0", *options)
+    assert ended.code == 1
+    assert all(word in ended.stderr for word in words), ended.output
+    assert "Traceback" not in ended.output
+    assert len(ended.stderr.strip().splitlines()) <= 2
+
+
+def test_no_model_at_all(tmp_path):
+    # All that is installed, without the metadata of what names a model.
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        names = entry / "entry_points.txt"
+        if not (names.is_file() and "[deepaas.v2.model]" in names.read_text()):
+            (tmp_path / entry.name).symlink_to(entry)
+    start = (
+        f"import sys; sys.path += [{str(ROOT)!r}, {str(tmp_path)!r}]; "
+        "from deepaas.cmd.run import main; main()"
+    )
+    command = [sys.executable, "-I", "-S", "-c", start, *LISTEN]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "There is no model to serve" in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 3
+
+
+def test_a_taken_port(serve: Serve, fail_to_start):
+    server = serve("--model", ECHO)
+    ended = fail_to_start("--model", ECHO, "--listen-port", str(server.port))
+    assert ended.code == 1
+    assert ended.stderr.strip().splitlines() == [
+        f"deepaas-run: cannot listen on 127.0.0.1:{server.port}: Address already in use"
+    ]
+
+
+def test_an_unknown_option_is_usage_and_exit_2(fail_to_start):
+    ended = fail_to_start("--no-such-option")
+    assert ended.code == 2
+    assert "usage: deepaas-run" in ended.stderr
+
+
+def test_a_configuration_file(serve: Serve, tmp_path):
+    file = tmp_path / "deepaas.conf"
+    file.write_text(
+        "[DEFAULT]\n"
+        f"model = echo={MODELS / 'echo.py'}\n"
+        "base_path = /50%\n"
+        "no-such-key = 100%d\n"
+    )
+    server = serve("--config-file", file)
+    answer = server.post("/50%25/v2/models/echo/predict", params={"n": 1})
+    assert answer.json() == {"n": 1}
+
+
+def test_openwhisk_detect_is_taken_with_a_warning(serve: Serve):
+    server = serve("--model", ECHO, "--openwhisk-detect")
+    server.wait_for_output("WARNING .*openwhisk-detect is ignored")
+
+
+def test_where_everything_is(serve: Serve):
+    server = serve("--model", ECHO)
+    for path in ("/v2/", "/api", "/v2/models/"):
+        server.wait_for_output(re.escape(f"{server.url}{path}"))
+
+
+def test_nowarm(serve: Serve):
+    server = serve("--model", f"failing={MODELS / 'failing.py'}", "--nowarm")
+    answer = server.post("/v2/models/failing/predict", params={"how": "nothing"})
+    assert "before the warming" in answer.json()["message"]
+    server.errors_expected = True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopping_the_whole_process_group(serve: Serve, number):
+    server = serve("--model", ECHO, "--workers", "2")
+    os.killpg(server.pid, number)
+    assert server.stop() == 0
+
+
+def test_stopping_while_it_warms(tmp_path):
+    waiting = tmp_path / "waits.py"
+    waiting.write_text(
+        "import time\ndef predict(): pass\n"
+        "def warm():\n    print('warming', flush=True); time.sleep(60)\n"
+    )
+    command = [DEEPAAS_RUN, *LISTEN, f"--model=m={waiting}", "--model-name=m"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert "warming" in process.stderr.readline()
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+WAITS = """\
+import os, signal, sys, time
+print("importing", file=sys.stderr, flush=True)
+while os.path.exists({path!r}):
+    time.sleep(0.01)
+def warm():
+    print("warming", repr(signal.getsignal(signal.SIGHUP)))
+def predict():
+    pass
+"""
+
+
+def test_hanging_up_during_the_start(tmp_path):
+    """The tokens are read anew when there is a server; workers are as they were."""
+    wait, tokens, waits = (tmp_path / name for name in ("wait", "tokens", "waits.py"))
+    wait.touch()
+    tokens.write_text("one\n")
+    waits.write_text(WAITS.format(path=str(wait)))
+    command = [DEEPAAS_RUN, *LISTEN, f"--model=m={waits}", "--model-name=m"]
+    command += [f"--auth-token-file={tokens}", f"--state-dir={tmp_path}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        lines = iter(process.stderr)
+        next(line for line in lines if "importing" in line)
+        tokens.write_text("one\ntwo\n")
+        process.send_signal(signal.SIGHUP)
+        wait.unlink()
+        said = ""
+        while not ("warming" in said and "tokens" in said) and process.poll() is None:
+            said += next(lines, "")
+        process.terminate()
+    assert "2 tokens were read" in said
+    assert "SIG_DFL" in said
+    assert process.returncode == 0
+
+
+def test_a_terminal_that_is_closed(tmp_path):
+    ours, theirs = os.openpty()
+    command = [DEEPAAS_RUN, *LISTEN, "--model", ECHO, "--model-name=echo"]
+    with subprocess.Popen(
+        [*command, f"--state-dir={tmp_path}"],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    ) as process:
+        os.close(theirs)
+        try:
+            assert b"API" in process.stdout.readline()
+            process.send_signal(signal.SIGHUP)  # the terminal is there
+            os.close(ours)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+
+
+def test_many_files_may_be_open(serve: Serve):
+    """A low limit is only a default."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    try:
+        server = serve("--model", ECHO)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    soft, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+    assert soft == (65536 if hard == resource.RLIM_INFINITY else min(65536, hard))
+
+
+def test_the_port_opens_after_the_warming(serve: Serve, tmp_path):
+    port = free_port()
+    model = tmp_path / "knocks.py"
+    model.write_text(
+        "import socket\n"
+        "def predict(): pass\n"
+        "def warm():\n"
+        "    with socket.socket() as s:\n"
+        f"        print('knocked', s.connect_ex(('127.0.0.1', {port})), flush=True)\n"
+    )
+    server = serve("--model", f"m={model}", "--listen-port", str(port))
+    assert server.wait_for_output(r"knocked (\d+)")[1] == "111"  # refused
+    assert server.get("/v2/").status_code == 200

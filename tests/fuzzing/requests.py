@@ -1,0 +1,36 @@
+"""A request as raw bytes, and what the server owes an answer to it."""
+
+import enum
+import re
+from dataclasses import dataclass
+
+
+class Must(enum.Enum):
+    """What a request deserves."""
+
+    ANSWER = "whole and in HTTP: an answer, with JSON if it is an error"
+    ANSWER_OR_CLOSE = "HTTP, but not whole: such an answer, or none"
+    END = "no HTTP, perhaps: any answer, or none"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is sent to the server, and what it deserves."""
+
+    data: bytes
+    must: Must = Must.ANSWER
+    cut: int = 0
+    """Bytes that are sent before a pause; 0 for all."""
+
+    def __repr__(self) -> str:
+        data = re.sub(
+            r"(\\x..|[^\\])\1{99,}",
+            lambda run: f"{run[1]}' + b'{run[1]}' * {_times(run)} + b'",
+            repr(self.data),
+        )
+        cut = f"  # in two pieces, {self.cut} bytes first" if self.cut else ""
+        return f"send({data}){cut}"
+
+
+def _times(run):
+    return len(run[0]) // len(run[1]) - 1
