@@ -12,7 +12,14 @@ from tests.server import MODELS
 
 NAMES = ("documented", "documented_json", "echo", "files", "every_field", "returns")
 
-REFUSED = {"bad_args", "bad_schema", "broken_import", "exit_on_import"}
+REFUSED = {
+    "bad_accept",
+    "bad_args",
+    "bad_schema",
+    "broken_import",
+    "exit_on_import",
+    "misspelt",
+}
 """Models that no server starts with."""
 
 NEEDS_PATH = ("GATES", "WARM_MARK")
