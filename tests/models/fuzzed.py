@@ -57,9 +57,10 @@ def temporary_file():
 
 def get_metadata():
     """Runs in the server: tell what it is busy with."""
-    tasks = [one for one in gc.get_objects() if isinstance(one, asyncio.Task)]
-    pending = sum(not task.done() for task in tasks)
-    return {"tasks": pending, "threads": threading.active_count()}
+    # Those of the start are not among the objects: the server has frozen them.
+    task = next(one for one in gc.get_objects() if isinstance(one, asyncio.Task))
+    pending = asyncio.all_tasks(task.get_loop())
+    return {"tasks": len(pending), "threads": threading.active_count()}
 
 
 def get_predict_args():
