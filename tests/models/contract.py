@@ -11,7 +11,7 @@ from deepaas import progress
 
 print("loading")
 
-if os.environ.get("CONTRACT_FAILS"):
+if os.environ.get("LOADING_FAILS"):
     raise OSError("the weights are gone")
 
 

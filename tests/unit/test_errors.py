@@ -6,6 +6,7 @@ import errno
 import pytest
 
 from deepaas import errors
+from deepaas.api.routes import message_body
 
 
 @pytest.mark.parametrize(
@@ -27,12 +28,12 @@ from deepaas import errors
 )
 def test_each_error_has_a_status_and_a_message(kind, status):
     error = kind("the text")
-    assert (error.status, error.body()) == (status, {"message": "the text"})
+    assert (error.status, message_body(error)) == (status, {"message": "the text"})
 
 
 def test_messages_by_argument():
     error = errors.InvalidArguments({"n": ["no"]})
-    assert (error.status, error.body()) == (422, {"n": ["no"]})
+    assert (error.status, message_body(error)) == (422, {"n": ["no"]})
     assert errors.InvalidArguments({}, status=400).status == 400
 
 

@@ -427,7 +427,7 @@ class ExecutorContract:
     # -- start and stop
 
     def test_a_model_that_does_not_load(self, monkeypatch):
-        monkeypatch.setenv("CONTRACT_FAILS", "1")
+        monkeypatch.setenv("LOADING_FAILS", "1")
 
         async def scenario():
             executor = self.make(MODEL, Limits(), 1)

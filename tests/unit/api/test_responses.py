@@ -6,8 +6,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+from deepaas.api.content_coding import compress
+from deepaas.api.context import prefix
 from deepaas.api.paths import relative
-from deepaas.api.responses import compress, json_response, prefix
+from deepaas.api.responses import json_response
 
 LONG = "x" * 2000
 

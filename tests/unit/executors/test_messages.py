@@ -4,10 +4,11 @@ import pickle
 
 import pytest
 
+from deepaas.api.routes import message_body
 from deepaas.errors import ModelRaised
+from deepaas.executors.frames import HEADER, pack, unpack
 from deepaas.executors.messages import (
     CODES,
-    HEADER,
     KINDS,
     Call,
     End,
@@ -18,8 +19,6 @@ from deepaas.executors.messages import (
     Reply,
     Start,
     StreamBegan,
-    pack,
-    unpack,
 )
 from deepaas.model.loading import Batching, ModelRef
 from deepaas.progress import Batch, Report
@@ -71,4 +70,4 @@ def test_what_the_caller_gets_of_an_exception(raised, message, status):
     error = raised.error()
     assert isinstance(error, ModelRaised)
     assert (str(error), error.status, error.traceback) == (message, status, "t")
-    assert error.body() == {"message": message}
+    assert message_body(error) == {"message": message}

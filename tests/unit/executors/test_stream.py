@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from deepaas.errors import WorkerDied
-from deepaas.executors.stream import HIGH, ReplyStream
+from deepaas.executors.stream import MAX_UNREAD_BYTES, ReplyStream
 
 
 class Stream:
@@ -43,12 +43,12 @@ async def test_a_reader_waits_for_a_piece():
 
 async def test_a_worker_waits_for_a_slow_reader():
     made = Stream()
-    made.stream.feed(b"x" * HIGH)
+    made.stream.feed(b"x" * MAX_UNREAD_BYTES)
     assert made.paused == []
     made.stream.feed(b"x")
     made.stream.feed(b"x")
     assert made.paused == [True]
-    assert len(await anext(made.stream)) == HIGH + 2
+    assert len(await anext(made.stream)) == MAX_UNREAD_BYTES + 2
     assert made.paused == [True, False]
 
 
@@ -64,7 +64,7 @@ async def test_an_error_comes_after_the_pieces():
 
 async def test_a_reader_who_leaves_waits_until_the_model_has_stopped():
     made = Stream()
-    made.stream.feed(b"x" * (HIGH + 1))
+    made.stream.feed(b"x" * (MAX_UNREAD_BYTES + 1))
     leaving = asyncio.ensure_future(made.stream.aclose())
     await asyncio.sleep(0)
     assert (made.abandoned, made.paused) == (1, [True, False])

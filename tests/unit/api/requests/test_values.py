@@ -4,11 +4,12 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from marshmallow import fields
 
+from deepaas.api.context import IGNORED
 from deepaas.api.requests.values import Parsing
-from deepaas.api.responses import IGNORED
 from deepaas.arguments import Arguments
 from deepaas.config import Settings
 from deepaas.errors import InvalidArguments
+from deepaas.predictions import _load
 
 ARGUMENTS = Arguments(
     {
@@ -27,8 +28,8 @@ async def read(query="", strict=False, **headers):
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     request = make_mocked_request("GET", f"/x?{query}", headers=names)
     settings = Settings(strict_arguments=strict)
-    async with Parsing(request, ARGUMENTS, settings) as loaded:
-        return loaded, request.get(IGNORED)
+    async with Parsing(request, ARGUMENTS, settings) as given:
+        return _load(ARGUMENTS, given), request.get(IGNORED)
 
 
 @pytest.mark.parametrize(
