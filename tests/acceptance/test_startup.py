@@ -126,7 +126,7 @@ def test_nowarm(serve: Serve):
 def test_stopping_the_whole_process_group(serve: Serve, number):
     server = serve("--model", ECHO, "--workers", "2")
     os.killpg(server.pid, number)
-    assert server.stop() == 0
+    assert server.wait() == 0
 
 
 def test_stopping_while_it_warms(tmp_path):
