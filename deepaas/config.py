@@ -44,7 +44,7 @@ def _read_origin(text: str) -> str:
     found = ORIGIN.fullmatch(text.strip().lower())
     if text != "*" and found is None:
         raise StartError(
-            f"--cors-origin {text!r} is no origin, such as https://app.example.org"
+            f"--cors-origin {text!r} is not an origin, such as https://app.example.org"
         )
     return "*" if found is None else found[1]
 
@@ -89,7 +89,8 @@ class Settings:
     """The options' values, as the rest of the server takes them.
 
     This is the only list of the options: those of the command line and of configuration
-    files are made of it. So it has a field for each.
+    files are made of it. It has more than 15 attributes because each option is one
+    field.
     """
 
     listen_ip: str = _option(
@@ -120,8 +121,8 @@ class Settings:
     auth_token_file: str = _option(
         cfg.StrOpt,
         "",
-        "Only callers with a token of this file, one a line, are answered, "
-        "except for health. SIGHUP reads it anew.",
+        "File of tokens, one a line. Only callers with one of them are answered, "
+        "except for health. SIGHUP reads the file again.",
         metavar="FILE",
     )
     """Empty for none, as with the next paths."""
@@ -191,16 +192,16 @@ class Settings:
     warm_timeout: float = _option(
         cfg.FloatOpt,
         0,
-        "Time that a worker has to load and warm the model; 0 for any.",
+        "Time that a worker has to load and warm the model; 0 means no limit.",
         min=0,
         metavar="SECONDS",
     )
-    """Seconds; 0 for no limit, as with the next one."""
+    """Seconds; 0 means no limit, as with the next one."""
     predict_timeout: float = _option(
         cfg.FloatOpt,
         0,
         "Time that a prediction may run; then its worker is killed and replaced, "
-        "and the caller gets a 504. 0 for any.",
+        "and the caller gets a 504. 0 means no limit.",
         min=0,
         metavar="SECONDS",
     )
@@ -214,18 +215,18 @@ class Settings:
         cfg.IntOpt,
         0,
         "Calls after which a worker is replaced by a new one, for models that "
-        "leak memory; 0 for never.",
+        "leak memory; 0 means never.",
         min=0,
     )
     max_worker_memory: int = _option(
         cfg.IntOpt,
         0,
-        "Memory, resident and with the processes that it has started, over which "
-        "a worker is replaced by a new one after its call; 0 for any.",
+        "Resident memory of a worker and its child processes, over which the "
+        "worker is replaced by a new one after its call; 0 means no limit.",
         min=0,
         metavar="MIB",
     )
-    """MiB; 0 for no limit."""
+    """MiB; 0 means no limit."""
     gpus: Sequence[str] = _option(
         cfg.StrOpt,
         (),
@@ -263,11 +264,11 @@ class Settings:
     client_max_size: int = _option(
         cfg.IntOpt,
         1024**3,
-        "Size of a request's body at the most, in bytes; 0 for no limit.",
+        "Largest size of a request's body, in bytes; 0 means no limit.",
         min=0,
         metavar="BYTES",
     )
-    """Bytes; 0 for no limit."""
+    """Bytes; 0 means no limit."""
     state_dir: str = _option(
         cfg.StrOpt,
         "",
@@ -291,16 +292,16 @@ class Settings:
     keep_jobs: int = _option(
         cfg.IntOpt,
         10000,
-        "Jobs that have ended and are kept, with their logs and results, at the "
-        "most; 0 for any number.",
+        "Number of ended jobs that are kept, with their logs and results; "
+        "0 means no limit.",
         min=0,
     )
-    """0 for no limit, as with the next one."""
+    """0 means no limit, as with the next one."""
     keep_days: float = _option(
         cfg.FloatOpt,
         0,
         "Days after its end when a job is removed, with its log and its result; "
-        "0 for never.",
+        "0 means never.",
         min=0,
         metavar="DAYS",
     )
@@ -335,7 +336,7 @@ class Settings:
     debug_endpoint: bool = _option(
         cfg.BoolOpt,
         False,
-        "Offer /v2/debug/: what models and server printed and logged lately.",
+        "Offer /v2/debug/: the latest lines that models and server printed.",
     )
     openwhisk_detect: bool = _option(
         cfg.BoolOpt,

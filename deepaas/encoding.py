@@ -1,4 +1,4 @@
-"""JSON of whatever a scientist returns: numpy, dates, sets, NaN."""
+"""JSON of the values that scientists return: numpy, dates, sets, NaN."""
 
 import base64
 import dataclasses
@@ -20,7 +20,17 @@ from deepaas.errors import authors_errors
 
 OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
 
-LONGEST_TEXT = 1000
+SCALARS = (
+    int,
+    float,
+    datetime.datetime,
+    datetime.date,
+    datetime.time,
+    uuid.UUID,
+)
+"""Types of single values that `_simplify` writes by itself."""
+
+MAX_TEXT_CHARS = 1000
 """Characters of a value's text that stand for it where it has no JSON form."""
 
 
@@ -39,9 +49,9 @@ def encode_json(value: Any) -> bytes:
     """Encode a value as JSON in UTF-8.
 
     numpy arrays and scalars, dates, times, UUID, Enum, set, tuple, dataclass and
-    pydantic model have the form that one expects; Decimal and paths are strings; a
-    timedelta is seconds; a data frame is a list of records; a picture of Pillow is PNG
-    in base64; NaN, NaT and infinities are null. Raises NoJSONForm for the rest.
+    pydantic model have their usual form; Decimal and paths are strings; a timedelta is
+    seconds; a data frame is a list of records; a picture of Pillow is PNG in base64;
+    NaN, NaT and infinities are null. Raises NoJSONForm for other values.
     """
     try:
         return orjson.dumps(value, default=_plain, option=OPTIONS)
@@ -58,7 +68,7 @@ def iso_date(seconds: float) -> str:
 
 
 def describe_json(value: Any) -> bytes:
-    """Encode a value as JSON, with a text in place of what has no JSON form."""
+    """Encode a value as JSON, with a text in place of parts without a JSON form."""
     try:
         return encode_json(value)
     except authors_errors():  # an author's own class may raise anything
@@ -76,7 +86,7 @@ def _describe(value: Any) -> str:
         except UnicodeDecodeError:
             return f"<{type(value).__name__} of {memoryview(value).nbytes} bytes>"
     try:
-        return repr(value)[:LONGEST_TEXT]
+        return repr(value)[:MAX_TEXT_CHARS]
     except authors_errors():
         return f"<{type(value).__name__}>"
 
@@ -182,14 +192,8 @@ def _simplify(
         return value
     if isinstance(value, enum.Enum):
         return inside(value.value, where)
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
-        return _iso(value)
-    if isinstance(value, uuid.UUID):
-        return str(value)
+    if isinstance(value, SCALARS):
+        return _simplify_scalar(value)
     if isinstance(value, Mapping):
         return {
             _key(key): inside(item, f"{where}.{key}" if where else f"{key}")
@@ -200,18 +204,31 @@ def _simplify(
     if isinstance(value, JSONText):
         return json.loads(value.text)
     try:
-        plain = _plain(value)
-    except authors_errors() as error:
-        if otherwise is not None:
-            return otherwise(value)
-        if not isinstance(error, NoJSONForm):
+        plain = _plain_at(value, where)
+    except authors_errors():
+        if otherwise is None:
             raise
+        return otherwise(value)
+    return inside(plain, where)
+
+
+def _simplify_scalar(value: Any) -> Any:
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return str(value) if isinstance(value, uuid.UUID) else _iso(value)
+
+
+def _plain_at(value: Any, where: str) -> Any:
+    """Return the plain form of a value. Raises NoJSONForm, naming its place."""
+    try:
+        plain = _plain(value)
+    except NoJSONForm as error:
         raise NoJSONForm(f"{error}, at {where}" if where else str(error)) from None
     if type(plain) is type(value):
-        if otherwise is not None:
-            return otherwise(value)
         raise NoJSONForm(f"{type(value).__name__} has no JSON form, at {where}")
-    return inside(plain, where)
+    return plain
 
 
 def _key(key: Any) -> str:

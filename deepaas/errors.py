@@ -1,4 +1,4 @@
-"""Everything that can go wrong on purpose, each with its HTTP status."""
+"""The errors that callers and operators receive, each with its HTTP status."""
 
 import contextlib
 import errno
@@ -11,15 +11,18 @@ LEFT = 499
 
 
 def authors_errors() -> tuple[type[BaseException], ...]:
-    """Return what an author's code may raise and the process go on: not SystemExit."""
+    """Return the exceptions of an author's code that a process survives.
+
+    SystemExit is not one of them.
+    """
     kinds = (Exception, KeyboardInterrupt, GeneratorExit)
-    # asyncio's is none of these. A worker does without it until its model imports it.
+    # CancelledError is none of these. A worker imports asyncio only if its model does.
     asyncio = sys.modules.get("asyncio.exceptions")
     return kinds if asyncio is None else (*kinds, asyncio.CancelledError)
 
 
 def authors_errors_or_exit() -> tuple[type[BaseException], ...]:
-    """Return what must not end the server, where an author's code runs in it."""
+    """Return the exceptions of an author's code that must not end the server."""
     return (*authors_errors(), SystemExit)
 
 
@@ -87,7 +90,7 @@ class UnsupportedMediaType(DeepaasError):
 
 
 class Unauthorized(DeepaasError):
-    """The caller has shown no token that is known."""
+    """The caller has sent no known token."""
 
     status = 401
 
@@ -105,7 +108,7 @@ class NotFound(DeepaasError):
 
 
 class Gone(DeepaasError):
-    """There was something here, or could have been, and it will not come back."""
+    """The resource existed, or could have existed, and will not come back."""
 
     status = 410
 
@@ -121,7 +124,7 @@ class NoSpace(DeepaasError):
 
 @contextlib.contextmanager
 def disk_errors() -> Iterator[None]:
-    """Raise NoSpace for an OSError that says so: a full disk, a quota, a limit."""
+    """Raise NoSpace for an OSError on a full disk, a quota or a limit."""
     try:
         yield
     except OSError as error:

@@ -20,7 +20,7 @@ class Negotiation:
 
     def __init__(self, field: marshmallow.fields.Field) -> None:
         self.name = field.data_key or "accept"
-        """What callers call the argument."""
+        """The callers' name of the argument."""
         self._validated = _one_of(field)
         listed = self._validated or [*field.metadata.get("enum", ())]
         self.choices = [choice for choice in listed if choice != ANY]
@@ -33,7 +33,7 @@ class Negotiation:
 
     @property
     def _fallback(self) -> str | None:
-        """The choice of a caller who does not mind; None leaves it to the field."""
+        """The choice for a caller without a preference; None leaves it to the field."""
         if self._default is marshmallow.missing or self._default == ANY:
             return self._first
         return None
@@ -101,7 +101,7 @@ def _one_of(field: marshmallow.fields.Field) -> list[str]:
 
 
 def _parse(header: str) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Yield the media ranges of a header, without those that make no sense."""
+    """Yield the media ranges of a header, without malformed ones."""
     for media_range, weight in weighted(header.lower()):
         if not is_media_type(media_range):
             continue

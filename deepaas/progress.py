@@ -1,7 +1,7 @@
-"""PUBLIC: report() says how far a training or a prediction is, and how well it goes.
+"""PUBLIC: report() tells the progress of a training or a prediction.
 
-A model that reports a million times must not feel it, and the server neither: reports
-are collected, and sent to the server a few times a second.
+A million reports must not slow down the model or the server: reports are
+collected, and sent to the server a few times a second.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ __all__ = ["report"]
 
 logger = logging.getLogger(__name__)
 
-KEPT = 1000
-"""Reports in the history of a job. Of more, every second one goes, again and again."""
+MAX_KEPT_REPORTS = 1000
+"""Most reports in the history of a job. Over it, every second one is removed."""
 
-INTERVAL = 0.2
+BATCH_INTERVAL = 0.2
 """Seconds between two batches."""
 
 
@@ -28,7 +28,7 @@ class Report(NamedTuple):
     """One report."""
 
     number: int
-    """How many came before it in this job."""
+    """The number of reports before it in this job."""
     time: float
     """Seconds since the epoch."""
     step: float | None
@@ -37,7 +37,7 @@ class Report(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a job has reported since the batch before."""
+    """The reports of a job since its last batch."""
 
     latest: Report
     history: list[Report]
@@ -53,9 +53,9 @@ def report(
 ) -> None:
     """Report that `step` steps of `total` are done, and metrics by name.
 
-    Steps have the unit that you like: epochs, batches, files. Callable from any code
-    of a model; outside a job it does nothing. It never fails: what is no number is
-    shown as null, with a warning in the log.
+    Steps have any unit: epochs, batches, files. Callable from any code of a model;
+    outside a job it does nothing. It never fails: a value that is not a number is shown
+    as null, with a warning in the log.
     """
     recorder = _recorder
     if recorder is not None:
@@ -72,13 +72,14 @@ class Recorder:
         self._stride = 1
         self._latest: _Raw | None = None
         self._history: list[Report] = []
-        self._sent = -INTERVAL
+        self._sent = -BATCH_INTERVAL
         """When the last batch left, by the monotonic clock."""
         self._timer: threading.Timer | None = None
         """Runs while a report waits for its batch."""
         self._closed = False
 
     def add(self, step: Any, total: Any, metrics: dict[str, Any]) -> None:
+        """Add a report, or drop it if a later one replaces it before the next batch."""
         # The path of nearly all of a million reports: no lock, no thread, no call.
         for name, value in metrics.items():
             if type(value) not in _lasting:
@@ -96,7 +97,7 @@ class Recorder:
                     self._keep(report)
 
     def close(self) -> None:
-        """Send what waits; later reports are ignored."""
+        """Send the waiting reports; later reports are ignored."""
         with self._lock:
             self._closed = True
             if self._timer is not None:
@@ -104,14 +105,14 @@ class Recorder:
             self._flush()
 
     def _keep(self, report: "_Raw") -> None:
-        """Add a report to the history, if it is one for it, and see to the batch."""
+        """Add a report to the history if its number is due; send or plan a batch."""
         number = report[0]
         if number % self._stride == 0:
             self._history.append(_plain(report))
-            if number // self._stride >= KEPT - 1:
+            if number // self._stride >= MAX_KEPT_REPORTS - 1:
                 self._stride *= 2
         if self._timer is None:
-            wait = self._sent + INTERVAL - time.monotonic()
+            wait = self._sent + BATCH_INTERVAL - time.monotonic()
             if wait <= 0:
                 self._flush()
             else:
@@ -131,7 +132,9 @@ class Recorder:
         batch = Batch(_plain(self._latest), history, self._stride)
         self._latest, self._history = None, []
         self._sent = time.monotonic()
-        with contextlib.suppress(OSError):  # the server is gone, and soon we are
+        with contextlib.suppress(
+            OSError
+        ):  # the server is gone, and this process ends too
             self._send(batch)
 
 
@@ -141,7 +144,7 @@ _recorder: Recorder | None = None
 
 @contextlib.contextmanager
 def recorded(send: Callable[[Batch], None]) -> Iterator[None]:
-    """Hand on what is reported meanwhile, the last report at the latest at the end."""
+    """Pass on the reports that are made meanwhile; at the end, those that wait."""
     global _recorder
     recorder = _recorder = Recorder(send)
     try:
@@ -161,11 +164,11 @@ _Raw = tuple[int, float, Any, Any, dict[str, Any]]
 """A report as it came: a plain tuple is made faster than a named one."""
 
 _lasting: set[type] = {type(None)}
-"""Types whose values never change, so that they may become plain later, or never."""
+"""Types whose values never change, so that they can be converted later."""
 
 
 def _as_now(value: Any) -> Any:
-    """Return a value that stays as it is now, whatever becomes of the one given."""
+    """Return a value that stays the same when the given one is changed."""
     if issubclass(
         type(value), numbers.Number
     ):  # numpy's scalars are, its arrays are not
@@ -175,7 +178,7 @@ def _as_now(value: Any) -> Any:
 
 
 def _plain(raw: _Raw) -> Report:
-    """Return a report of plain types: a server has no others, and imports none."""
+    """Return a report of plain types: the server imports no other ones."""
     number, when, step, total, metrics = raw
     # A name may be of an author's class: class Metric(str, Enum).
     named = {str.__str__(name): _number(value) for name, value in metrics.items()}
@@ -183,13 +186,13 @@ def _plain(raw: _Raw) -> Report:
 
 
 def _number(value: Any) -> float | None:
-    """Return a plain number, whatever library it is of."""
+    """Return a plain number for a number of any library."""
     if value is None or type(value) is float:
         return value
     if type(value) is int and abs(value) < 2**63:
         return value
     try:
         return float(value)
-    except Exception:  # whatever an author's class raises
+    except Exception:  # an author's class may raise anything
         logger.warning("progress.report: %.100r is not a number", value)
         return None

@@ -145,8 +145,7 @@ class Server:
             controls.flush_log()
 
     async def _drain(self, announce: Callable[[], None]) -> None:
-        """Serves on without being ready for `--drain-delay`, or until the second
-        signal."""
+        """Serves for `--drain-delay` while not ready, or until the second signal."""
         delay = self._settings.drain_delay
         if not delay:
             return
@@ -225,9 +224,10 @@ class Signals:
 
 
 def _raise_file_limit() -> None:
-    """Takes more open files than is usual, if the system lets: each connection is one.
+    """Raises the limit of open files, if the system allows it: each connection is one.
 
-    Not all that it lets: some programs that a model may start look at each of them.
+    Not to the system's maximum: some programs that a model may start look at each
+    possible descriptor.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = hard == resource.RLIM_INFINITY

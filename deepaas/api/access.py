@@ -44,11 +44,11 @@ class Tokens:
 
     def __contains__(self, token: str) -> bool:
         given = _hash(token)
-        # All are compared, in constant time: how long it takes tells nothing.
+        # Each token is compared in constant time: the duration reveals nothing.
         return sum(hmac.compare_digest(given, known) for known in self._hashes) > 0
 
     def reload(self) -> None:
-        """Read the file again; one that cannot be read changes nothing."""
+        """Read the file again; if that fails, keep the tokens."""
         try:
             self._hashes = self._read()
         except StartError as error:
@@ -61,7 +61,7 @@ class Tokens:
         try:
             lines = Path(self._path).read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is no UTF-8"
+            reason = getattr(error, "strerror", None) or "it is not UTF-8"
             raise StartError(
                 f"--auth-token-file {self._path} cannot be read: {reason}"
             ) from error
@@ -100,11 +100,11 @@ def authenticate(tokens: Tokens, *, cors: bool) -> Middleware:
 
 
 async def expect_later(request: web.Request) -> None:
-    """Leave `Expect` to `authenticate`: a body is asked for of whom it lets in."""
+    """Leave `Expect` to `authenticate`: only accepted callers are asked for a body."""
 
 
 async def _continue(request: web.Request) -> None:
-    """Do as aiohttp does by itself, before any middleware (RFC 9110, 10.1.1)."""
+    """Answer `Expect` as aiohttp does before any middleware (RFC 9110, 10.1.1)."""
     expected = request.headers.get("Expect")
     if expected is None or request.version < HttpVersion11:
         return
@@ -128,7 +128,7 @@ def _token(request: web.Request, *, basic: bool) -> str:
 
 
 def allow_origins(app: web.Application, origins: Sequence[str]) -> None:
-    """Let pages of these origins call all routes that there are; `*` is any."""
+    """Let pages of these origins call the routes added so far; `*` means any origin."""
     import aiohttp_cors
 
     options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
@@ -147,7 +147,7 @@ def allow_origins(app: web.Application, origins: Sequence[str]) -> None:
 
 
 def trust_proxies(trusted: Sequence[str]) -> Middleware:
-    """Return the middleware that believes `X-Forwarded-*` of these addresses.
+    """Return the middleware that trusts `X-Forwarded-*` headers of these addresses.
 
     Raises StartError for a text that is not an address or a network.
     """
@@ -163,7 +163,7 @@ def trust_proxies(trusted: Sequence[str]) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if is_trusted(request.remote):
-            # Each proxy adds its caller at the end: the last one not ours is true.
+            # Each proxy appends its caller: the last untrusted address is the caller.
             hops = ",".join(request.headers.getall("X-Forwarded-For", ())).split(",")
             strangers = [hop.strip() for hop in hops if not is_trusted(hop.strip())]
             if strangers and (client := _address(strangers[-1])) is not None:
@@ -183,7 +183,7 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Read an address, perhaps with a port, or one of IPv4 in the form of IPv6."""
+    """Read an address, with or without a port; mapped to IPv4 where it can be."""
     host = WITH_PORT.fullmatch(text)
     try:
         address = ipaddress.ip_address(text if host is None else host[1] or host[2])

@@ -1,7 +1,7 @@
-"""The access log: what has been answered is counted and logged, many at a time.
+"""The access log: counts and logs answered requests, many at a time.
 
-Done at once for each request, it took a quarter of the time of a small call: code that
-has just run runs several times as fast as code whose turn comes once in a request.
+Doing so at once for each request took a quarter of the time of a small call: code that
+has just run runs several times as fast as code that runs once in a request.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from deepaas.executors import Ended, Executor
 MAX_DELAY = 0.1
 """Most seconds that an entry waits for others."""
 
-MAX_WAITING = 32
+MAX_WAITING_ENTRIES = 32
 """Entries that are written at once."""
 
 _Answered = tuple[float, web.Request, web.StreamResponse, float]
-"""When a request was answered, by the wall clock, and how many seconds that took."""
+"""The wall-clock time of an answer, and the seconds that the request took."""
 
 
 class AccessLog:
@@ -45,17 +45,19 @@ class AccessLog:
             executor.listen(partial(self.note_call, model))
 
     def note_call(self, model: str, call: Ended) -> None:
+        """Add a call that is over."""
         self._calls.append((model, call))
         self._schedule(len(self._calls))
 
     def note_request(
         self, request: web.Request, response: web.StreamResponse, seconds: float
     ) -> None:
+        """Add an answered request; `seconds` is the time that it took."""
         self._requests.append((wall_clock(), request, response, seconds))
         self._schedule(len(self._requests))
 
     def _schedule(self, number: int) -> None:
-        if number >= MAX_WAITING:
+        if number >= MAX_WAITING_ENTRIES:
             self.flush()
         elif self._timer is None:
             loop = asyncio.get_running_loop()
@@ -66,7 +68,7 @@ class AccessLog:
         self.flush()
 
     def flush(self) -> None:
-        """Count and log what waits."""
+        """Count and log the waiting entries."""
         calls, self._calls = self._calls, []
         requests, self._requests = self._requests, []
         for model, call in calls:
@@ -86,7 +88,7 @@ class AccessLog:
 
 
 class AccessLogger(AbstractAccessLogger):
-    """Passes on what aiohttp tells of its requests."""
+    """Passes on aiohttp's entries on its requests."""
 
     def __init__(
         self,
@@ -99,11 +101,13 @@ class AccessLogger(AbstractAccessLogger):
 
     @property
     def enabled(self) -> bool:
+        """Tell whether aiohttp must call `log`."""
         return True
 
     def log(
         self, request: web.BaseRequest, response: web.StreamResponse, time: float
     ) -> None:
+        """Pass on an answered request; `time` is in seconds."""
         assert isinstance(request, web.Request)
         self._log_request(request, response, time)
 
@@ -111,10 +115,10 @@ class AccessLogger(AbstractAccessLogger):
 def _describe(
     request: web.Request, response: web.StreamResponse, seconds: float
 ) -> tuple[str, dict[str, Any]]:
-    """Return a line of the log, and what it says as fields.
+    """Return a line of the log, and its content as fields.
 
-    The query is left out, since it may hold a secret. Of a call, the line says how it
-    went as well.
+    The query is left out, since it may hold a secret. For a call, the line also gives
+    its times, its job and the ignored arguments.
     """
     address = request.get(CLIENT) or request.remote
     request_id = request.get(REQUEST_ID, "-")
@@ -159,7 +163,7 @@ class _Line(logging.LogRecord):
 
 
 def _route(request: web.Request) -> str:
-    """Return the pattern of a request's path; there are only so many."""
+    """Return the pattern of a request's path: the number of patterns is limited."""
     try:
         resource = request.match_info.route.resource
     except (AssertionError, AttributeError):  # its head could not be read

@@ -22,7 +22,7 @@ from deepaas.api.openapi import Documentation
 from deepaas.api.operations import Operations, Readiness
 from deepaas.api.pages import Pages, absent_pages
 from deepaas.api.paths import merge_slashes
-from deepaas.api.routes import Routes
+from deepaas.api.routes import Route, Routes
 from deepaas.config import Settings
 from deepaas.executors import Executor
 from deepaas.jobs.service import Jobs
@@ -39,24 +39,22 @@ def create_app(
     Loads each model, and raises StartError for one that cannot be served. The
     executors are started with the application; they and the jobs are closed with it.
     """
-    base = settings.base_path
     tokens = Tokens(settings.auth_token_file) if settings.auth_token_file else None
     models = _load_models(executors)
     adapters = [model.adapter for model in models.values()]
     by_name = {name: model.executor for name, model in models.items()}
-    predictions = Predictions(models, settings)
     metrics = Metrics(by_name)
     access_log = AccessLog(metrics, by_name)
     readiness = Readiness()
-    examples = Examples(adapters, base)
+    examples = Examples(adapters, settings.base_path)
     operations = Operations(metrics, access_log, jobs, settings, readiness)
 
     routes = Routes(expect_handler=None if tokens is None else expect_later)
-    routes.add(DeepaasV2(predictions, jobs, settings).routes())
+    routes.add(DeepaasV2(Predictions(models, settings), jobs, settings).routes())
     routes.add(operations.routes())
     routes.add(examples.routes())
     routes.add(Documentation(adapters, settings, examples.addresses()).routes())
-    routes.add(Pages(base).routes() if settings.doc_endpoint else absent_pages(base))
+    routes.add(_pages(settings))
 
     app = web.Application(
         middlewares=_middlewares(settings, tokens),
@@ -82,6 +80,11 @@ def _load_models(executors: Mapping[ModelRef, Executor]) -> dict[str, ServedMode
     }
 
 
+def _pages(settings: Settings) -> Sequence[Route]:
+    base = settings.base_path
+    return Pages(base).routes() if settings.doc_endpoint else absent_pages(base)
+
+
 def _middlewares(settings: Settings, tokens: Tokens | None) -> Sequence[Middleware]:
     middlewares: list[Middleware] = [answer]
     if settings.trusted_proxies:
@@ -103,7 +106,7 @@ def _lifetime(
                 await executor.start()
             yield
         finally:
-            await jobs.close()  # while their workers are there
+            await jobs.close()  # while their workers run
             for executor in executors:
                 await executor.close(grace=0)
 
@@ -111,7 +114,7 @@ def _lifetime(
 
 
 def _stop(jobs: Jobs, grace: float) -> Callable[[web.Application], Awaitable[None]]:
-    """Ends the trainings before handlers are waited for: some of them follow one."""
+    """Ends the trainings before the server waits for handlers that follow them."""
 
     async def stop(app: web.Application) -> None:
         jobs.stop(grace)

@@ -14,23 +14,24 @@ from deepaas.api.context import CONTROLS, REQUEST_ID, REQUEST_ID_HEADER
 from deepaas.api.middleware import failure, new_request_id
 from deepaas.errors import LEFT, StartError
 
-PATIENCE = 60.0
-"""Seconds for which a caller may take nothing of what is sent."""
+SEND_TIMEOUT = 60.0
+"""Seconds for which a caller may receive nothing of what is sent."""
 
 UNREADABLE = (HttpProcessingError, web.RequestPayloadError)
 """Raised for a request that cannot be read; their texts quote it, tokens too."""
 
 
 class Connection(web.RequestHandler):
-    """Answers a head that cannot be read in JSON, and quotes it nowhere."""
+    """Answers an unreadable head with JSON, and never quotes the head."""
 
     __slots__ = ()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Sets the time-out for sending."""
         super().connection_made(transport)
-        # A caller who reads no more would keep a worker that streams (tcp(7)).
+        # A caller who stops reading would keep a streaming worker busy (tcp(7)).
         connection = transport.get_extra_info("socket")
-        milliseconds = int(1000 * PATIENCE)
+        milliseconds = int(1000 * SEND_TIMEOUT)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
     def handle_error(
@@ -40,7 +41,8 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        if isinstance(exc, ConnectionResetError):  # in the way to the application
+        """Returns the answer to a request that cannot be read, or that fails here."""
+        if isinstance(exc, ConnectionResetError):  # before the application has it
             return web.Response(status=LEFT)
         if not isinstance(exc, UNREADABLE):
             return super().handle_error(request, status, exc, message)
@@ -48,6 +50,7 @@ class Connection(web.RequestHandler):
         return web.Response(status=status, reason="The request cannot be read.")
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Logs an error; of an unreadable request only the error's kind."""
         error = kw.get("exc_info")
         if isinstance(error, UNREADABLE):
             self.logger.info("A request cannot be read: %s", type(error).__name__)
@@ -60,7 +63,8 @@ class Connection(web.RequestHandler):
         resp: web.StreamResponse,
         start_time: float | None,
     ) -> tuple[web.StreamResponse, bool]:
-        if REQUEST_ID not in request:  # the application's middlewares had no part
+        """Sends a response; one that is made here gets the form of all errors."""
+        if REQUEST_ID not in request:  # the application's middlewares did not run
             request_id = request[REQUEST_ID] = new_request_id(request)
             message = {"message": resp.reason}
             resp = failure(resp.status, message, {REQUEST_ID_HEADER: request_id})

@@ -18,10 +18,10 @@ CLIENT = web.RequestKey("client", str)
 """The caller's address, where a trusted proxy has told it."""
 
 PREFIX = web.RequestKey("prefix", str)
-"""The path under which a trusted proxy has us, and which it has cut off."""
+"""The prefix of the path that a trusted proxy has removed."""
 
 IGNORED = web.RequestKey("ignored", str)
-"""The names that no argument has, as they are safe in headers and logs."""
+"""The names of ignored arguments, encoded for headers and logs."""
 
 JOB = web.RequestKey("job", str)
 """The uuid of the job that a request has started."""
@@ -47,13 +47,13 @@ class Controls:
     """Functions by which the server controls an application that runs."""
 
     reload: Callable[[], None]
-    """Reads again what may have changed since the start."""
+    """Reads the file of tokens again."""
     drain: Callable[[], None]
     """Makes readiness 503: the port will be closed."""
     log_request: Callable[[web.Request, web.StreamResponse, float], None]
     """Counts and logs an answered request a little later; the number is seconds."""
     flush_log: Callable[[], None]
-    """Counts and logs at once what waits."""
+    """Counts and logs the waiting entries at once."""
 
 
 CONTROLS = web.AppKey("controls", Controls)

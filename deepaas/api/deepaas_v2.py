@@ -44,6 +44,7 @@ class DeepaasV2:
         self._metadata = schemas.ModelMeta()
 
     def routes(self) -> list[Route]:
+        """Return the routes of these handlers."""
         base, model = self._base, f"{self._base}/v2/models/{MODEL}"
         root = [f"{base}/", base] if base else ["/"]
         return [
@@ -63,6 +64,7 @@ class DeepaasV2:
     # -- versions and models
 
     async def versions(self, request: web.Request) -> web.Response:
+        """Answer with the versions of the API."""
         base = prefix(request) + self._base
         pages = {"rel": "help", "type": "text/html", "href": f"{base}/api"}
         document = {"rel": "describedby", "href": f"{base}/swagger.json"}
@@ -73,6 +75,7 @@ class DeepaasV2:
         return web.json_response(schemas.Versions().dump(value))
 
     async def version(self, request: web.Request) -> web.Response:
+        """Answer with a description of this version."""
         return web.json_response(
             schemas.Version().dump(self._version(prefix(request) + self._base))
         )
@@ -82,6 +85,7 @@ class DeepaasV2:
         return {"version": "stable", "id": "v2", "links": [link]}
 
     async def models(self, request: web.Request) -> web.Response:
+        """Answer with the metadata of all models."""
         base = prefix(request) + self._base
         models = self._predictions.models
         described = await asyncio.gather(
@@ -90,6 +94,7 @@ class DeepaasV2:
         return json_response({"models": described})
 
     async def model(self, request: web.Request) -> web.Response:
+        """Answer with the metadata of a model."""
         base = prefix(request) + self._base
         return json_response(await self._describe(self._find(request), base))
 
@@ -107,6 +112,7 @@ class DeepaasV2:
     # -- calls
 
     async def predict(self, request: web.Request) -> web.StreamResponse:
+        """Make a prediction, at once or in a job."""
         model = self._find_callable(request, Kind.PREDICT)
         if _prefers_async(request):
             return await self._begin(request, model, Kind.PREDICT)
@@ -121,6 +127,7 @@ class DeepaasV2:
             return await send(request, reply)
 
     async def train(self, request: web.Request) -> web.StreamResponse:
+        """Start a training."""
         model = self._find_callable(request, Kind.TRAIN)
         return await self._begin(request, model, Kind.TRAIN)
 
@@ -148,7 +155,7 @@ class DeepaasV2:
     # -- jobs
 
     def _job_routes(self, path: str, kind: Kind) -> list[Route]:
-        """Route what both kinds of jobs have; `path` is that of the method."""
+        """Return the routes of both kinds of jobs; `path` is that of the method."""
         handlers: dict[str, Callable[..., Awaitable[web.StreamResponse]]] = {
             "": self.job,
             "/log": self.log,
@@ -166,6 +173,7 @@ class DeepaasV2:
         ]
 
     async def trainings(self, request: web.Request) -> web.Response:
+        """Answer with the trainings of a model."""
         model = self._find(request, Kind.TRAIN)
         try:
             query = schemas.JobQuery().load(request.query, unknown=EXCLUDE)
@@ -174,15 +182,17 @@ class DeepaasV2:
             raise InvalidArguments(messages) from error
         found = await self._jobs.find(Kind.TRAIN, model.adapter.name, **query)
         dump = schemas.Job(many=True).dump
-        # There may be many of them.
+        # The list may be long.
         return await asyncio.to_thread(
             lambda: json_response(dump(map(describe_job, found)))
         )
 
     async def job(self, kind: Kind, request: web.Request) -> web.Response:
+        """Answer with a job."""
         return self._job(await self._get(kind, request))
 
     async def end(self, kind: Kind, request: web.Request) -> web.Response:
+        """Cancel a job, or remove one that has ended."""
         model = self._find(request, kind)
         uuid = request.match_info["uuid"]
         job = await self._jobs.end(kind, model.adapter.name, uuid)
@@ -198,6 +208,7 @@ class DeepaasV2:
         return await send(request, await self._jobs.result(job, in_parts=in_parts))
 
     async def log(self, kind: Kind, request: web.Request) -> web.StreamResponse:
+        """Answer with the log of a job; with `follow`, until the job has ended."""
         job = await self._get(kind, request)
         media_type = "text/plain; charset=utf-8"
         if request.query.get("follow", "0") not in ("1", "true"):
@@ -213,7 +224,7 @@ class DeepaasV2:
         return response
 
     async def events(self, kind: Kind, request: web.Request) -> web.StreamResponse:
-        """Tell what happens to a job, in Server-Sent Events, until it has ended."""
+        """Send the changes of a job as server-sent events until it has ended."""
         job = await self._get(kind, request)
         response = await begin_stream(request, EVENT_STREAM)
         if request.method == "HEAD":
@@ -256,7 +267,7 @@ def _prefers_async(request: web.Request) -> bool:
 
 
 def _news(before: Job | None, now: Job) -> bytes:
-    """Return what has changed in a job as Server-Sent Events; a comment for nothing."""
+    """Return the changes of a job as server-sent events; a comment for none."""
     events = b""
     if before is None or before.status is not now.status:
         events += _event("status", describe_job(now))

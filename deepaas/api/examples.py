@@ -38,7 +38,7 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Example:
-    """A file that an argument may be tried with."""
+    """A file to try an argument with."""
 
     kind: Kind
     argument: str
@@ -54,6 +54,7 @@ class Examples:
         self._found = {model.name: tuple(_find(model)) for model in models}
 
     def routes(self) -> list[Route]:
+        """Return the route of the files."""
         path = f"{self._base}/v2/models/{MODEL}/examples/{{number}}"
         return both(web.get, path, self.example)
 
@@ -74,6 +75,7 @@ class Examples:
         return {**found}
 
     async def example(self, request: web.Request) -> web.StreamResponse:
+        """Send a file."""
         model, number = request.match_info["model"], request.match_info["number"]
         numbered = {str(n): one for n, one in enumerate(self._found.get(model, ()))}
         example = numbered.get(number)
@@ -90,7 +92,7 @@ class Examples:
 
 
 def _find(model: ModelAdapter) -> Iterator[Example]:
-    """Find the files that a model's author names; warn of what cannot be used."""
+    """Find the files that a model's author names; warn of those that cannot be used."""
     for kind, arguments in (
         (Kind.PREDICT, model.predict_args),
         (Kind.TRAIN, model.train_args),

@@ -1,4 +1,4 @@
-"""What is counted, for Prometheus. The names and labels are in doc/operations.md."""
+"""The metrics for Prometheus. Their names and labels are in doc/operations.md."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -48,10 +48,10 @@ BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """Calls."""
 
 METHODS = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"))
-"""What else a client calls a method is not ours to remember."""
+"""Methods that have a label of their own; clients may invent others."""
 
 REFUSED = 503
-"""The status of calls that were not let wait."""
+"""The status of calls that the queue refused."""
 
 JobCounts: TypeAlias = Mapping[tuple[str, Kind, Status], int]
 """Jobs by model, kind and status."""
@@ -61,7 +61,7 @@ class Metrics:
     """The metrics of one server, in a registry of their own."""
 
     def __init__(self, executors: Mapping[str, Executor]) -> None:
-        # When each series began: as many series again, and of no use.
+        # The start times of the series would double their number, for no use.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
         self._executors = executors
@@ -106,7 +106,7 @@ class Metrics:
         )
         self._queue = Histogram(
             "deepaas_call_queue_seconds",
-            "Time that calls waited for a worker; those refused did not.",
+            "Time that calls waited for a worker, without refused calls.",
             ["model", "method"],
             buckets=BUCKETS,
             registry=registry,
@@ -160,7 +160,7 @@ class Metrics:
         return calls, self._queue.labels(model, method), self._run.labels(model, method)
 
     async def state(self, *models: str) -> Mapping[str, ExecutorStatus]:
-        """Measure the executors of all models, or of these, to be passed to `text`."""
+        """Measure the executors of all models, or of these, for `text`."""
         names = [name for name in models or self._executors if name in self._executors]
         measured = await asyncio.gather(*(self._executors[n].measure() for n in names))
         return dict(zip(names, measured, strict=True))
@@ -173,13 +173,14 @@ class Metrics:
 
 
 class _Current(Collector):
-    """What is counted when it is asked for."""
+    """Metrics whose values are read at the time of a request for them."""
 
     def __init__(self, state: Mapping[str, ExecutorStatus], jobs: JobCounts) -> None:
         self._state = state
         self._jobs = jobs
 
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        """Return the metrics, as prometheus_client asks for them."""
         waiting, running = self._calls()
         workers, memory, gpus = self._workers()
         ready, replaced = self._models()

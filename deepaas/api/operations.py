@@ -1,4 +1,4 @@
-"""What operators ask: is the server alive, is it ready, what did it say lately."""
+"""The routes for operators: liveness, readiness, metrics and the latest log lines."""
 
 import asyncio
 import logging
@@ -21,19 +21,19 @@ from deepaas.jobs.service import Jobs
 
 logger = logging.getLogger(__name__)
 
-LATELY = 1000
-"""Lines that the debug endpoint shows."""
+MAX_LOG_LINES = 1000
+"""Lines of the log that the debug endpoint shows."""
 
-LONGEST = 2000
+MAX_LOG_LINE_CHARS = 2000
 """Characters of a line that it shows."""
 
 
 COUNT_INTERVAL = 1.0
-"""Seconds for which a count of the jobs is true enough."""
+"""Seconds for which a count of the jobs is reused."""
 
 
 class Readiness:
-    """Tells whether the server is to get calls, as far as it depends on the server."""
+    """The part of readiness that depends on the server, not on a model."""
 
     def __init__(self) -> None:
         self.stopping = False
@@ -60,11 +60,12 @@ class Operations:
         self._settings = settings
         self._readiness = readiness
         self._schema = schemas.Health()
-        self._lately = _Lately()
+        self._lately = _LatestLines()
         self._job_counts: JobCounts = {}
         self._count_again = 0.0
 
     def routes(self) -> list[Route]:
+        """Return the routes of these handlers."""
         v2 = f"{self._settings.base_path}/v2"
         metrics = f"{self._settings.base_path}/metrics"
         public = Access.PUBLIC
@@ -84,15 +85,18 @@ class Operations:
         logging.getLogger().removeHandler(self._lately)
 
     async def debug(self, request: web.Request) -> web.Response:
+        """Answer with the latest lines of the log."""
         if not self._settings.debug_endpoint:
             return web.Response(status=204)
         self._access_log.flush()
         return web.Response(text="\n".join(self._lately.lines))
 
     async def live(self, request: web.Request) -> web.Response:
+        """Answer that the server is alive."""
         return web.json_response(self._schema.dump({"status": "live"}))
 
     async def ready(self, request: web.Request) -> web.Response:
+        """Tell whether the server and all models are ready."""
         state = await self._metrics.state()
         models = {name: self._health(status) for name, status in state.items()}
         ready = all(model["ready"] for model in models.values())
@@ -102,6 +106,7 @@ class Operations:
         )
 
     async def model_ready(self, request: web.Request) -> web.Response:
+        """Tell whether the server and one model are ready."""
         name = request.match_info["model"]
         status = (await self._metrics.state(name)).get(name)
         if status is None:
@@ -115,30 +120,31 @@ class Operations:
         return _health(status, stopping=self._readiness.stopping)
 
     async def metrics(self, request: web.Request) -> web.Response:
+        """Answer with the metrics, as Prometheus reads them."""
         self._access_log.flush()
         state, jobs = await self._metrics.state(), await self._count_jobs()
         text = await asyncio.to_thread(self._metrics.text, state, jobs)
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _count_jobs(self) -> JobCounts:
-        """Count the jobs, which takes milliseconds, once a second at the most."""
+        """Count the jobs at most once a second: counting takes milliseconds."""
         now = time.monotonic()
         if now >= self._count_again:
             self._count_again = now + COUNT_INTERVAL
             try:
                 self._job_counts = await self._jobs.count()
-            except DeepaasError as error:  # the other metrics are there nevertheless
+            except DeepaasError as error:  # the other metrics are still served
                 logger.warning("The jobs cannot be counted: %s", error)
                 self._job_counts = {}
         return self._job_counts
 
 
-class _Lately(logging.Handler):
+class _LatestLines(logging.Handler):
     """Keeps the latest lines of the log, the models' output among them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.lines: deque[str] = deque(maxlen=LATELY)
+        self.lines: deque[str] = deque(maxlen=MAX_LOG_LINES)
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -147,7 +153,7 @@ class _Lately(logging.Handler):
         except Exception:  # as logging's own handlers do
             self.handleError(record)
         else:
-            self.lines.extend(line[:LONGEST] for line in text.split("\n"))
+            self.lines.extend(line[:MAX_LOG_LINE_CHARS] for line in text.split("\n"))
 
 
 def _health(status: ExecutorStatus, *, stopping: bool) -> dict[str, Any]:

@@ -19,7 +19,7 @@ SLASHES = re.compile("/{2,}")
 def relative(request: web.Request, below: str) -> str:
     """Return the reference from a request's address to a path below it (RFC 3986, 4.2).
 
-    It is right wherever a proxy has put that address. `below` is quoted.
+    It holds under any prefix that a proxy adds. `below` is quoted.
     """
     last = request.rel_url.raw_path.rpartition("/")[2]
     return f"{last}/{below}" if last else below
@@ -34,10 +34,10 @@ def merge_slashes(app: web.Application) -> None:
 
 
 class _MergedSlashes(AbstractResource):
-    """Comes after all other resources, and finds theirs by the path without repeats.
+    """The last resource: finds other resources by the path without repeated slashes.
 
-    So the route that a middleware or a log sees is the one of a path with single
-    slashes, and a path that has no others is routed as without this.
+    Middlewares and logs see the route of the path with single slashes. A path without
+    repeated slashes is routed as without this resource.
     """
 
     def __init__(self, router: web.UrlDispatcher) -> None:

@@ -1,4 +1,4 @@
-"""Responses: JSON of our own, and what a model's reply looks like in HTTP."""
+"""Responses: our own JSON, and a model's reply as an HTTP response."""
 
 import asyncio
 import contextlib
@@ -22,11 +22,11 @@ from deepaas.sse import encode_event
 
 logger = logging.getLogger(__name__)
 
-SLOW = 65536
+MIN_THREADED_COMPRESS_BYTES = 65536
 """Bytes from which an answer is compressed off the event loop."""
 
-CHUNK = 256 * 1024
-"""Bytes of a large answer that are handed to the socket at once."""
+WRITE_CHUNK_BYTES = 256 * 1024
+"""Bytes of a large answer that are handed to the socket in one step."""
 
 CONDITIONS = (
     "If-Match",
@@ -36,14 +36,14 @@ CONDITIONS = (
     "If-Range",
     "Range",
 )
-"""What a caller may ask of a file, but not of a call."""
+"""Headers that apply to a request for a file, but not to a call."""
 
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 def log_failure(request: web.Request, error: DeepaasError) -> None:
-    """Log what a model has raised, if it is not the caller's fault."""
+    """Log an exception of a model, unless the caller caused it."""
     if isinstance(error, ModelRaised) and error.status >= 500:
         request_id = request[REQUEST_ID]
         logger.error(
@@ -58,20 +58,20 @@ def log_failure(request: web.Request, error: DeepaasError) -> None:
 def json_response(
     value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Answer with JSON, of whatever has a JSON form."""
+    """Answer with JSON of any value that has a JSON form."""
     return web.Response(
         status=status,
         headers=headers,
         body=encode_json(value),
         content_type=JSON,
-        zlib_executor_size=SLOW,
+        zlib_executor_size=MIN_THREADED_COMPRESS_BYTES,
     )
 
 
 async def send(
     request: web.Request, reply: Reply, *, headers: Mapping[str, str] = NO_HEADERS
 ) -> web.StreamResponse:
-    """Answer with what a model returned."""
+    """Answer with a model's reply."""
     headers = {**headers, "Content-Type": reply.media_type}
     if reply.filename:
         headers["Content-Disposition"] = _disposition(reply)
@@ -82,21 +82,23 @@ async def send(
         return await _send_file(request, reply, headers)
     body = reply.body or b""
     response = web.StreamResponse(headers=headers)
-    if len(body) <= CHUNK or may_compress(request, response, len(body)):
+    if len(body) <= WRITE_CHUNK_BYTES or may_compress(request, response, len(body)):
         body = bytes(body)
-        return web.Response(body=body, headers=headers, zlib_executor_size=SLOW)
+        return web.Response(
+            body=body, headers=headers, zlib_executor_size=MIN_THREADED_COMPRESS_BYTES
+        )
     response.content_length = len(body)
     await response.prepare(request)
     view = memoryview(body)
-    for start in range(0, len(view), CHUNK):
-        await response.write(view[start : start + CHUNK])
+    for start in range(0, len(view), WRITE_CHUNK_BYTES):
+        await response.write(view[start : start + WRITE_CHUNK_BYTES])
     return response
 
 
 async def begin_stream(
     request: web.Request, media_type: str, size: int | None = None
 ) -> web.StreamResponse:
-    """Begin an answer that is sent bit by bit, and that no proxy is to hold back.
+    """Begin an answer that is sent in pieces, and that proxies must not hold back.
 
     `size` is its length in bytes, None if that is not known.
     """
@@ -127,14 +129,14 @@ async def _send_stream(
         if last is not None:
             await response.write(last)
         elif request.transport is not None:
-            request.transport.abort()  # or it would look whole
+            request.transport.abort()  # else it would look complete
     return response
 
 
 def _last_piece(
     media_type: str, error: DeepaasError, error_body: ErrorBody
 ) -> bytes | None:
-    """Return how a stream says that it has failed, None where its type cannot."""
+    """Return the piece of a stream that reports a failure; None if it has none."""
     body = encode_json(error_body(error))
     pieces = {
         NDJSON: body + b"\n",
@@ -150,7 +152,7 @@ async def _send_file(
     response = _FileResponse(reply.path, headers=headers)
     try:
         size = (await asyncio.to_thread(os.stat, reply.path)).st_size
-        seen = _as_for_a_file(request)
+        seen = _for_file(request)
         compressed = may_compress(request, response, size)
         if "Range" not in seen.headers:
             if compressed:
@@ -167,12 +169,12 @@ async def _send_file(
     return response
 
 
-def _as_for_a_file(request: web.Request) -> web.Request:
-    """Return a request as aiohttp is to see it when it sends a file.
+def _for_file(request: web.Request) -> web.Request:
+    """Return a request with the only headers that aiohttp needs to send a file.
 
-    To those who take gzip it would send what lies beside the file as `.gz`; and what a
-    call returns is no page that may have been modified since. The origin decides on
-    the headers that a page of another one needs.
+    With Accept-Encoding, aiohttp would send a file beside this one that ends in `.gz`.
+    The conditions are for pages with a date of modification, which the result of a POST
+    is not. Origin decides on the headers for pages of other origins.
     """
     names = ("Origin", *(() if request.method == "POST" else CONDITIONS))
     given = {name: request.headers.get(name, "") for name in names}
@@ -180,7 +182,7 @@ def _as_for_a_file(request: web.Request) -> web.Request:
 
 
 def _check_range(request: web.Request, size: int) -> None:
-    """Refuse a range that there is not; aiohttp would not say why."""
+    """Refuse a range outside the file with a message, which aiohttp leaves out."""
     try:
         start = request.http_range.start
     except ValueError:
@@ -202,7 +204,7 @@ class _FileResponse(web.FileResponse):
 
 
 def _disposition(reply: Reply) -> str:
-    """Name a file as RFC 6266 has it: shown where a browser can, else saved."""
+    """Name a file by RFC 6266, to be shown by browsers if they can, else saved."""
     assert reply.filename is not None
     shown = ("image/", "text/", "audio/", "video/", "application/json")
     kind = "inline" if reply.media_type.startswith(shown) else "attachment"

@@ -1,4 +1,4 @@
-"""Routes: each says itself who may call it, and how its errors are written."""
+"""Routes: each has its access and its form of errors."""
 
 import enum
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ class Access(enum.Enum):
     """The same; a browser, which cannot send a token when it opens a page, sends it as
     the password of HTTP Basic."""
     PUBLIC = "public"
-    """Everybody."""
+    """All callers."""
 
 
 @dataclass(frozen=True)

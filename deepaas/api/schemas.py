@@ -1,4 +1,4 @@
-"""What our own answers look like. They are dumped through these, and documented."""
+"""The schemas of our own answers: they write these and document them."""
 
 from marshmallow import Schema, fields, validate
 
@@ -29,7 +29,7 @@ class Versions(Schema):
 
 
 class ModelMeta(Schema):
-    """A model, in its author's words: of any type, and with keys of his own."""
+    """A model's metadata: values of any type, and the author's own keys."""
 
     id = fields.Raw(required=True, metadata={"type": "string"})
     name = fields.Raw(required=True, metadata={"type": "string"})
@@ -61,7 +61,7 @@ class Failure(Schema):
 
 
 class Progress(Schema):
-    """How far a job is, by its own latest report."""
+    """The latest report of a job's progress."""
 
     step = fields.Raw(required=True, metadata={"type": "number"})
     total = fields.Raw(metadata={"type": "number"})
@@ -70,7 +70,7 @@ class Progress(Schema):
 
 
 class JobResult(Schema):
-    """How a job ended."""
+    """The end of a job."""
 
     output = fields.Raw(metadata={"description": "What the training returned"})
     finish_date = fields.Str(required=True, metadata={"format": "date-time"})
@@ -78,7 +78,7 @@ class JobResult(Schema):
 
 
 class Job(Schema):
-    """A training, or a prediction that goes on by itself."""
+    """A training, or a prediction that runs in the background."""
 
     uuid = fields.Str(required=True)
     model = fields.Str(required=True)
@@ -93,7 +93,7 @@ class Job(Schema):
 
 
 class JobQuery(Schema):
-    """Which jobs a list shows."""
+    """The filters of a list of jobs."""
 
     status = fields.Enum(Status, by_value=True)
     limit = fields.Int(validate=validate.Range(0, 2**31 - 1))
@@ -113,7 +113,7 @@ class WorkerReport(Schema):
 
 
 class ModelHealth(Schema):
-    """Whether a model can be called."""
+    """The availability of a model."""
 
     ready = fields.Bool(required=True)
     message = fields.Str()
@@ -121,7 +121,7 @@ class ModelHealth(Schema):
 
 
 class Health(Schema):
-    """Whether the server is alive, or ready."""
+    """The health of the server: alive, or ready."""
 
     status = fields.Str(required=True)
     models = fields.Dict(keys=fields.Str(), values=fields.Nested(ModelHealth))

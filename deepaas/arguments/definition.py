@@ -21,15 +21,15 @@ LOCATIONS = {
     "headers": "headers",
     "cookies": "cookies",
 }
-"""Where webargs lets an author say that a value is, and what we call it."""
+"""Our names of the locations that webargs knows."""
 
 EVERYWHERE = ("query", "form", "json")
-"""Where a value may be whose author does not say, in this order."""
+"""The locations of a value whose author gives none, in this order."""
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of a method, with what can be known of it at start."""
+    """One argument of a method, with the facts that are known at start."""
 
     name: str
     """The name that callers use."""
@@ -52,6 +52,7 @@ class Argument:
 
     @property
     def in_body(self) -> bool:
+        """Tell whether it may be in a body."""
         return "form" in self.locations or "json" in self.locations
 
 
@@ -70,7 +71,7 @@ def read_schema(definition: Any) -> marshmallow.Schema:
         if name == "Meta":
             raise ValueError("no argument can be named 'Meta': marshmallow takes it")
         if not (isinstance(name, str) and is_field(value)):
-            raise TypeError(f"argument {name!r} is no marshmallow field: {value!r}")
+            raise TypeError(f"argument {name!r} is not a marshmallow field: {value!r}")
     declared = {
         name: value() if isinstance(value, type) else value
         for name, value in definition.items()
@@ -79,7 +80,7 @@ def read_schema(definition: Any) -> marshmallow.Schema:
 
 
 def read_locations(name: str, field: Field) -> tuple[str, ...]:
-    """Return where a value is looked for. Raises ValueError."""
+    """Return the locations in which a value is looked for. Raises ValueError."""
     location = field.metadata.get("location")
     if location is None:
         return ("form",) if _takes_file(field) else EVERYWHERE
@@ -89,7 +90,7 @@ def read_locations(name: str, field: Field) -> tuple[str, ...]:
 
 
 def read_argument(attribute: str, field: Field, locations: tuple[str, ...]) -> Argument:
-    """Collect what is known of a field."""
+    """Return the argument of a field."""
     is_list = isinstance(field, fields.List)
     inner = field.inner if isinstance(field, fields.List) else field
     is_file = _takes_file(field)

@@ -25,8 +25,8 @@ class Arguments:
     """The arguments of `predict` or `train`.
 
     `definition` is what the author's `get_..._args` returned. Raises TypeError or
-    ValueError for what is no definition. The author's objects are never modified:
-    marshmallow copies the fields of a schema for each of its instances.
+    ValueError for anything that is not a definition. The author's objects are never
+    modified: marshmallow copies the fields of a schema for each of its instances.
     """
 
     def __init__(self, definition: Any) -> None:
@@ -35,7 +35,7 @@ class Arguments:
         self._own_schema = not isinstance(definition, Mapping) or any(
             field.attribute for field in self.schema.load_fields.values()
         )
-        """It is an author's, who may have more in it than fields."""
+        """The schema is the author's, and may hold more than fields."""
         fields = self.schema.load_fields
         locations = {
             name: read_locations(name, field) for name, field in fields.items()
@@ -124,7 +124,7 @@ class Arguments:
     def _name_failures(
         self, values: Mapping[str, Any], error: BaseException
     ) -> NoReturn:
-        """Find the argument whose value its field cannot cope with."""
+        """Return messages on the arguments whose field fails on their value."""
         # Its text may hold the value, which may be a secret.
         logger.warning("A field or validator raised %s.", type(error).__name__)
         messages = {}

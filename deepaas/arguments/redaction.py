@@ -12,14 +12,16 @@ from deepaas.encoding import describe_json
 from deepaas.model.v2.wrapper import UploadedFile
 
 HIDDEN = "***"
-"""What is shown of a secret."""
+"""The text in place of a secret."""
 
-LONGEST_SHOWN = 10_000
+MAX_SHOWN_BYTES = 10_000
 """Bytes of a value's JSON from which its size is shown in its place."""
 
-DEEPEST_SHOWN = 100
-"""Levels of a value's JSON above which it is not shown: an encoder takes 254, and a
-job in a list has more of them than its arguments."""
+MAX_SHOWN_LEVELS = 100
+"""Levels of a value's JSON above which the value is not shown.
+
+An encoder takes 254, and a job in a list adds some.
+"""
 
 SHOWN_OF_FILES = ("name", "content_type", "original_filename")
 
@@ -40,7 +42,7 @@ def _show_fields(schema: marshmallow.Schema, values: Mapping[str, Any]) -> Any:
     shown = {}
     for key, value in values.items():
         if key not in fields and any(field.load_only for field in fields.values()):
-            shown[str(key)] = HIDDEN  # a post_load's, who knows of what
+            shown[str(key)] = HIDDEN  # a post_load made it, of any type
         else:
             shown[str(key)] = _show(fields.get(key), value)
     return shown
@@ -48,10 +50,10 @@ def _show_fields(schema: marshmallow.Schema, values: Mapping[str, Any]) -> Any:
 
 def _bounded(shown: Any) -> Any:
     size = len(describe_json(shown))
-    if size > LONGEST_SHOWN:
+    if size > MAX_SHOWN_BYTES:
         return f"({size} bytes of JSON)"
-    deep = _is_deeper(shown, DEEPEST_SHOWN)
-    return f"(JSON of more than {DEEPEST_SHOWN} levels)" if deep else shown
+    deep = _is_deeper(shown, MAX_SHOWN_LEVELS)
+    return f"(JSON of more than {MAX_SHOWN_LEVELS} levels)" if deep else shown
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
@@ -78,7 +80,7 @@ def _show(field: Field | None, value: Any) -> Any:
     if isinstance(value, Mapping) and _may_hide(inner):
         return {str(key): _show(inner, item) for key, item in value.items()}
     if isinstance(field, marshmallow.fields.Nested) and value is not None:
-        return f"<{type(value).__name__}>"  # a post_load's; it may hold a secret
+        return f"<{type(value).__name__}>"  # a post_load made it; it may hold a secret
     return json.loads(describe_json(value))
 
 

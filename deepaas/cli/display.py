@@ -15,15 +15,15 @@ from deepaas.cli.output import say
 from deepaas.executors import Event
 from deepaas.progress import Batch, Report
 
-INTERVAL = 5.0
+LINE_INTERVAL = 5.0
 """Seconds between two lines: they are for logs, which people read later."""
 
 
 class Display(Protocol):
     """Shows the events of a call."""
 
-    def hear(self, event: Event) -> None:
-        """Show what has happened. It does not raise."""
+    def handle_event(self, event: Event) -> None:
+        """Show an event. Never raises."""
 
 
 @contextlib.contextmanager
@@ -46,7 +46,8 @@ class Bar:
     def __init__(self) -> None:
         self._bar: Any = None
 
-    def hear(self, event: Event) -> None:
+    def handle_event(self, event: Event) -> None:
+        """Draw the progress of a report."""
         if isinstance(event, Batch):
             with contextlib.suppress(OSError):  # the terminal is gone
                 self._draw(event.latest)
@@ -62,6 +63,7 @@ class Bar:
         self._bar.refresh()
 
     def close(self) -> None:
+        """Remove the bar."""
         if self._bar is not None:
             with contextlib.suppress(OSError):
                 self._bar.close()
@@ -71,17 +73,19 @@ class Lines:
     """A line once in a while, and one for the last report."""
 
     def __init__(self) -> None:
-        self._said = -INTERVAL
+        self._said = -LINE_INTERVAL
         self._unsaid: Report | None = None
 
-    def hear(self, event: Event) -> None:
+    def handle_event(self, event: Event) -> None:
+        """Write a report if the last line is old enough."""
         if not isinstance(event, Batch):
             return
         self._unsaid = event.latest
-        if time.monotonic() - self._said >= INTERVAL:
+        if time.monotonic() - self._said >= LINE_INTERVAL:
             self._say()
 
     def close(self) -> None:
+        """Write the last report if it was not written."""
         self._say()
 
     def _say(self) -> None:

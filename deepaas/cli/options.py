@@ -22,7 +22,7 @@ from deepaas.errors import InvalidArguments
 from deepaas.model.v2.wrapper import UploadedFile
 
 NEGATIVE = re.compile(r"-\.?\d")
-"""How a value begins that argparse might take for an option: -1e-3, -1,2."""
+"""The beginning of a value that argparse might take for an option: -1e-3, -1,2."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,9 +33,11 @@ class Parser(argparse.ArgumentParser):
         self._print_text = print_text
 
     def add_help_option(self, *flags: str) -> None:
+        """Add --help."""
         self.add_argument(*flags, action="help", help="Show this and exit.")
 
     def print_help(self, file: Any = None) -> None:
+        """Print the help by `print_text`."""
         self._print_text(self.format_help())
 
 
@@ -61,7 +63,7 @@ class MethodOptions:
     def parse(self, argv: Sequence[str], links: ExitStack) -> dict[str, Any]:
         """Return the keyword arguments of a call; `links` removes the links to files.
 
-        Raises InvalidArguments; exits, with usage, for what is no option.
+        Raises InvalidArguments; exits, with usage, for an unknown option.
         """
         texts = vars(self._parser.parse_args(list(self._join_negatives(argv))))
         values = {
@@ -102,7 +104,7 @@ class MethodOptions:
 
 
 def _value(argument: Argument, texts: Sequence[str], links: ExitStack) -> Any:
-    """Make of what was typed what the argument's field loads."""
+    """Convert the typed texts to a value that the argument's field loads."""
     field = argument.field
     if not isinstance(field, fields.List) and len(texts) > 1:
         what = "file" if _takes_file(argument) else "value"
@@ -114,7 +116,7 @@ def _value(argument: Argument, texts: Sequence[str], links: ExitStack) -> Any:
     if not isinstance(field, fields.List):
         return values[0]
     if len(texts) == 1:
-        # `1,2` alone is no list, though Python reads a tuple.
+        # `1,2` alone is not a list, though Python reads a tuple.
         whole = _literal(texts[0]) if texts[0].lstrip().startswith(("[", "(")) else None
         if isinstance(whole, list | tuple):
             return list(whole)
@@ -138,7 +140,7 @@ def _literal(text: str) -> Any:
             return read(text)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
-    return text  # its field says what is wrong with it
+    return text  # its field reports the fault
 
 
 def _takes_file(argument: Argument) -> bool:
@@ -146,10 +148,10 @@ def _takes_file(argument: Argument) -> bool:
 
 
 def _file(name: str, text: str, links: ExitStack) -> UploadedFile:
-    """Hand over a file by a link: a model that deletes its input deletes that."""
+    """Hand over a file by a link: a model that deletes its input deletes the link."""
     if not os.path.isfile(text):
         exists = os.path.exists(text)
-        problem = "Is no regular file" if exists else "No such file"
+        problem = "Is not a regular file" if exists else "No such file"
         raise InvalidArguments({name: [f"{problem}: {text}"]})
     if not os.access(text, os.R_OK):
         raise InvalidArguments({name: [f"Cannot be read: {text}"]})

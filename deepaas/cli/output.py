@@ -17,7 +17,7 @@ from deepaas.executors import Reply
 from deepaas.media_types import BINARY, JSON, NDJSON, is_json, without_parameters
 
 PRINTABLE = (JSON, NDJSON)
-"""What a terminal can show besides text."""
+"""Media types besides text that a terminal can show."""
 
 EXTENSIONS = {
     "application/geo+json": (".geojson",),
@@ -34,16 +34,16 @@ EXTENSIONS = {
     "text/markdown": (".md",),
     "video/x-matroska": (".mkv",),
 }
-"""What mimetypes does not know, or not in every Python, or by a rarer name first."""
+"""Extensions that mimetypes lacks in some versions of Python, or lists last."""
 
 OPTION = "deepaas_method_output"
 
 
 def take_standard_output() -> int:
-    """Keep standard output for the result; what anyone else prints is on stderr.
+    """Keep standard output for the result; all other output goes to stderr.
 
-    Returns the descriptor of what was standard output. It is done to the descriptor
-    itself, since C code and other programs print too.
+    Returns the descriptor of what was standard output. The descriptor itself changes,
+    since C code and other programs print too.
     """
     taken = os.dup(1)
     os.dup2(2, 1)
@@ -58,7 +58,7 @@ def say(text: str) -> None:
 
 
 class Output:
-    """Where a result goes: `path`, or the descriptor of standard output.
+    """The destination of a result: `path`, or the descriptor of standard output.
 
     JSON goes to both.
     """
@@ -68,20 +68,17 @@ class Output:
         self._path = path
 
     def check(self, media_type: str | None = None) -> None:
-        """Refuse at once what could not be written in the end.
-
-        Raises InvalidArguments.
-        """
+        """Raise InvalidArguments at once for a destination that cannot be written."""
         if self._path is None:
             self._check_terminal(media_type)
             return
         if os.path.basename(self._path) in ("", ".", ".."):
-            raise InvalidArguments({OPTION: [f"{self._path!r} names no file."]})
+            raise InvalidArguments({OPTION: [f"{self._path!r} does not name a file."]})
         if is_special(self._path) or (
             os.path.exists(self._path)
             and not (os.path.isfile(self._path) or os.path.isdir(self._path))
         ):  # a device would be replaced by a file
-            raise InvalidArguments({OPTION: [f"{self._path} is no regular file."]})
+            raise InvalidArguments({OPTION: [f"{self._path} is not a regular file."]})
         folder = Path(self._path).absolute().parent
         while not folder.exists():
             folder = folder.parent
@@ -91,8 +88,8 @@ class Output:
     def write(self, reply: Reply, *, repeat: bool = False) -> None:
         """Write a result; with `repeat`, JSON is a line `return: ` on stderr as well.
 
-        Raises BrokenPipeError if nobody reads it. Other failures are InvalidArguments
-        and DeepaasError.
+        Raises BrokenPipeError if the reader has left. Other failures are
+        InvalidArguments and DeepaasError.
         """
         line = _python_form(reply) if repeat else None
         try:
@@ -168,7 +165,7 @@ def with_extension(path: str, media_type: str) -> str:
         *EXTENSIONS.get(essence, ()),
         *mimetypes.guess_all_extensions(essence, strict=False),
     ]
-    if essence == BINARY or not known:  # nothing says what it is
+    if essence == BINARY or not known:  # its type is unknown
         return path
     if os.path.splitext(path)[1].lower() in known:
         return path

@@ -1,4 +1,4 @@
-"""Where deepaas-cli computes: in a worker process, or in its own."""
+"""The places where deepaas-cli computes: a worker process, or its own process."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from typing import BinaryIO, Protocol
 
 from deepaas import progress
 from deepaas.cli.output import discard
-from deepaas.cli.signals import Interrupted, heeded, run
+from deepaas.cli.signals import Interrupted, interrupts_raised, run
 from deepaas.errors import (
     ModelRaised,
     StartError,
@@ -25,7 +25,7 @@ from deepaas.model.loading import ModelRef
 
 
 class Place(Protocol):
-    """Somewhere to call a model, once."""
+    """A place to call a model once."""
 
     def warm(self) -> None:
         """Load and warm the model. Raises StartError."""
@@ -41,9 +41,11 @@ class Worker:
         self._executor = create_executor(ref, envelope=Envelope.NONE)
 
     def warm(self) -> None:
+        """Load and warm the model in a worker. Raises StartError."""
         run(self._warm())
 
     def call(self, call: Call, on_event: Callable[[Event], None]) -> Reply:
+        """Call the model in a worker. Raises StartError, ModelRaised or WorkerDied."""
         return run(self._call(call, on_event))
 
     async def _warm(self) -> None:
@@ -78,26 +80,28 @@ class ThisProcess:
         self._host = ModelHost(adapter.model, envelope=Envelope.NONE)
 
     def warm(self) -> None:
+        """Load and warm the model here. Raises StartError."""
         try:
-            with heeded():
+            with interrupts_raised():
                 self._host.warm()
         except authors_errors_or_exit() as error:
             cause = named(error)
             if isinstance(error, SystemExit):
-                cause = f"it ended its process: {_how(error)}"
+                cause = f"it ended its process: {_exit_text(error)}"
             message = f"The model {self._name!r} cannot be served: {cause}"
             raise StartError(message) from error
 
     def call(self, call: Call, on_event: Callable[[Event], None]) -> Reply:
+        """Call the model here. Raises StartError, ModelRaised or WorkerDied."""
         self.warm()
         on_event(Began())
         reply = None
         try:
-            with heeded(), progress.recorded(on_event):
+            with interrupts_raised(), progress.recorded(on_event):
                 reply = self._reply(call)
                 return reply
         except SystemExit as error:
-            message = f"The model ended its process: {_how(error)}."
+            message = f"The model ended its process: {_exit_text(error)}."
             raise ModelRaised(message) from error
         except Interrupted:
             if reply is not None:
@@ -124,7 +128,7 @@ class ThisProcess:
         return whole
 
 
-def _how(error: SystemExit) -> str:
+def _exit_text(error: SystemExit) -> str:
     code = error.code or 0
     return f"exit code {code:d}" if isinstance(code, int) else text_of(code)
 

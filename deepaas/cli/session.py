@@ -21,13 +21,13 @@ from deepaas.model.adapter import ModelAdapter
 
 @dataclass(frozen=True)
 class Session:
-    """A model, where it computes, what it is told, and where its result goes."""
+    """A model, its place, the arguments of a call, and the output."""
 
     adapter: ModelAdapter
     place: Place
     output: Output
     words: Sequence[str]
-    """What follows the command."""
+    """The words that follow the command."""
 
     def get_metadata(self) -> None:
         """Describe the model."""
@@ -50,7 +50,7 @@ class Session:
             self.output.check(media_type)
             call = Call("predict", kwargs, media_type)
             with shown_progress() as display:
-                reply = self.place.call(call, display.hear)
+                reply = self.place.call(call, display.handle_event)
             self.output.write(reply, repeat=True)
 
     def train(self) -> None:
@@ -66,11 +66,11 @@ class Session:
             try:
                 with shown_progress() as display:
 
-                    def hear(event: Event) -> None:
-                        training.hear(event)
-                        display.hear(event)
+                    def handle_event(event: Event) -> None:
+                        training.handle_event(event)
+                        display.handle_event(event)
 
-                    reply = self.place.call(Call("train", kwargs), hear)
+                    reply = self.place.call(Call("train", kwargs), handle_event)
             except DeepaasError as error:
                 self._print_job(training.failed(Status.ERROR, str(error)))
                 raise
@@ -82,12 +82,12 @@ class Session:
 
     @contextlib.contextmanager
     def _parsed(self, command: str, arguments: Arguments) -> Iterator[dict[str, Any]]:
-        """Read the arguments of a call; the links to its files are gone at the end."""
+        """Read the arguments of a call; remove the links to its files at the end."""
         options = MethodOptions(command, arguments, self.output.print)
         with contextlib.ExitStack() as links:
             yield options.parse(self.words, links)
 
     def _print_job(self, job: bytes) -> None:
-        # What ended the training is what there is to say.
+        # The message of a failed training matters more than this failure.
         with contextlib.suppress(OSError, DeepaasError):
             self.output.print(f"{job.decode()}\n")

@@ -15,13 +15,13 @@ _received: list[int] = []
 
 
 class Interrupted(BaseException):
-    """A signal has come. No KeyboardInterrupt, which counts as the model's own."""
+    """A signal has come. Not a KeyboardInterrupt, which counts as the model's own."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.name = signal.Signals(number).name
         self.exit_code = 128 + number
-        """As shells have it."""
+        """The exit code of a program that a signal has ended, as shells give it."""
 
 
 def raise_on_signals() -> None:
@@ -42,8 +42,8 @@ def _raise(number: int, frame: FrameType | None) -> NoReturn:
 
 
 @contextlib.contextmanager
-def heeded() -> Iterator[None]:
-    """Raise Interrupted in the end if a signal has come: a model may catch it."""
+def interrupts_raised() -> Iterator[None]:
+    """Raise Interrupted at the end if a signal has come: a model may catch it."""
     try:
         yield
     finally:
@@ -59,7 +59,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         assert task is not None
 
         def receive(number: int) -> None:
-            if not _received:  # what it does to tidy up is short
+            if not _received:  # tidying up is short, and not interrupted
                 task.cancel()
             _received.append(number)
 
@@ -68,7 +68,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         return await coroutine
 
     try:
-        with heeded():
+        with interrupts_raised():
             return asyncio.run(cancellable())
     finally:
         raise_on_signals()  # the loop has left the default handlers

@@ -28,7 +28,7 @@ class Training:
         self._began: float | None = None
         self.job = new_job(Kind.TRAIN, model, args)
 
-    def hear(self, event: Event) -> None:
+    def handle_event(self, event: Event) -> None:
         """Notes an event of the call."""
         if isinstance(event, Began):
             self._began = time.monotonic()

@@ -13,7 +13,7 @@ from deepaas.cli.options import Parser, messages
 from deepaas.cli.output import Output, say, take_standard_output
 from deepaas.cli.places import Place, ThisProcess, Worker
 from deepaas.cli.session import Session
-from deepaas.cli.signals import Interrupted, heeded, raise_on_signals
+from deepaas.cli.signals import Interrupted, interrupts_raised, raise_on_signals
 from deepaas.cmd.descriptors import open_closed_descriptors
 from deepaas.cmd.init import run_below_init
 from deepaas.config import Config, Settings, new_config, read_settings, unread_keys
@@ -57,7 +57,7 @@ def _main(standard: int) -> int:
         say(f"deepaas-cli: interrupted by {error.name}")
         return error.exit_code
     except BrokenPipeError:
-        return 128 + signal.SIGPIPE  # quietly, as other programs end then
+        return 128 + signal.SIGPIPE  # silently, as other programs do
     return 0
 
 
@@ -166,14 +166,14 @@ class _OwnParser(Parser):
         )
 
     def _add(self, *flags: str, dest: str, **settings: Any) -> None:
-        """Adds an option by the flags that are left of it; `dest` does not change."""
+        """Adds an option by its flags that the model has not taken; `dest` stays."""
         self.flags.update(flags)
         if free := [flag for flag in flags if flag not in self._taken]:
             self.add_argument(*free, dest=dest, **settings)
 
 
 class _TryingParser(_OwnParser):
-    """A parser that leaves it to another one to show what is wrong."""
+    """A parser that raises on a fault, so that another parser can report it."""
 
     def error(self, message: str) -> NoReturn:
         raise _Unreadable(message)
@@ -274,14 +274,14 @@ def _selection(options: argparse.Namespace) -> tuple[object, ...]:
 
 def _load(options: argparse.Namespace) -> tuple[ModelRef, ModelAdapter]:
     ref = _choose_model(_settings(options, new_config()))
-    with heeded():
+    with interrupts_raised():
         return ref, ModelAdapter(ref)
 
 
 def _log(debug: bool) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("deepaas").setLevel(logging.DEBUG if debug else logging.NOTSET)
-    # its message on a worker's end is in the error as well
+    # the error repeats its message on a worker's end
     executors = logging.getLogger("deepaas.executors.local")
     executors.setLevel(logging.NOTSET if debug else logging.ERROR)
 
@@ -301,12 +301,12 @@ def _settings(options: argparse.Namespace, conf: Config) -> Settings:
     if options.model_name is not None:
         names = [options.model_name]
     elif len(options.model) == 1 or not os.environ.get("DEEPAAS_V2_MODEL"):
-        # A model that is given here is the one that is meant.
+        # A model that is given here goes before those of the configuration.
         names = [target.partition("=")[0].strip() for target in options.model]
     argv += [f"--model-name={name}" for name in names]
     try:
         settings = read_settings(conf, argv)
-    except (StartError, OSError, ValueError) as error:  # a folder; no text
+    except (StartError, OSError, ValueError) as error:  # a folder, or not text
         raise InvalidArguments({"config-file": [str(error)]}) from error
     for text in settings.models:
         name, _, target = text.partition("=")

@@ -135,7 +135,7 @@ class Local:
 
 
 class Executor(Protocol):
-    """Runs the calls of one model, each in a worker, in the order of their coming."""
+    """Runs the calls of one model, each in a worker, in the order of their arrival."""
 
     def launch(self) -> None:
         """Begin to start the workers, without waiting for them. `start` does it too."""
@@ -189,8 +189,10 @@ class Executor(Protocol):
         on_end: Callable[[Ended], None] | None = None,
         on_output: Callable[[Printed], None] | None = None,
     ) -> None:
-        """Call these, on the event loop, at the end of each call from now on, and with
-        all that workers print. They must not raise."""
+        """Call `on_end` at the end of each call, and `on_output` with all output.
+
+        They are called on the event loop, and must not raise.
+        """
 
     async def close(self, grace: float) -> None:
         """End: no new calls, those that run have `grace` seconds, no process stays."""

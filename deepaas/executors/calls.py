@@ -170,6 +170,7 @@ class PendingCall:
 
     @property
     def trains(self) -> bool:
+        """Tell whether it is a training."""
         return self.method == "train"
 
     def begin(self, now: float) -> None:
@@ -210,13 +211,13 @@ class PendingCall:
             self.outcome.set_result(reply)
 
     def end_stream(self) -> None:
-        """Note that the stream is whole, or as long as it was wanted."""
+        """Note that the stream is whole, or was stopped."""
         self.end(200)
         if self.stream is not None:
             self.stream.end()
 
     def renew(self) -> None:
-        """Have an outcome again, for cleaning up, if the caller has left."""
+        """Make a new outcome, for cleaning up, if the caller has left."""
         if self.outcome.cancelled():
             self.outcome = asyncio.get_running_loop().create_future()
             self.outcome.add_done_callback(_retrieve)

@@ -50,21 +50,26 @@ class FrameConnection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note the transport."""
         self._transport = cast(  # uvloop's is not a subclass
             asyncio.Transport, transport
         )
 
     def get_buffer(self, sizehint: int) -> memoryview:
+        """Return the memory for the next bytes."""
         return self._reader.buffer()
 
     def buffer_updated(self, nbytes: int) -> None:
+        """Pass on the frames that are whole now."""
         self._on_frames(self._reader.received(nbytes))
 
     def eof_received(self) -> bool:
+        """Report the end of file; the transport may close."""
         self._on_end()
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
+        """Report the end of the connection, after the frames that are left."""
         if error is not None:  # what was sent before the end is still to be read
             with contextlib.suppress(OSError):
                 while count := self._socket.recv_into(self.get_buffer(-1)):

@@ -23,10 +23,12 @@ class QueuedExecutor:
         return self._trainings if method == "train" else self._queue
 
     def launch(self) -> None:
+        """Begin to start the workers of each queue."""
         for queue in self._queues:
             queue.pool.launch()
 
     async def start(self) -> None:
+        """Wait until each queue has its workers. Raises StartError."""
         try:
             for queue in self._queues:
                 await queue.pool.start()
@@ -46,6 +48,7 @@ class QueuedExecutor:
         reports: bool = False,
         on_event: Callable[[Event], None] | None = None,
     ) -> Coroutine[Any, Any, Reply]:
+        """Call a method of the model, as `Executor.call` describes."""
         return self._queue_of(method).run(
             Call(method, kwargs, media_type, reports),
             timeout=timeout,
@@ -55,9 +58,11 @@ class QueuedExecutor:
         )
 
     def admit(self, method: str) -> ExitStack:
+        """Reserve room for a call, as `Executor.admit` describes."""
         return self._queue_of(method).admit(method)
 
     def status(self) -> ExecutorStatus:
+        """Describe the workers and the calls of all queues."""
         status = self._queue.status()
         for queue in self._queues[1:]:
             other = queue.status()
@@ -71,6 +76,7 @@ class QueuedExecutor:
         return status
 
     async def measure(self) -> ExecutorStatus:
+        """Measure the memory of the workers, then describe them."""
         await asyncio.gather(*(queue.pool.measure() for queue in self._queues))
         return self.status()
 
@@ -79,8 +85,10 @@ class QueuedExecutor:
         on_end: Callable[[Ended], None] | None = None,
         on_output: Callable[[Printed], None] | None = None,
     ) -> None:
+        """Call these for all queues, as `Executor.listen` describes."""
         for queue in self._queues:
             queue.listen(on_end, on_output)
 
     async def close(self, grace: float) -> None:
+        """End all queues; running calls have `grace` seconds."""
         await asyncio.gather(*(queue.close(grace) for queue in self._queues))

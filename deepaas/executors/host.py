@@ -25,16 +25,16 @@ from deepaas.model.loading import batching, response_fields
 if TYPE_CHECKING:
     import asyncio
 
-LONGEST = 65536
+MAX_ERROR_CHARS = 65536
 """Characters of an exception's text and of its traceback that are kept."""
 
 PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
-"""What a status says of itself."""
+"""The standard phrase of each status."""
 
 
 @dataclass(frozen=True)
 class Yields:
-    """What a model yields, item by item."""
+    """Iterates over the values that a model yields."""
 
     media_type: str
     items: Iterator[Any]
@@ -62,7 +62,7 @@ class ModelHost:
         self._model = model
         self._validate = _validator(model)
         self.batching = batching(model)
-        """How many calls it takes at once; None for one."""
+        """The number of calls that it takes together; None means one."""
         self._envelope = envelope
 
     def warm(self) -> None:
@@ -216,7 +216,7 @@ def _is_sequence(value: Any) -> bool:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    return text if len(text) <= MAX_ERROR_CHARS else f"{text[:MAX_ERROR_CHARS]}..."
 
 
 def _http_exception(error: BaseException) -> tuple[int, str] | None:
@@ -251,8 +251,8 @@ def _http_exception(error: BaseException) -> tuple[int, str] | None:
 def _refused(frame: FrameType) -> tuple[int, str]:
     """Return status and reason from the frame of a constructor that raised.
 
-    There is no other way to know them: 18 of 48 public models write
-    `HTTPBadRequest(reason=error)`, and their callers are to get the 400 that these
+    They are found nowhere else: 18 of 48 public models write
+    `HTTPBadRequest(reason=error)`, and their callers should get the 400 that these
     models mean (`tests/acceptance/api/test_http_exceptions.py`).
     """
     made = frame.f_locals["self"]

@@ -155,7 +155,7 @@ class _WorkerPool(ABC):
     async def _handle_exit(self, worker: LocalWorker) -> None:
         """Fail the calls of a worker that exited, and let the pool start another."""
         label = worker.current.label if worker.current is not None else ""
-        await worker.collect()  # with the last that it printed
+        await worker.collect()  # with the last lines that it printed
         process = worker.process
         died = WorkerDied(f"The worker died in the call: {process.death()}.")
         self.queue.fail_begun(worker, died)
@@ -164,17 +164,17 @@ class _WorkerPool(ABC):
             self.queue.note_lost(cause)
             if self._fail_start(cause):
                 return
-            self._log_exit(worker, label, cause)
+            self._log_exit(worker, label)
             self.replaced[process.exit_reason(warmed=worker.warmed)] += 1
         await self._refill(worker)
 
-    def _log_exit(self, worker: LocalWorker, label: str, cause: str) -> None:
+    def _log_exit(self, worker: LocalWorker, label: str) -> None:
         facts = {"model": self.model, "worker": worker.pid, "request_id": label}
         logger.warning(
             "%sA worker of %s ended: %s.",
             f"{label}: " if label else "",
             self.model,
-            cause,
+            worker.process.failure or worker.process.death(),
             extra={"extra": facts},
         )
 
@@ -204,13 +204,16 @@ class KeptPool(_WorkerPool):
 
     @property
     def size(self) -> int:
+        """Return how many workers there may be."""
         return self._where.workers
 
     @property
     def spared(self) -> int:
+        """Return how many warm workers trainings leave for other calls."""
         return 1 if self.size > 1 else 0
 
     def launch(self) -> None:
+        """Begin to start the workers. Raises StartError."""
         while len(self.slots) < self.size:
             try:
                 self.slots.append(self._start_at(len(self.slots)))
@@ -218,6 +221,7 @@ class KeptPool(_WorkerPool):
                 raise StartError(_no_process(error)) from error
 
     async def start(self) -> None:
+        """Wait until all workers are warm. Raises StartError."""
         self._started = asyncio.get_running_loop().create_future()
         self.launch()
         for worker in self.slots:
@@ -225,12 +229,14 @@ class KeptPool(_WorkerPool):
         await self._started
 
     def free(self, offered: int) -> int:
+        """Return how many more calls can begin now."""
         return offered
 
     def request(self, waiting: int) -> None:
         """There are always as many workers as there may be."""
 
     def release(self, worker: LocalWorker) -> None:
+        """Offer a free worker to the queue, unless it has reached a limit."""
         if 0 < self._limits.max_calls <= worker.calls:
             self.queue.availability.recover()
             self._spawn(self._retire(worker, "calls"))
@@ -282,7 +288,7 @@ class KeptPool(_WorkerPool):
         await self._end(worker)
 
     async def _refill(self, worker: LocalWorker) -> None:
-        """Replace a lost worker; the longer starts have failed, the later."""
+        """Replace a lost worker, after a delay that grows with each failed start."""
         if worker not in self.slots:
             return  # it was replaced while it ended
         self._failed_starts = 0 if worker.warmed else self._failed_starts + 1
@@ -320,6 +326,7 @@ class TrainingPool(_WorkerPool):
 
     @property
     def size(self) -> int:
+        """Return how many workers there may be."""
         return self._where.train_workers
 
     def launch(self) -> None:
@@ -329,6 +336,7 @@ class TrainingPool(_WorkerPool):
         """There is nothing to train yet."""
 
     def free(self, offered: int) -> int:
+        """Return how many more trainings can begin now."""
         return self.size - sum(bool(worker.given) for worker in self.slots)
 
     def request(self, waiting: int) -> None:
@@ -351,6 +359,7 @@ class TrainingPool(_WorkerPool):
             starting += 1
 
     def release(self, worker: LocalWorker) -> None:
+        """Offer a warm worker to the queue, or end it after its training."""
         if worker.calls == 0 and self.queue.waits:
             self.queue.offer(worker)
         else:

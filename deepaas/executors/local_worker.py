@@ -56,8 +56,8 @@ class WorkerEvents(Protocol):
 class LocalWorker:
     """One worker process: its state, and the calls that it was given.
 
-    It has 16 attributes: its five parts (process, tickets, connection, output, pace)
-    and the state that joins them.
+    It has more than 15 attributes because it joins five parts (process, tickets,
+    connection, output, pace) with the state that they share.
     """
 
     def __init__(
@@ -95,6 +95,7 @@ class LocalWorker:
 
     @property
     def state(self) -> WorkerState:
+        """Return its state."""
         return self._state
 
     @state.setter
@@ -104,22 +105,27 @@ class LocalWorker:
 
     @property
     def warm(self) -> bool:
+        """Tell whether it can run calls, now or after those that it has."""
         return self.warmed and self._state is not WorkerState.DEAD
 
     @property
     def idle(self) -> bool:
+        """Tell whether it is warm and has no calls."""
         return self._state is WorkerState.IDLE
 
     @property
     def trains(self) -> bool:
+        """Tell whether it runs a training."""
         return bool(self.given) and self.given[0].trains
 
     @property
     def streams(self) -> bool:
+        """Tell whether it sends a stream."""
         return bool(self.given) and self.given[0].stream is not None
 
     @property
     def since(self) -> float:
+        """Return the seconds since its state changed, or it began another call."""
         return time.monotonic() - self._since
 
     @property
@@ -129,14 +135,17 @@ class LocalWorker:
 
     @property
     def ahead(self) -> int:
+        """Return how many calls it has not begun, as far as the server knows."""
         return max(0, len(self.given) - 1) if self.batching is None else 0
 
     @property
     def running(self) -> list[PendingCall]:
+        """Return the calls that it has begun, as far as the server knows."""
         return list(self.given)[: len(self.given) - self.ahead]
 
     @property
     def pid(self) -> int:
+        """Return the number of its process."""
         return self.process.pid
 
     @property
@@ -177,6 +186,7 @@ class LocalWorker:
         self.process.kill(reason, words)
 
     async def destroy(self, reason: ExitReason) -> None:
+        """Kill the process, and wait a moment until it is gone."""
         self.kill(reason)
         await self.process.wait_until_killed()
 
@@ -203,6 +213,7 @@ class LocalWorker:
     # -- what it is told
 
     def room(self) -> int:
+        """Return how many calls it may have at once."""
         return 1 if self.batching is not None else self.pace.room()
 
     def send(self, calls: Sequence[PendingCall]) -> None:
@@ -225,6 +236,7 @@ class LocalWorker:
                 call.begin(self._since)
 
     def reclaim(self) -> list[PendingCall]:
+        """Return, in order, the calls that it has not begun and now never will."""
         calls = [self.given.pop() for _ in range(self._tickets.reclaim())]
         if calls:
             self.pace.note_reclaim()
@@ -238,7 +250,7 @@ class LocalWorker:
 
     def _on_frames(self, frames: list[Frame]) -> None:
         if len(self.given) > 1:
-            self._output.read()  # while it is known whose it may be
+            self._output.read()  # while the calls that may have printed it are known
         before = self.calls
         for frame in frames:
             self._take(*frame)
@@ -279,7 +291,7 @@ class LocalWorker:
     def _finish(self, call: PendingCall, seconds: float) -> PendingCall:
         """Take a call that it has answered; it goes on with the next that it has."""
         if len(self.given) == 1:
-            self._output.drain()  # while it is known whose it is
+            self._output.drain()  # while the call that printed it is known
         self.given.popleft()
         self.pace.note_answer(seconds)
         call.ran = seconds

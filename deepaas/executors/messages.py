@@ -31,7 +31,7 @@ class Stream(Protocol):
 
 
 class Envelope(enum.Enum):
-    """What the prediction of a model without schema is sent in, if it is no file."""
+    """The form in which a JSON prediction of a model without schema is sent."""
 
     TEXT = "text"
     """`{"status": "OK", "predictions": "..."}`, with its JSON as a string."""

@@ -135,6 +135,7 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
+        """Return the number of the process."""
         return self._popen.pid
 
     @property
@@ -201,8 +202,8 @@ class WorkerProcess:
         return self.memory
 
     def cause(self) -> str:
-        """Return why it ended; it has been collected."""
-        return self.failure or f"its worker died: {self.death()}"
+        """Return why a model has lost this worker; it has been collected."""
+        return self.failure or f"a worker died: {self.death()}"
 
     def exit_reason(self, *, warmed: bool) -> str:
         """Return in one word why it ended, for metrics."""

@@ -377,7 +377,7 @@ class Queue:
             self._watching = loop.call_later(MAX_BEGUN_SECONDS, self._look)
 
     def _look(self) -> None:
-        """Take back what is behind a call that takes longer than was to be expected."""
+        """Take back the calls behind one that takes longer than expected."""
         self._watching = None
         for slot in self.pool.slots:
             if slot.ahead and slot.since > MAX_BEGUN_SECONDS:

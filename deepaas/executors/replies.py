@@ -24,11 +24,11 @@ from deepaas.media_types import (
 )
 from deepaas.model.v2.wrapper import ReturnedFile, UploadedFile
 
-IN_MEMORY = 1024 * 1024
-"""Bytes up to which a file is read by the worker; a larger one is sent by its path."""
+MAX_IN_MEMORY_BYTES = 1024 * 1024
+"""Largest file that the worker reads, in bytes; a larger one is sent by its path."""
 
-PART = ".part"
-"""How the name of a file ends that is not whole yet."""
+PART_SUFFIX = ".part"
+"""The suffix of a file that is not whole yet."""
 
 CLOCK_SLACK = 0.05
 """Seconds by which a file's time may lag behind the clock: the kernel's tick."""
@@ -125,9 +125,9 @@ def _file_reply(
 
 
 def _download_name(path: str, given: Mapping[str, Any]) -> str | None:
-    """Return the name under which a caller gets a file: that of an upload is his own.
+    """Return the name under which a caller gets a file; an upload keeps its own.
 
-    None for an upload that had none.
+    None for an upload that had no name.
     """
     real = os.path.realpath(path)
     for value in given.values():
@@ -152,7 +152,7 @@ def _open_file_reply(
     path = _same_file(file, name)
     fresh = name is not None and _changed_since(name, started - CLOCK_SLACK)
     ours = name is not None and fresh and _in_temporary_directory(name)
-    if path and os.stat(path).st_size > IN_MEMORY and file.tell() == 0:
+    if path and os.stat(path).st_size > MAX_IN_MEMORY_BYTES and file.tell() == 0:
         if not fresh:
             return Reply(media_type, path=path, filename=filename)
         if ours and isinstance(file, io.IOBase):
@@ -170,16 +170,18 @@ def _read(file: Any, path: str | None, media_type: str, filename: str | None) ->
     if path and not file.readable():  # opened for writing only
         file = open(path, "rb")  # noqa: SIM115 - closed below
     if isinstance(file, io.TextIOWrapper) and path and file.tell() == 0:
-        file = file.buffer  # a file is sent as it is, whatever its mode
+        file = file.buffer  # the bytes of a file are sent, also of one in text mode
     with contextlib.closing(file):
         if isinstance(file, io.BytesIO):
             return Reply(media_type, file.read(), filename=filename)
-        body = _bytes(file.read(IN_MEMORY + 1))
-        if len(body) <= IN_MEMORY:
+        body = _bytes(file.read(MAX_IN_MEMORY_BYTES + 1))
+        if len(body) <= MAX_IN_MEMORY_BYTES:
             # An unbuffered file may give less than it has.
-            while len(body) <= IN_MEMORY and (more := _bytes(file.read(IN_MEMORY))):
+            while len(body) <= MAX_IN_MEMORY_BYTES and (
+                more := _bytes(file.read(MAX_IN_MEMORY_BYTES))
+            ):
                 body += more
-        if len(body) <= IN_MEMORY:
+        if len(body) <= MAX_IN_MEMORY_BYTES:
             return Reply(media_type, body, filename=filename)
         owned = _make_file(partial(_copy, file, body))
     return Reply(media_type, path=owned, delete=True, filename=filename)
@@ -190,7 +192,7 @@ def _copy(file: Any, body: bytes, path: str) -> None:
     with open(path, "wb") as copy:
         while body:
             copy.write(body)
-            body = _bytes(file.read(IN_MEMORY))
+            body = _bytes(file.read(MAX_IN_MEMORY_BYTES))
 
 
 def _bytes(data: Any) -> bytes:
@@ -243,11 +245,11 @@ def _make_file(fill: Callable[[str], None]) -> str:
     """
     with disk_errors():
         prefix = f"deepaas-{os.getpid()}-"
-        handle, part = tempfile.mkstemp(prefix=prefix, suffix=PART)
+        handle, part = tempfile.mkstemp(prefix=prefix, suffix=PART_SUFFIX)
         os.close(handle)
         try:
             fill(part)
-            owned = part.removesuffix(PART)
+            owned = part.removesuffix(PART_SUFFIX)
             os.rename(part, owned)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
@@ -257,6 +259,6 @@ def _make_file(fill: Callable[[str], None]) -> str:
 
 
 def remove_unfinished(pid: int) -> None:
-    """Delete what a worker has left unfinished that was killed."""
-    for path in Path(tempfile.gettempdir()).glob(f"deepaas-{pid}-*{PART}"):
+    """Delete the unfinished files of a killed worker."""
+    for path in Path(tempfile.gettempdir()).glob(f"deepaas-{pid}-*{PART_SUFFIX}"):
         path.unlink(missing_ok=True)

@@ -30,6 +30,7 @@ class ReplyStream:
         """The worker is done with it."""
 
     def feed(self, piece: bytes | memoryview) -> None:
+        """Add bytes that the worker has sent."""
         if self._closed:
             return
         self._pieces.append(piece)
@@ -44,6 +45,7 @@ class ReplyStream:
             self._pause(wait)
 
     def end(self, error: DeepaasError | None = None) -> None:
+        """End the stream; with an error, the reader gets it after the last piece."""
         if not self.ended.is_set():
             self._error = error
             self._let_wait(False)  # what comes now is not of this stream

@@ -34,14 +34,14 @@ from deepaas.executors.messages import (
 )
 from deepaas.executors.tickets import TicketReader
 
-SMALL = 65536
-"""Bytes up to which a body is copied, to send it in one piece with its frame."""
+MAX_COPIED_BODY_BYTES = 65536
+"""Largest body that is copied, to send it in one buffer with its frame, in bytes."""
 
 Answer: TypeAlias = Reply | Raised | End
-"""What ends a call."""
+"""The messages that end a call."""
 
 _sending = threading.Lock()
-"""Progress is sent from a thread of its own, also while a stream is sent."""
+"""A thread of its own sends progress, also while a stream is sent."""
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def main() -> None:
     except SystemExit as error:
         _exit(error)
     except BaseException:
-        # Said before the socket closes with the process: the server would kill it.
+        # Before the socket closes with the process: then the server would kill it.
         _print_traceback()
         _exit(SystemExit(1))
 
@@ -91,7 +91,7 @@ def _serve(connection: socket.socket, tickets: socket.socket) -> None:
 
 
 class _Inbox:
-    """What the server sends: calls, and the tickets to begin them."""
+    """Receives from the server: calls, and the tickets to begin them."""
 
     def __init__(self, connection: socket.socket, tickets: socket.socket) -> None:
         self._frames = connection.makefile("rb")
@@ -184,9 +184,9 @@ def _stream(
 
 
 class _Interruption:
-    """Stops a model in the middle of a stream that nobody reads any longer.
+    """Stops a model in the middle of a stream whose reader has left.
 
-    The server sends a ticket that says so, and a SIGUSR1, on which the model is
+    The server sends a ticket that ends the stream, and a SIGUSR1, on which the model is
     interrupted: what close() would do, but now. A late signal finds no such ticket, and
     does nothing.
     """
@@ -306,7 +306,7 @@ def _send(
             if isinstance(message, Reply) and message.body is not None:
                 body, message = message.body, message._replace(body=None)
             pending += pack(message, body, seconds)
-            if len(body) <= SMALL:
+            if len(body) <= MAX_COPIED_BODY_BYTES:
                 pending += body
             else:
                 connection.sendall(pending)

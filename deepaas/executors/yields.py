@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def is_iterator(value: Any) -> bool:
-    """Tell whether a value is yielded bit by bit."""
+    """Tell whether a value yields items."""
     return isinstance(value, Iterator | AsyncIterator)
 
 
@@ -33,10 +33,10 @@ def stream_type(media_type: str | None) -> str:
 
 
 def encoder(media_type: str, validate: Validate | None) -> Callable[[Any], bytes]:
-    """Return what makes a piece of an item.
+    """Return the function that encodes an item as a piece of the stream.
 
-    NDJSON (one line an item) and server-sent events take what has a JSON form, which
-    `validate` judges; any other type takes bytes and str. Raises TypeError or
+    NDJSON (one line an item) and server-sent events take any item with a JSON form,
+    which `validate` checks; any other type takes bytes and str. Raises TypeError or
     ValueError for an item that cannot be sent.
     """
 
@@ -86,5 +86,6 @@ class InTurn(Iterator[Any]):
             self._loop.call_soon_threadsafe(self._step.cancel)
 
     def close(self) -> None:
+        """Close the asynchronous iterator."""
         if isinstance(self._items, AsyncGenerator):
             self._loop.run_until_complete(self._items.aclose())

@@ -109,10 +109,12 @@ class FolderFiles(Files):
             ) from error
 
     def append(self, uuid: str, part: Part, data: bytes) -> None:
+        """Adds data to the end of a file. Raises NoSpace or OSError."""
         with disk_errors(), open(self._path(uuid, part), "ab") as file:
             file.write(data)
 
     def read(self, uuid: str, part: Part, start: int, size: int) -> bytes:
+        """Returns up to `size` bytes from `start` on; none where the file has none."""
         try:
             with open(self._path(uuid, part), "rb") as file:
                 file.seek(start)
@@ -128,6 +130,7 @@ class FolderFiles(Files):
         *,
         move: bool = False,
     ) -> None:
+        """Writes a file, whole or not at all. Raises NoSpace or OSError."""
         path = self._path(uuid, part)
         temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
         try:
@@ -144,11 +147,13 @@ class FolderFiles(Files):
             raise
 
     def finish_draft(self, uuid: str) -> None:
+        """Makes the draft of a result the result. Raises OSError."""
         draft = self._path(uuid, Part.DRAFT)
         draft.touch(exist_ok=True)  # a stream without pieces
         os.replace(draft, self._path(uuid, Part.RESULT))
 
     def open(self, uuid: str, part: Part) -> StoredFile | None:
+        """Returns the path and the size of a file; None without one."""
         path = self._path(uuid, part)
         try:
             return StoredFile(path, path.stat().st_size)
@@ -156,22 +161,26 @@ class FolderFiles(Files):
             return None
 
     def having(self, part: Part) -> list[str]:
+        """Returns the uuids of the jobs that have this part."""
         folder, suffix = PLACES[part]
         names = [path.name for path in (self._folder / folder).iterdir()]
         uuids = [n.removesuffix(suffix) for n in names if n.endswith(suffix)]
         return [uuid for uuid in uuids if "." not in uuid]  # other parts have suffixes
 
     def remove_drafts(self) -> None:
+        """Removes the files that a server was writing when it died."""
         for suffix in (DRAFT_SUFFIX, TEMPORARY_SUFFIX):
             for file in self._folder.glob(f"*/*{suffix}"):
                 file.unlink(missing_ok=True)
 
     def remove(self, uuids: Sequence[str], parts: Sequence[Part] = tuple(Part)) -> None:
+        """Removes these parts of jobs; a missing file is not an error."""
         for uuid in uuids:
             for part in parts:
                 self._path(uuid, part).unlink(missing_ok=True)
 
     def close(self) -> None:
+        """Unlocks the folder."""
         self._lock.close()
 
     def _path(self, uuid: str, part: Part) -> Path:

@@ -29,8 +29,6 @@ from deepaas.jobs.records import (
     Job,
     Kind,
     Records,
-    SavedError,
-    SavedReply,
     Status,
     reply_from_data,
     reply_to_data,
@@ -74,14 +72,10 @@ class _JSONText(sa.types.TypeDecorator[Any]):
     impl = sa.Text
     cache_ok = True
 
-    def process_bind_param(
-        self, value: JSONText | None, dialect: sa.Dialect
-    ) -> str | None:
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
         return None if value is None else value.text
 
-    def process_result_value(
-        self, value: str | None, dialect: sa.Dialect
-    ) -> JSONText | None:
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
         return None if value is None else JSONText(value)
 
 
@@ -103,9 +97,7 @@ class _Reply(_JSON):
 
     cache_ok = True
 
-    def process_bind_param(
-        self, value: SavedReply | SavedError | None, dialect: sa.Dialect
-    ) -> str | None:
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
         data = None if value is None else reply_to_data(value)
         return super().process_bind_param(data, dialect)
 
@@ -193,6 +185,7 @@ class SQLRecords(Records):
         return cls(sa.URL.create("sqlite", database=str(folder / "jobs.sqlite")))
 
     def close(self) -> None:
+        """Closes the connections to the database."""
         self._engine.dispose()
 
     # -- the tables
@@ -254,15 +247,18 @@ class SQLRecords(Records):
     # -- records
 
     def insert(self, job: Job) -> None:
+        """Adds a record."""
         with self._write() as connection:
             connection.execute(_jobs.insert().values(_columns(job)))
 
     def update(self, job: Job) -> None:
+        """Replaces a record; does nothing if it has been removed."""
         statement = _jobs.update().where(_jobs.c.uuid == job.uuid)
         with self._write() as connection:
             connection.execute(statement.values(_columns(job)))
 
     def get(self, uuid: str) -> Job | None:
+        """Returns a record, None if there is none."""
         with self._read() as connection:
             query = sa.select(*_COLUMNS).where(_jobs.c.uuid == uuid)
             row = connection.execute(query).one_or_none()
@@ -277,6 +273,7 @@ class SQLRecords(Records):
         limit: int | None = None,
         offset: int = 0,
     ) -> list[Job]:
+        """Returns records, newest first; a sentence stands for a large output."""
         columns = [c for c in _COLUMNS if c is not _jobs.c.output]
         length = sa.func.length(_jobs.c.output, type_=sa.Integer)
         small = sa.case((length <= MAX_LISTED_OUTPUT, _jobs.c.output)).label("output")
@@ -290,6 +287,7 @@ class SQLRecords(Records):
             return [_job(row) for row in connection.execute(query)]
 
     def count(self) -> dict[tuple[str, Kind, Status], int]:
+        """Returns the number of records by model, kind and status."""
         by = (_jobs.c.model, _jobs.c.kind, _jobs.c.status)
         query = sa.select(*by, sa.func.count()).group_by(*by)
         with self._read() as connection:
@@ -299,6 +297,7 @@ class SQLRecords(Records):
             }
 
     def interrupt(self) -> int:
+        """Ends the jobs that a dead server has left open; returns their number."""
         interrupted = 0
         ended = {"status": Status.ERROR.value, "finish_date": iso_date(time.time())}
         with self._write() as connection:
@@ -311,6 +310,7 @@ class SQLRecords(Records):
     # -- the history of progress
 
     def report(self, uuid: str, progress: dict[str, Any], batch: Batch) -> None:
+        """Stores the latest progress, and adds a batch of reports to the history."""
         rows = {r.number: r for r in (*batch.history, batch.latest)}
         number, this = _reports.c.number, _reports.c.uuid == uuid
         old = (number % batch.stride != 0) | (number >= min(rows))
@@ -322,6 +322,7 @@ class SQLRecords(Records):
                 connection.execute(_reports.insert(), new)
 
     def history(self, uuid: str) -> list[Report]:
+        """Returns the reports in a job's history, oldest first."""
         columns = [_reports.c[name] for name in Report._fields]
         query = sa.select(*columns).where(_reports.c.uuid == uuid)
         with self._read() as connection:
@@ -331,6 +332,7 @@ class SQLRecords(Records):
     # -- the removal of jobs
 
     def remove(self, uuids: Sequence[str]) -> int:
+        """Removes records with their history; returns how many there were."""
         removed = 0
         for start in range(0, len(uuids), MAX_REMOVED_AT_ONCE):
             some = uuids[start : start + MAX_REMOVED_AT_ONCE]
@@ -341,6 +343,7 @@ class SQLRecords(Records):
         return removed
 
     def expired(self, keep: int, since: str) -> Sequence[str]:
+        """Returns the uuids of the jobs that are too many or too old."""
         ended = _jobs.c.status.in_([s.value for s in Status if s.ended])
         query = sa.select(_jobs.c.uuid).where(ended)
         # Early versions did not store when an interrupted job had ended.
@@ -357,9 +360,8 @@ class SQLRecords(Records):
             if since:
                 # A job that ended before this date also began before it, and an index
                 # finds those.
-                found += connection.scalars(
-                    query.where(_jobs.c.date < since, end < since)
-                )
+                old = query.where(_jobs.c.date < since, end < since)
+                found += connection.scalars(old)
         return list(dict.fromkeys(found))
 
 
@@ -372,9 +374,8 @@ def _job(row: Any) -> Job:
     values = dict(row._mapping)
     length = values.pop("length", None)
     if length is not None and values["output"] is None and length > MAX_LISTED_OUTPUT:
-        values["output"] = JSONText(
-            f'"(large: {length} characters of JSON; see the job itself)"'
-        )
+        text = f'"(large: {length} characters of JSON; see the job itself)"'
+        values["output"] = JSONText(text)
     values["kind"] = Kind(values["kind"])
     values["status"] = Status(values["status"])
     return Job(**values)
@@ -392,9 +393,8 @@ def _migrate(connection: sa.Connection) -> None:
     if version is None:
         _metadata.create_all(connection)
     elif version > VERSION:
-        raise StartError(
-            "the database of jobs was written by a newer version of deepaas"
-        )
+        message = "the database of jobs was written by a newer version of deepaas"
+        raise StartError(message)
     else:
         for step in MIGRATIONS[version - 1 :]:
             step(connection)

@@ -23,7 +23,7 @@ METADATA_TIMEOUT = 10.0
 
 
 class ModelAdapter:
-    """What a model says of itself. It computes elsewhere, in an executor.
+    """A loaded model as the server sees it; an executor runs its calls.
 
     `shared` says that this process loads other models too. Raises StartError, naming
     the model and the cause, when the model cannot be served.
@@ -34,7 +34,7 @@ class ModelAdapter:
         self._reading: asyncio.Future[Any] | None = None
         self.model = self._load(ref, shared)
         self.folder = ref.folder()
-        """Where its author's files are."""
+        """The folder of the author's files."""
         self.predict_args = self._arguments("get_predict_args")
         self.train_args = self._arguments("get_train_args")
         self.has_predict = any(map(self._method, ("predict", "predict_batch")))
@@ -80,10 +80,10 @@ class ModelAdapter:
         return StartError(f"The model {self.name!r} cannot be served: {cause}")
 
     async def metadata(self) -> Mapping[str, Any]:
-        """Read the model's metadata afresh, off the event loop.
+        """Read the model's metadata again, off the event loop.
 
-        Requests that come while it is read share the answer. A model that fails at
-        it, or takes too long, is described by its name.
+        Requests that come while it is read share the answer. A model that fails at it,
+        or takes too long, is described by its name.
         """
         if self._reading is None or self._reading.done():
             self._reading = _in_thread(self._describe)
@@ -113,7 +113,7 @@ class ModelAdapter:
 
 
 def _no_method(model: Any) -> str:
-    """Say that a model does nothing, and which of its names look as if it did."""
+    """Return the error of a model without methods; it lists similar names."""
     wanted = ("predict", "predict_batch", "train")
     by_lower = {name.lower(): name for name in dir(model) if name[:1] != "_"}
     similar = {

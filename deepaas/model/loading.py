@@ -37,7 +37,7 @@ class ModelRef:
 
         `shared` says that this process loads other models too. Then a file gets a
         module name that no other file has, and its folder is first on the import path
-        only while it is imported. Raises whatever the author's code raises.
+        only while it is imported. Raises any exception that the author's code raises.
         """
         import_webargs()  # most models do, and its own way is slow
         where, attribute = _split(self.target)
@@ -98,7 +98,7 @@ def _is_path(where: str) -> bool:
 
 
 def _module_of(path: str) -> tuple[str, str]:
-    """Return the name by which a file is imported, and the folder it is found in."""
+    """Return the name under which a file is imported, and its folder."""
     file = Path(path)
     if file.name == "__init__.py":
         return file.parent.name, str(file.parent.parent)
@@ -166,7 +166,7 @@ def find_models(
     """Find the models to serve, sorted by name.
 
     `targets` are `NAME=TARGET` strings. These models are served and those that `names`
-    lists; with neither, all installed ones. Raises StartError when there is no model,
+    lists; with neither, all installed ones. Raises StartError when no model is found,
     when a name is unknown or cannot be served, when two models share a name, and for a
     file that is missing or hides an installed module.
     """
@@ -219,7 +219,7 @@ def _check_name(name: str) -> None:
 
 
 def _installed() -> list[ModelRef]:
-    from importlib.metadata import entry_points  # a worker has no use for it
+    from importlib.metadata import entry_points  # a worker does not need it
 
     return [
         ModelRef(p.name, f"{p.module}:{p.attr}" if p.attr else p.module)
@@ -260,7 +260,7 @@ def _check_file(model: str, path: str) -> None:
 
 
 class Batching(NamedTuple):
-    """How many calls a model takes at once."""
+    """The limits of a model's batches."""
 
     max_size: int
     timeout: float
@@ -268,10 +268,10 @@ class Batching(NamedTuple):
 
 
 def batching(model: Any) -> Batching | None:
-    """Return how a model with `predict_batch` wants its calls; None for one without.
+    """Return the batching of a model with `predict_batch`; None for one without.
 
-    Raises TypeError for a `max_batch_size` that is no positive int, or a
-    `batch_timeout` that is no number of seconds.
+    Raises TypeError unless `max_batch_size` is a positive int and `batch_timeout` a
+    number of seconds.
     """
     if not callable(getattr(model, "predict_batch", None)):
         return None

@@ -1,9 +1,9 @@
 """Imports webargs 5 quickly: a third of a worker's start was one of its imports.
 
-It wants `distutils`, which Python no longer has, for one class that splits version
-numbers. setuptools has one to give, and imports all of itself for that: 0.05 s and
-6 MiB in each process. So webargs gets a class of ours, and whoever imports `distutils`
-later gets the real one.
+It imports `distutils`, which Python no longer has, for one class that compares version
+numbers. setuptools has that class, but imports all of itself for it: 0.05 s and 6 MiB
+in each process. So webargs gets a class of ours, and later imports of `distutils` get
+the real one.
 """
 
 import re
@@ -12,7 +12,7 @@ from types import ModuleType
 
 
 class _LooseVersion:
-    """All that webargs asks of distutils' own."""
+    """The part of distutils' class that webargs uses."""
 
     def __init__(self, text: str) -> None:
         parts = re.findall(r"\d+|[a-z]+", text)
@@ -20,7 +20,7 @@ class _LooseVersion:
 
 
 def import_webargs() -> None:
-    """Import webargs, if it is installed and nobody has done so."""
+    """Import webargs, if it is installed and not imported yet."""
     if "webargs" in sys.modules or "distutils" in sys.modules:
         return
     package, version = ModuleType("distutils"), ModuleType("distutils.version")

@@ -57,7 +57,7 @@ def test_the_history_is_bounded_and_even(count):
         for step in range(count):
             progress.report(step)
     numbers = kept(batches)
-    assert min(count, 490) <= len(numbers) <= progress.KEPT
+    assert min(count, 490) <= len(numbers) <= progress.MAX_KEPT_REPORTS
     stride = numbers[1] - numbers[0]
     assert numbers == list(range(0, count, stride))
     assert batches[-1].latest.step == count - 1

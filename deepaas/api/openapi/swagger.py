@@ -35,14 +35,29 @@ PLACES = {
     "json": "body",
     "headers": "header",
 }
-"""Where Swagger says that an argument is, by the author's location."""
+"""The locations in Swagger of arguments, by the author's location."""
 
 PARAMETER_KEYS = {
-    *("description", "type", "format", "items", "collectionFormat", "default", "enum"),
-    *("maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum", "multipleOf"),
-    *("maxLength", "minLength", "pattern", "maxItems", "minItems", "uniqueItems"),
+    "description",
+    "type",
+    "format",
+    "items",
+    "collectionFormat",
+    "default",
+    "enum",
+    "maximum",
+    "exclusiveMaximum",
+    "minimum",
+    "exclusiveMinimum",
+    "multipleOf",
+    "maxLength",
+    "minLength",
+    "pattern",
+    "maxItems",
+    "minItems",
+    "uniqueItems",
 }
-"""What Swagger 2.0 allows in a parameter that is not the body."""
+"""The keys that Swagger 2.0 allows in a parameter other than the body."""
 
 SIMPLE_TYPES = ("string", "number", "integer", "boolean", "array")
 
@@ -183,7 +198,7 @@ def _place(item: Argument) -> str | None:
 
 
 def _exclusive(field: marshmallow.fields.Field) -> dict[str, bool]:
-    """Return what apispec leaves out: limits that are no values themselves."""
+    """Return the flags of exclusive limits, which apispec leaves out."""
     ranges = [
         validator
         for validator in field.validators

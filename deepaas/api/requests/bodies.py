@@ -18,11 +18,11 @@ from deepaas.errors import BadBody, BodyTooLarge, UnsupportedMediaType
 WBITS = {"gzip": 31, "deflate": 15}
 """Content codings of a body, with the window bits by which zlib knows them."""
 
-PACKED_BYTES = 8192
-"""Bytes of a packed body that are looked at at once."""
+MAX_PACKED_BYTES = 8192
+"""Bytes of a packed body that are unpacked in one step."""
 
-UNPACKED_BYTES = 65536
-"""Bytes that are made of them at once."""
+MAX_UNPACKED_BYTES = 65536
+"""Bytes that one step of unpacking yields."""
 
 BODY_READ_TIMEOUT = 60.0
 """Seconds that a body may pause."""
@@ -42,7 +42,7 @@ class Body(NamedTuple):
     size: int = 0
     """Bytes of text."""
     known: bool = True
-    """Its type is one of ours."""
+    """The body's media type is one that the server reads."""
     dropped: Collection[str] = ()
     """Names of parts that were not kept."""
 
@@ -56,10 +56,11 @@ async def read_body(
     known: Mapping[str, Argument],
     uploads: Uploads,
 ) -> Body:
-    """Read a body of at most `max_size` bytes, 0 for any; its files go to `uploads`.
+    """Read a body of at most `max_size` bytes; its files go to `uploads`.
 
-    Parts of a form that are not `known` are dropped, but for their names. Raises
-    BadBody, BodyTooLarge, InvalidArguments, NoSpace, UnsupportedMediaType.
+    0 means no limit. Parts of a form that are not `known` are dropped, except for their
+    names. Raises BadBody, BodyTooLarge, InvalidArguments, NoSpace,
+    UnsupportedMediaType.
     """
     kind = request.content_type
     chunks = _Chunks(request, max_size)
@@ -100,7 +101,7 @@ def _json_body(text: bytes | bytearray, charset: str | None) -> Body:
 
 
 class _Chunks(AsyncIterator[bytes]):
-    """A body as it comes, unpacked, as long as it is within its limits."""
+    """Yields a body as it comes, unpacked. Raises BodyTooLarge over its limits."""
 
     def __init__(self, request: web.Request, max_size: int) -> None:
         self._content = request.content
@@ -116,7 +117,7 @@ class _Chunks(AsyncIterator[bytes]):
         self._check(request.content_length or 0)
 
     def small(self) -> bytes | None:
-        """Return a small body if it is there already, as most are; else None."""
+        """Return a small body if it has arrived already, as most have; else None."""
         content = self._content
         if (
             self._packed
@@ -137,7 +138,7 @@ class _Chunks(AsyncIterator[bytes]):
             for piece in self._pieces:
                 self._unpacked += len(piece)
                 self._check(self._unpacked)
-                await asyncio.sleep(0)  # unpacking waits for nobody, so others would
+                await asyncio.sleep(0)  # unpacking never waits: let other requests run
                 if piece:
                     return piece
             if not (data := await self._receive()):
@@ -146,7 +147,7 @@ class _Chunks(AsyncIterator[bytes]):
             self._pieces = self._packed.unpack(data)
 
     async def _receive(self) -> bytes:
-        """Return what has come, or what comes next; nothing at the end."""
+        """Return the bytes that have come, or else the next ones; none at the end."""
         data = self._content.read_nowait()
         if not data and not self._content.at_eof():
             with _watched(self._content):
@@ -164,7 +165,7 @@ class _Chunks(AsyncIterator[bytes]):
 
 @contextlib.contextmanager
 def _watched(content: StreamReader) -> Iterator[None]:
-    """End the reading of a body that stops coming."""
+    """Stop reading a body that has stopped coming."""
     error = BadBody("The body stopped coming.", status=408)
     loop = asyncio.get_running_loop()
     timer = loop.call_later(BODY_READ_TIMEOUT, content.set_exception, error)
@@ -191,17 +192,17 @@ class _Packed:
             )
 
     def unpack(self, data: bytes) -> Iterator[bytes]:
-        """Yield pieces, empty ones among them."""
+        """Yield unpacked pieces; some may be empty."""
         left = memoryview(data)
         while left:
             if self._member is None:
                 self._member = zlib.decompressobj(WBITS[self._coding])
-            # zlib copies what it leaves of its input.
-            packed = left[:PACKED_BYTES]
+            # zlib copies the input that it has not used.
+            packed = left[:MAX_PACKED_BYTES]
             try:
-                yield self._member.decompress(packed, UNPACKED_BYTES)
+                yield self._member.decompress(packed, MAX_UNPACKED_BYTES)
             except zlib.error as error:
-                raise BadBody(f"The body is no {self._coding}: {error}.") from error
+                raise BadBody(f"The body is not {self._coding}: {error}.") from error
             rest = self._member.unused_data or self._member.unconsumed_tail
             left = left[len(packed) - len(rest) :]
             if self._member.eof:  # several members make one body

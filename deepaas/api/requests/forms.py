@@ -28,8 +28,11 @@ MAX_PARTS = 1000
 """Most parts that a form may have."""
 
 MAX_TEXT_BYTES = 8 * 1024 * 1024
-"""Bytes of a JSON body or of all the text in a form. Values take up to 25 times as much
-memory, and looking through so many of them holds up everybody for up to 0.2 s."""
+"""Bytes of a JSON body or of all the text in a form.
+
+Values take up to 25 times as much memory, and reading so many of them delays other
+requests by up to 0.2 s.
+"""
 
 _PARAMETER = re.compile(r""";\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;"]*)""")
 """A parameter of a header, `filename*` included, which multipart's own leaves out."""
@@ -44,7 +47,7 @@ async def read_multipart(
     known: Mapping[str, Argument],
     uploads: Uploads,
 ) -> "Form":
-    """Read a form; parts that are not `known` are dropped, but for their names.
+    """Read a form; parts that are not `known` are dropped, except for their names.
 
     Raises BadBody, BodyTooLarge, InvalidArguments, NoSpace, UnsupportedMediaType.
     """
@@ -160,7 +163,7 @@ def _is_file_part(part: MultipartSegment, argument: Argument) -> bool:
 
 def _is_json_part(part: MultipartSegment) -> bool:
     kind = part.content_type or "application/octet-stream"
-    if kind == "application/octet-stream":  # curl sends a .json file so
+    if kind == "application/octet-stream":  # curl sends a .json file in this way
         return (part.filename or "").lower().endswith(".json")
     return is_json_type(kind)
 
@@ -189,7 +192,7 @@ def _filename(part: MultipartSegment) -> str | None:
 
 
 def _decode_extended(text: str) -> str | None:
-    """Decode a value as RFC 8187 has it, None if it is broken."""
+    """Decode a value by RFC 8187; None if it is malformed."""
     charset, quote, rest = text.partition("'")
     _, second, value = rest.partition("'")
     if not (quote and second):
@@ -201,7 +204,7 @@ def _decode_extended(text: str) -> str | None:
 
 
 def _decode_words(text: str) -> str:
-    """Decode encoded words (RFC 2047), which .NET writes; what is broken stays."""
+    """Decode encoded words (RFC 2047), which .NET writes; malformed ones stay."""
     if "=?" not in text or not _WORD.search(text):
         return text
     try:
@@ -213,5 +216,5 @@ def _decode_words(text: str) -> str:
 def _decode_word(piece: bytes | str, charset: str | None) -> str:
     if isinstance(piece, str):
         return piece
-    # decode_header encodes the text between encoded words so.
+    # decode_header uses this encoding for the text between encoded words.
     return decode(piece, charset) if charset else piece.decode("raw-unicode-escape")

@@ -25,7 +25,7 @@ REFUSED_CHARSETS = (
 """Codecs of Python that are not charsets of texts; some take quadratic time."""
 
 MAX_LOCKED_CHARS = 1024 * 1024
-"""Characters of JSON from which the lock of the interpreter is let go meanwhile."""
+"""Characters of JSON from which decoding releases the interpreter's lock."""
 
 _UNICODE = re.compile(r"utf-(8|16|32)\b")
 
@@ -119,7 +119,7 @@ def parse_json(text: bytes | bytearray, charset: str | None) -> dict[str, Any]:
 
 
 def decode_json_text(text: bytes | bytearray, charset: str | None) -> str:
-    """Decode the text of JSON by its declared charset; Unicode shows by itself.
+    """Decode the text of JSON by its declared charset; Unicode ones are detected.
 
     Raises UnicodeError, or LookupError for an unknown charset.
     """
@@ -131,7 +131,7 @@ def decode_json_text(text: bytes | bytearray, charset: str | None) -> str:
 def decode_json(text: str) -> Any:
     """Decode JSON, NaN and infinities included.
 
-    Raises ValueError or RecursionError, TypeError for no text.
+    Raises ValueError or RecursionError; TypeError for a value that is not text.
     """
     return (_DECODER if len(text) <= MAX_LOCKED_CHARS else _LONG_DECODER).decode(text)
 

@@ -1,6 +1,6 @@
 """Undoes the Content-Transfer-Encoding of a form's part (RFC 2045, section 6).
 
-RFC 7578 has no use for it any longer, but some clients still write it.
+RFC 7578 deprecates this header, but some clients still send it.
 """
 
 import base64
@@ -19,7 +19,7 @@ class Decoder(Protocol):
     """Decodes a part that comes in pieces of any size."""
 
     def decode(self, data: bytes | bytearray) -> bytes:
-        """Return what can be decoded by now. Raises BadBody."""
+        """Return the bytes that can be decoded so far. Raises BadBody."""
 
     def end(self) -> bytes:
         """Return the rest. Raises BadBody for a part that was cut off."""

@@ -28,6 +28,7 @@ class Uploads:
     files: list["Upload"] = field(default_factory=list)
 
     def open(self, part: MultipartSegment) -> "Upload":
+        """Open a file for a part. Raises NoSpace."""
         with disk_errors():
             upload = Upload(part)
         self.files.append(upload)
@@ -67,6 +68,7 @@ class Upload:
         self._pending = bytearray()
 
     async def write(self, data: bytes | bytearray) -> None:
+        """Write data, off the event loop once the file is large. Raises NoSpace."""
         self.size += len(data)
         if self.size <= MAX_UNTHREADED_BYTES:
             with disk_errors():
@@ -79,6 +81,7 @@ class Upload:
                 await asyncio.to_thread(_write_all, self.handle, pending)
 
     async def close(self) -> None:
+        """Write the rest, and close the file. Raises NoSpace."""
         with disk_errors():
             _write_all(self.handle, self._pending)
             self.handle.close()

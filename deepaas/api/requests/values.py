@@ -1,4 +1,4 @@
-"""From a request to values by argument: where they are found, and what is ignored."""
+"""Reads values by argument from a request, and lists the ignored names."""
 
 import asyncio
 import difflib
@@ -30,7 +30,7 @@ MAX_IGNORED_NAMES = 20
 """Most names of ignored arguments that an answer lists."""
 
 MAX_IGNORED_CHARS = 60
-"""Most characters of each of them."""
+"""Most characters of each of these names."""
 
 MAX_HEADER_CHARS = 2000
 """Most characters of the header; a character of a name may take twelve."""
@@ -48,7 +48,7 @@ _PLACES = {
 
 
 class Parsing(AbstractAsyncContextManager[Values]):
-    """The values that a request gives; its files are gone at the end.
+    """The values of a request; its files are removed at the end.
 
     Raises BadBody, BodyTooLarge, InvalidArguments, NoSpace, UnsupportedMediaType.
     """
@@ -146,7 +146,7 @@ def _need_body(argument: Argument, request: web.Request) -> None:
 
 
 def _take(argument: Argument, source: Any) -> Any:
-    """Take a value, in a list for an argument that takes one, or `missing`."""
+    """Return a value, `missing`, or a list for an argument that takes one."""
     name = argument.name
     if not argument.is_list:
         return source.get(name, missing)
@@ -209,7 +209,7 @@ def _from_json(text: Any) -> Any:
     try:
         return decode_json(text)
     except (ValueError, TypeError, RecursionError):
-        return text  # its field says what is wrong with it
+        return text  # its field reports the fault
 
 
 # -- what is ignored
@@ -218,9 +218,10 @@ def _from_json(text: Any) -> Any:
 def _ignored(
     arguments: Arguments, sources: Mapping[str, Mapping[str, Any]], body: Body
 ) -> Mapping[str, str]:
-    """Return the names that no argument takes, and where they were found.
+    """Return the names that no argument takes, with their locations.
 
-    A name that is looked for elsewhere is ignored too, unless it was found there.
+    An argument's name in a location where the argument is not looked for is ignored
+    too, unless the argument was found elsewhere.
     """
     ignored: dict[str, str] = dict.fromkeys(body.dropped, "form")
     for location in ("query", "form", "json"):

@@ -6,10 +6,10 @@ from typing import Any
 
 
 class BaseModel(abc.ABC):
-    """What a model consists of.
+    """The interface of a model.
 
-    Inheriting is optional: any module, class or object with these names will do.
-    A class is instantiated without arguments, once in every process.
+    Inheriting is optional: any module, class or object with these names will do. A
+    class is instantiated without arguments, once in every process.
     """
 
     schema: Any = None

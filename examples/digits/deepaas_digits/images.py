@@ -19,14 +19,14 @@ WORK_SIDE = 256
 
 
 class UnreadableImage(ValueError):
-    """The file is no picture, or there is nothing in it."""
+    """The file is not a picture, or the picture is empty."""
 
 
 def read_ink(path: str | Path) -> Image.Image:
-    """Read a PNG or JPEG as a grey picture of its ink: 255 at the most, 0 for paper.
+    """Read a PNG or JPEG as a grey picture of its ink: 0 for paper, at most 255.
 
-    Ink is what differs from the paper, in colour or in opacity: dark on light and
-    light on dark are the same. Raises UnreadableImage.
+    Ink is what differs from the paper, in colour or in opacity: dark on light and light
+    on dark are the same. Raises UnreadableImage.
     """
     image = _read(path)
     image.thumbnail((WORK_SIDE, WORK_SIDE))
@@ -49,7 +49,7 @@ def _read(path: str | Path) -> Image.Image:
         message = f"the picture has over {MAX_PIXELS:,} pixels"
         raise UnreadableImage(message) from error
     except UnidentifiedImageError as error:
-        raise UnreadableImage("this is no PNG or JPEG picture") from error
+        raise UnreadableImage("this is not a PNG or JPEG picture") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise UnreadableImage("the picture is damaged") from error
     if image.mode.startswith("I"):  # 16 bits: convert() would cut, not scale

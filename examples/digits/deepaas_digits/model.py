@@ -19,20 +19,20 @@ from deepaas_digits.images import FULL
 logger = logging.getLogger(__name__)
 
 _Version = tuple[int, int, int]
-"""What tells one saved file from the next."""
+"""The version of a saved file: its date, inode and size."""
 
 CLASSES = np.arange(10)
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """How far a training is."""
+    """The state of a training after an epoch."""
 
     number: int
     loss: float
-    """Mean log loss on the part that is learned from, with regularisation."""
+    """Mean log loss on the training pictures, with regularisation."""
     accuracy: float
-    """Share of the held-out part that is recognised, 0 to 1."""
+    """Share of the held-out pictures that the network recognises, 0 to 1."""
 
 
 class DigitClassifier:
@@ -61,7 +61,7 @@ class DigitClassifier:
         self, epochs: int = 30, hidden_units: int = 128, learning_rate: float = 0.005
     ) -> Iterator[Epoch]:
         """Fit a new network, an epoch at a time; at the end it replaces the old one."""
-        x, y = samples.to_learn()
+        x, y = samples.for_training()
         network = MLPClassifier(
             (hidden_units,), learning_rate_init=learning_rate, random_state=0
         )
@@ -69,7 +69,7 @@ class DigitClassifier:
             # One thread: for so small a network more of them only wait.
             with threadpool_limits(1):
                 network.partial_fit(x, y, classes=CLASSES)
-                accuracy = network.score(*samples.to_judge())
+                accuracy = network.score(*samples.for_testing())
             yield Epoch(number, float(network.loss_), float(accuracy))
         self._network = network
         self._save()
@@ -97,7 +97,7 @@ class DigitClassifier:
             if saved["sklearn"] != sklearn.__version__:
                 raise ValueError(f"it is of scikit-learn {saved['sklearn']}")
             self._network = saved["network"]
-        except Exception as error:  # whatever a damaged file makes unpickling raise
+        except Exception as error:  # unpickling a damaged file may raise anything
             logger.warning("The saved model cannot be used: %s", error)
             return False
         return True

@@ -1,4 +1,4 @@
-"""The pictures that the model learns from, and those that it is judged by."""
+"""The pictures for training the model, and those for testing it."""
 
 from functools import cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 from deepaas_digits.images import FULL, normalise
 
 COPIES = 5
-"""How often each picture is learned from, a little changed each time."""
+"""Variants of each picture in the training set."""
 
 FONTS = (
     "DejaVuSans",
@@ -33,8 +33,8 @@ FONTS = (
 
 
 @cache
-def to_learn() -> tuple[np.ndarray, np.ndarray]:
-    """Return pictures, shape (n, 64), values 0 to 1, and their labels."""
+def for_training() -> tuple[np.ndarray, np.ndarray]:
+    """Return the training pictures, shape (n, 64), values 0 to 1, and their labels."""
     rng = np.random.default_rng(0)
     learn, _, labels, _ = _split()
     images = [enlarge(digit) for digit in learn]
@@ -50,17 +50,18 @@ def to_learn() -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def held_out() -> tuple[np.ndarray, np.ndarray]:
-    """Return pictures that are never learned from, shape (n, 8, 8), and their labels.
+    """Return the test pictures, shape (n, 8, 8), and their labels.
 
-    They are as the data set has them, with values from 0 to 16.
+    They are as the data set has them, with values from 0 to 16, and never used in
+    training.
     """
     _, pictures, _, labels = _split()
     return pictures, labels
 
 
 @cache
-def to_judge() -> tuple[np.ndarray, np.ndarray]:
-    """Return what is held out as the model reads it: shape (n, 64), values 0 to 1."""
+def for_testing() -> tuple[np.ndarray, np.ndarray]:
+    """Return the test pictures as the model reads them: (n, 64), values 0 to 1."""
     pictures, labels = held_out()
     return np.array([_flat(enlarge(digit)) for digit in pictures]), labels
 
@@ -90,7 +91,7 @@ def _print(digit: int, font: str) -> Image.Image:
 
 
 def _vary(image: Image.Image, rng: np.random.Generator) -> np.ndarray:
-    """Return the picture a little turned, slanted and stretched, by another pen."""
+    """Return the picture slightly turned, slanted and stretched."""
     turned = image.rotate(rng.uniform(-10, 10), Image.Resampling.BILINEAR)
     slant, width = rng.uniform(-0.2, 0.2), rng.uniform(0.7, 1.4)
     middle = image.width / 2

@@ -219,7 +219,7 @@ def test_a_reader_who_takes_nothing_is_left(serve: Serve, tmp_path: Path):
         f"#!{sys.executable}\n"
         "from deepaas.api import connection\n"
         "from deepaas.cmd.run import main\n"
-        "connection.PATIENCE = 0.5\n"
+        "connection.SEND_TIMEOUT = 0.5\n"
         "main()\n"
     )
     impatient.chmod(0o700)

@@ -99,7 +99,7 @@ def test_a_model_that_cannot_be_warmed(cli, command, place):
 def test_a_warming_that_ends_the_worker(cli):
     done = cli.model("warm_dies", "predict")
     assert done.code == 1
-    assert "its worker died: exit code 7" in done.stderr
+    assert "a worker died: exit code 7" in done.stderr
 
 
 def test_what_a_model_does_not_do(cli):

@@ -30,8 +30,8 @@ def test_files(cli, tmp_path):
     ("words", "message"),
     [
         (["missing.png"], "argument --data: No such file: missing.png"),
-        (["/"], "argument --data: Is no regular file: /"),
-        (["/dev/null"], "argument --data: Is no regular file: /dev/null"),
+        (["/"], "argument --data: Is not a regular file: /"),
+        (["/dev/null"], "argument --data: Is not a regular file: /dev/null"),
         ([THREE, "--data", THREE], "argument --data: Takes one file, not several."),
     ],
 )

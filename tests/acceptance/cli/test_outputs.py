@@ -17,15 +17,15 @@ from tests.server import MODELS
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("/proc/out", "/proc/out is no regular file."),
+        ("/proc/out", "/proc/out is not a regular file."),
         (THREE / "out", f"Cannot write in {THREE}."),
-        ("/dev/null", "/dev/null is no regular file."),
-        ("/dev/stdout", "/dev/stdout is no regular file."),
-        ("/dev/out", "/dev/out is no regular file."),
-        ("", "'' names no file."),
-        (".", "'.' names no file."),
-        ("out/..", "'out/..' names no file."),
-        ("out/", "'out/' names no file."),
+        ("/dev/null", "/dev/null is not a regular file."),
+        ("/dev/stdout", "/dev/stdout is not a regular file."),
+        ("/dev/out", "/dev/out is not a regular file."),
+        ("", "'' does not name a file."),
+        (".", "'.' does not name a file."),
+        ("out/..", "'out/..' does not name a file."),
+        ("out/", "'out/' does not name a file."),
     ],
 )
 def test_no_place_for_the_output(cli, tmp_path, path, message):

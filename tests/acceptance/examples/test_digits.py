@@ -173,7 +173,7 @@ def test_over_http(serve: Serve, tmp_path):
     assert Image.open(io.BytesIO(picture.content)).format == "PNG"
     broken = server.post(path, files={"data": ("a.png", b"broken")})
     assert broken.status_code == 400
-    assert broken.json() == {"message": "this is no PNG or JPEG picture"}
+    assert broken.json() == {"message": "this is not a PNG or JPEG picture"}
     described = server.get("/v2/models/digits/").json()
     assert described["version"] == "1.0.0"
 

@@ -7,7 +7,7 @@ import pytest
 from marshmallow import fields
 
 from deepaas.arguments import Arguments
-from deepaas.arguments.redaction import DEEPEST_SHOWN, HIDDEN, LONGEST_SHOWN
+from deepaas.arguments.redaction import HIDDEN, MAX_SHOWN_BYTES, MAX_SHOWN_LEVELS
 from deepaas.model.v2.wrapper import UploadedFile
 
 SECRET = fields.Str(load_only=True)
@@ -67,14 +67,14 @@ def test_an_argument_has_the_callers_name():
 
 
 def test_a_long_value_is_shown_by_its_size():
-    text = "x" * LONGEST_SHOWN
-    assert shown(fields.Str(), text) == f"({LONGEST_SHOWN + 2} bytes of JSON)"
+    text = "x" * MAX_SHOWN_BYTES
+    assert shown(fields.Str(), text) == f"({MAX_SHOWN_BYTES + 2} bytes of JSON)"
     assert shown(fields.Str(), text[:-2]) == text[:-2]
 
 
 def test_a_deep_value_is_not_shown():
     deep = []
-    for _ in range(DEEPEST_SHOWN - 1):
+    for _ in range(MAX_SHOWN_LEVELS - 1):
         deep = [deep]
     assert shown(fields.Raw(), deep) == deep
     assert shown(fields.Raw(), [deep]) == "(JSON of more than 100 levels)"

@@ -25,7 +25,7 @@ class FakeProcess:
         return "exit code 7"
 
     def cause(self):
-        return self.failure or "its worker died: exit code 7"
+        return self.failure or "a worker died: exit code 7"
 
     def exit_reason(self, *, warmed):
         return "died" if warmed else "start"
@@ -153,7 +153,7 @@ def test_a_lost_worker_is_replaced_at_once_and_logged(loop, caplog):
     assert [worker.gpu for worker in fakes.started] == ["a", "b", "b"]
     assert fakes.pool.replaced == {"died": 1}
     [line] = [record.getMessage() for record in caplog.records]
-    assert line == "A worker of m ended: its worker died: exit code 7."
+    assert line == "A worker of m ended: exit code 7."
 
 
 def test_starts_that_fail_in_a_row_wait_longer_each_time(loop):

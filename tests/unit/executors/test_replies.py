@@ -12,7 +12,7 @@ import pytest
 from deepaas.errors import NoSpace
 from deepaas.executors.messages import Envelope
 from deepaas.executors.replies import (
-    IN_MEMORY,
+    MAX_IN_MEMORY_BYTES,
     concrete,
     is_json,
     is_media_type,
@@ -62,7 +62,7 @@ def test_a_value_in_its_envelope(envelope, value, body):
         assert (made.media_type, made.body) == (media_type or "application/json", body)
 
 
-def test_an_answer_is_judged_by_its_schema():
+def test_an_answer_is_checked_by_its_schema():
     asked = []
 
     def validate(value, many):
@@ -130,20 +130,20 @@ def test_a_file_that_was_opened_for_writing(tmp_path, temporary):
 
 def test_a_large_file_is_sent_by_its_path(tmp_path, temporary):
     path = tmp_path / "large.bin"
-    path.write_bytes(b"x" * (IN_MEMORY + 1))
+    path.write_bytes(b"x" * (MAX_IN_MEMORY_BYTES + 1))
     late = os.stat(path).st_ctime + 10
     made = reply(path, started=late)
     assert (made.path, made.delete, made.body) == (str(path), False, None)
     copied = reply(path, started=0)  # this call may have written it
     assert copied.delete
     assert copied.path.startswith(str(temporary))
-    assert os.stat(copied.path).st_size == IN_MEMORY + 1
+    assert os.stat(copied.path).st_size == MAX_IN_MEMORY_BYTES + 1
     os.unlink(copied.path)
 
 
 def test_a_temporary_file_is_moved_or_read(temporary):
     large = tempfile.NamedTemporaryFile(delete=False)  # noqa: SIM115 - closed
-    large.write(b"x" * (IN_MEMORY + 1))
+    large.write(b"x" * (MAX_IN_MEMORY_BYTES + 1))
     large.seek(0)
     made = reply(large)
     assert made.delete
@@ -156,7 +156,7 @@ def test_a_temporary_file_is_moved_or_read(temporary):
 
 def test_a_file_that_has_no_path_is_copied_if_it_is_large(tmp_path, temporary):
     path = tmp_path / "a.gz"
-    content = b"x" * (2 * IN_MEMORY + 7)
+    content = b"x" * (2 * MAX_IN_MEMORY_BYTES + 7)
     path.write_bytes(gzip.compress(content))
     with gzip.open(path) as file:
         made = reply(file)
@@ -173,7 +173,7 @@ def test_a_disk_that_is_full_leaves_nothing(temporary):
             if self.tells_of_it:
                 raise OSError(28, "No space left on device")
             self.tells_of_it = True
-            return b"x" * (IN_MEMORY + 1)
+            return b"x" * (MAX_IN_MEMORY_BYTES + 1)
 
         tells_of_it = False
 

@@ -55,7 +55,7 @@ def test_an_item_that_the_type_cannot_hold():
 
 
 @pytest.mark.parametrize("media_type", ["application/x-ndjson", "text/event-stream"])
-def test_each_item_is_judged_by_the_schema(media_type):
+def test_each_item_is_checked_by_the_schema(media_type):
     encode = encoder(media_type, lambda value, many: {"n": ["no"]} if value else {})
     assert encode({})
     with pytest.raises(ValueError, match="does not fit its schema"):
