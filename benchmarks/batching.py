@@ -1,4 +1,4 @@
-"""What does a model gain that takes the calls that wait together?
+"""Compares a model that takes calls in batches with one that takes them singly.
 
     python -m benchmarks.batching --calls 100000 --models fixed
 
@@ -18,8 +18,8 @@ import aiohttp
 
 from tests.server import Server
 
-ALONE = 2000
-"""Calls of a model that takes them one by one."""
+SINGLE_CALLS = 2000
+"""Number of calls of a model that takes them one by one."""
 
 FIXED = """
 import time
@@ -76,7 +76,7 @@ def main() -> int:
     print("|---|--:|--:|--:|--:|")
     all_wrong = 0
     for name, source in map(MODELS.__getitem__, options.models):
-        alone, bad = _measure(source + ONE_BY_ONE, ALONE, options.clients)
+        alone, bad = _measure(source + ONE_BY_ONE, SINGLE_CALLS, options.clients)
         together, worse = _measure(source + TOGETHER, options.calls, options.clients)
         ratio, wrong = together / alone, bad + worse
         print(f"| {name} | {alone:.0f} | {together:.0f} | {ratio:.1f} | {wrong} |")
@@ -85,7 +85,7 @@ def main() -> int:
 
 
 def _measure(source: str, calls: int, clients: int) -> tuple[float, int]:
-    """Return calls per second, and how many were answered wrongly."""
+    """Return calls per second, and the number of wrong answers."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.py"
         file.write_text(source)

@@ -1,4 +1,4 @@
-"""How fast is deepaas, beside the least that HTTP and a worker cost, and others?
+"""Compares the speed of deepaas with the floor and with other servers.
 
     python -m benchmarks.compare --output results.json
 
@@ -31,15 +31,15 @@ from benchmarks.workloads import WORKLOADS
 
 CACHE = Path("~/.cache/deepaas-benchmarks").expanduser()
 
-WARM_UP = 1
+WARM_UP_SECONDS = 1
 """Seconds of load before the first run that counts."""
 
-BETWEEN = 8
-"""Seconds that starting, warming up and stopping take, about."""
+RESTART_SECONDS = 8
+"""Approximate seconds for start, warm-up and stop."""
 
 
 class Comparison:
-    """The runs that were asked for, and what came of them."""
+    """The requested runs and their results."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -85,7 +85,7 @@ class Comparison:
             with running(chosen, WORKLOADS[workload], binaries) as here:
                 time.sleep(0.5)  # what it does after its first answer ends
                 idle = here.memory()
-                here.put_load(max(self.options.clients), WARM_UP)
+                here.put_load(max(self.options.clients), WARM_UP_SECONDS)
                 for clients in self.options.clients:
                     here.wait()  # calls of the clients that left are still computed
                     before = here.cpu_seconds()
@@ -116,7 +116,7 @@ class Comparison:
             self.fail(f"{server}, {workload}, round {number + 1}: {error}")
 
     def fail(self, problem: str) -> None:
-        """Go on without it. Only the first line goes into the results."""
+        """Continue without this server. The results get the first line of `problem`."""
         say(problem)
         self.problems.append(problem.partition("\n")[0])
 
@@ -152,7 +152,7 @@ def heading(about: dict[str, Any]) -> str:
 
 
 def commit() -> str:
-    """Return which commit is measured, as far as git knows."""
+    """Return the commit that is measured, if git knows it."""
     command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
     try:
         done = subprocess.run(
@@ -198,12 +198,12 @@ def read_options() -> argparse.Namespace:
 def main() -> int:
     options = read_options()
     load.require()
-    # a `kill` unwinds too, so that the server under test is stopped
+    # Unwind on SIGTERM too, so that the server under test is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     comparison = Comparison(options)
     comparison.make_environments()
     starts = options.rounds * len(options.workloads) * len(options.servers)
-    each = BETWEEN + len(options.clients) * options.seconds
+    each = RESTART_SECONDS + len(options.clients) * options.seconds
     say(f"{starts} starts of {each} s each: about {starts * each // 60} minutes")
     comparison.measure()
     about = comparison.about()

@@ -24,17 +24,17 @@ from benchmarks.running import Running, running
 from benchmarks.servers import SERVERS
 from benchmarks.workloads import WORKLOADS
 
-EARLY, LATE = 10_000, 100_000
-"""Calls after which memory is compared."""
+FEW_CALLS, MANY_CALLS = 10_000, 100_000
+"""Numbers of calls after which memory is compared."""
 
-GROWTH = 1.05
-"""How much more it may be then."""
+MAX_MEMORY_RATIO = 1.05
+"""Limit of the memory after `MANY_CALLS`, to that after `FEW_CALLS`."""
 
-MANY = 256
-"""Clients at once."""
+CLIENTS = 256
+"""Number of concurrent clients."""
 
-UNFAIR = 1.3
-"""How much longer than their share the slowest in a hundred may wait."""
+MAX_WAIT_RATIO = 1.3
+"""Limit of the 99th percentile of the wait, to clients divided by rate."""
 
 
 def main() -> int:
@@ -47,16 +47,18 @@ def main() -> int:
     slow, fast = _paces()
     print(f"An empty loop: {slow:.2f} to {fast:.2f} of its mean speed.\n")
     with running(SERVERS["ours"], WORKLOADS["echo"], binaries) as server:
-        early = _memory_after(server, EARLY)
-        late = _memory_after(server, LATE - EARLY)
+        early = _memory_after(server, FEW_CALLS)
+        late = _memory_after(server, MANY_CALLS - FEW_CALLS)
     seen: dict[str, list[Load]] = {"ours": [], "floor": []}
     for _ in range(options.rounds):
         for name, loads in seen.items():
             loads.append(_crowd(name, binaries, options.seconds))
     growth = late / early
-    print(f"| MiB after {EARLY:,} | after {LATE:,} | ratio |\n|--:|--:|--:|")
+    print(f"| MiB after {FEW_CALLS:,} | after {MANY_CALLS:,} | ratio |\n|--:|--:|--:|")
     print(f"| {early:.1f} | {late:.1f} | {growth:.3f} |\n")
-    print(f"| {MANY} clients | calls/s | p99 ms | to clients / rate | of all | bad |")
+    print(
+        f"| {CLIENTS} clients | calls/s | p99 ms | to clients / rate | of all | bad |"
+    )
     print("|---|--:|--:|--:|--:|--:|")
     ratios = {
         name: [_unfairness(each) for each in loads] for name, loads in seen.items()
@@ -69,13 +71,13 @@ def main() -> int:
             f"| {name} | {rate:,.0f} | {slowest:.1f} | {middle:.2f} "
             f"| {least:.2f} to {most:.2f} | {_bad(loads)} |"
         )
-    unfair = median(ratios["ours"]) > UNFAIR
-    return int(growth > GROWTH or unfair or _bad(seen["ours"]) > 0)
+    unfair = median(ratios["ours"]) > MAX_WAIT_RATIO
+    return int(growth > MAX_MEMORY_RATIO or unfair or _bad(seen["ours"]) > 0)
 
 
 def _unfairness(seen: Load) -> float:
-    """Return what the slowest in a hundred wait, to what all would in turn."""
-    return seen.p99 / (1000 * MANY * seen.seconds / seen.calls)
+    """Return the 99th percentile of the wait, to the wait of strictly equal turns."""
+    return seen.p99 / (1000 * CLIENTS * seen.seconds / seen.calls)
 
 
 def _bad(loads: list[Load]) -> int:
@@ -83,14 +85,14 @@ def _bad(loads: list[Load]) -> int:
 
 
 def _crowd(name: str, binaries: Path, seconds: int) -> Load:
-    """Serve many clients, after a second to get used to them."""
+    """Serve many clients, after a second of warm-up."""
     with running(SERVERS[name], WORKLOADS["echo"], binaries) as server:
-        server.put_load(MANY, 1)
-        return server.put_load(MANY, seconds)
+        server.put_load(CLIENTS, 1)
+        return server.put_load(CLIENTS, seconds)
 
 
 def _paces() -> tuple[float, float]:
-    """Return how fast the slowest and the fastest tenth of a second are."""
+    """Return the least and the highest speed of a tenth of a second, to the mean."""
     counts = []
     for _ in range(40):
         end = time.perf_counter() + 0.1
@@ -102,7 +104,7 @@ def _paces() -> tuple[float, float]:
 
 
 def _memory_after(server: Running, calls: int) -> float:
-    """Make at least so many calls; return the MiB of all processes then."""
+    """Make at least this number of calls; return the memory of all processes in MiB."""
     while calls > 0:
         calls -= server.put_load(16, 1).calls
     return server.memory().pss

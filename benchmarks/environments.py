@@ -14,9 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / "benchmarks" / "models"
 OURS = "ours"
 BEFORE = "before"
-"""Another checkout of deepaas, to compare with."""
+"""Another checkout of deepaas, for comparison."""
 
-# what of the checkout is installed; copied first, as building leaves files behind
+# These parts are copied before they are installed, since a build leaves files behind.
 PARTS = ("deepaas", "setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 
 # setuptools: 2.6.0 imports pkg_resources, and the models are built with it
@@ -34,12 +34,12 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "bentoml": ("bentoml==1.4.39",),
 }
 
-TIMEOUT = 900
-"""Seconds that one step of making an environment may take."""
+STEP_TIMEOUT = 900
+"""Seconds for one step of making an environment."""
 
 
 class CannotBuildError(Exception):
-    """An environment could not be made; the text says why."""
+    """An environment could not be made; the text gives the reason."""
 
 
 def make(name: str, folder: Path, checkout: Path | None = None) -> Path:
@@ -61,7 +61,7 @@ def make(name: str, folder: Path, checkout: Path | None = None) -> Path:
         local = [_copy_models(Path(copies))]
         if checkout is not None:
             local.append(_copy_checkout(checkout, Path(copies)))
-        # every time: the code may have changed, and the version has not
+        # Install each time: the code may have changed without its version.
         again = ["--no-deps", "--force-reinstall"] if made else []
         _install(environment, ["--no-build-isolation", *again, *local])
     marker.write_text(json.dumps(recipe))
@@ -69,7 +69,7 @@ def make(name: str, folder: Path, checkout: Path | None = None) -> Path:
 
 
 def versions(binaries: Path) -> dict[str, str]:
-    """Return what is installed in an environment."""
+    """Return the versions of the packages in an environment."""
     text = _run([str(binaries / "python"), "-m", "pip", "list", "--format=json"])
     return {package["name"]: package["version"] for package in json.loads(text)}
 
@@ -101,7 +101,7 @@ def _run(command: list[str]) -> str:
     quiet = os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIMEOUT, env=quiet
+            command, capture_output=True, text=True, timeout=STEP_TIMEOUT, env=quiet
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CannotBuildError(str(error)) from error

@@ -19,7 +19,7 @@ from aiohttp import web
 from deepaas_benchmark import work
 
 LENGTH = struct.Struct("!I")
-"""Goes before every message, in both directions."""
+"""The header of every message, in both directions."""
 
 
 class Hop(asyncio.Protocol):
@@ -61,7 +61,7 @@ class Hop(asyncio.Protocol):
 
 
 def read(workload: str, body: bytes) -> Any:
-    """Return what the model computes with."""
+    """Return the input of the model from a request body."""
     if workload == "upload":
         boundary = body[: body.index(b"\r\n")]
         start = body.index(b"\r\n\r\n") + 4
@@ -70,7 +70,7 @@ def read(workload: str, body: bytes) -> Any:
 
 
 def serve_calls(connection: socket.socket, workload: str) -> None:
-    """Be the worker, until the parent has gone."""
+    """Run the worker until the parent has exited."""
     compute: Callable[[Any], Any] = work.LOADERS[workload]()
     stream = connection.makefile("rwb")
     while header := stream.read(LENGTH.size):

@@ -1,4 +1,4 @@
-"""Send the server what nobody would send, for long: does it ever fail, or keep any?
+"""Sends the server generated requests for a long time, and counts faults and leaks.
 
     python -m benchmarks.fuzz --requests 100000 --seed 0
 
@@ -23,11 +23,11 @@ from tests.fuzzing.hunt import OPTIONS, Fault, Hang, Hunt, errors, held, is_idle
 from tests.fuzzing.kinds import KINDS
 from tests.server import Server, wait_until
 
-CHUNK = 250
-"""Requests that are made of one seed; Hypothesis gets slower with more."""
+REQUESTS_PER_SEED = 250
+"""Requests made from one seed; Hypothesis gets slower with more."""
 
-MEMORY = 4 * 1024**3
-"""Bytes that a client may have; Hypothesis has been seen to take all there are."""
+MAX_CLIENT_BYTES = 4 * 1024**3
+"""Limit of a client's memory; Hypothesis has taken all memory of a machine before."""
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def _hunt(server, options):
     _send(server, options.clients, len(KINDS), seeds)  # what grows only once
     before, memory = _rest(server)
     began = time.monotonic()
-    chunks = -(-options.requests // CHUNK)
+    chunks = -(-options.requests // REQUESTS_PER_SEED)
     sent, statuses, faults = _send(server, options.clients, chunks, seeds)
     seconds = time.monotonic() - began
     after, memory_after = _rest(server)
@@ -94,7 +94,7 @@ def _send(server, clients, chunks, seeds):
 def _run(port, kind, seed):
     hunt = Hunt(port)
     try:
-        hunt.run(kind, CHUNK, seed)
+        hunt.run(kind, REQUESTS_PER_SEED, seed)
     except (Fault, Hang) as fault:
         return kind, hunt, f"{kind}, seed {seed}: {fault}"
     except MemoryError:  # Hypothesis's own, seldom: what it has sent counts
@@ -103,7 +103,7 @@ def _run(port, kind, seed):
 
 
 def _bound_memory():
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_CLIENT_BYTES, MAX_CLIENT_BYTES))
 
 
 def _rest(server):

@@ -1,4 +1,4 @@
-"""How long does a list of jobs take, by how many there are? And a report of progress?
+"""Measures lists of jobs by the number of jobs, and reports of progress.
 
     python benchmarks/job_list.py
 

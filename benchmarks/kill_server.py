@@ -1,4 +1,4 @@
-"""Kill the server at random moments: is a job lost, changed, or left running?
+"""Kills the server at random moments, and finds jobs that are lost or changed.
 
     python benchmarks/kill_server.py --kills 100
 
@@ -39,15 +39,15 @@ def train(lines, steps, seconds):
     return lines
 """
 
-SHORT = {"lines": 10, "steps": 3, "seconds": 0.01}
-LONG = {"lines": 10_000, "steps": 10_000, "seconds": 0.01}
-OPEN = ("queued", "running")
-START = 60.0
-"""Seconds that a start may take."""
+SHORT_TRAINING = {"lines": 10, "steps": 3, "seconds": 0.01}
+LONG_TRAINING = {"lines": 10_000, "steps": 10_000, "seconds": 0.01}
+UNFINISHED = ("queued", "running")
+START_TIMEOUT = 60.0
+"""Seconds for one start."""
 
 
 class Run:
-    """The rounds, and what came of them."""
+    """The rounds and their results."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -64,9 +64,9 @@ class Run:
             self.check(url)
             until = time.monotonic() + seconds
             with contextlib.suppress(urllib.error.URLError, ConnectionError):
-                self.start(url, SHORT)
-                self.start(url, LONG)
-                self.start(url, SHORT)
+                self.start(url, SHORT_TRAINING)
+                self.start(url, LONG_TRAINING)
+                self.start(url, SHORT_TRAINING)
                 while time.monotonic() < until:
                     self.look(url)
         self.check_database()
@@ -98,20 +98,20 @@ class Run:
         self.known[job["uuid"]] = job
 
     def look(self, url: str) -> None:
-        """Remember how far the jobs are."""
+        """Record the state of the jobs."""
         for job in ask(f"{url}?limit=10"):
             self.known[job["uuid"]] = job
 
     def check(self, url: str) -> None:
-        """Compare what is kept with what was known before the kill."""
+        """Compare the stored jobs with their state before the kill."""
         kept = {job["uuid"]: job for job in ask(url)}
         for uuid, before in self.known.items():
             now = kept.get(uuid)
             if now is None:
                 self.faults.append(f"lost: {before}")
-            elif now["status"] in OPEN:
+            elif now["status"] in UNFINISHED:
                 self.faults.append(f"left {now['status']}: {now}")
-            elif before["status"] not in OPEN:
+            elif before["status"] not in UNFINISHED:
                 if now != before:
                     self.faults.append(f"changed: {before} to {now}")
             elif now["status"] == "error":
@@ -123,7 +123,7 @@ class Run:
         self.known = kept
 
     def check_database(self) -> None:
-        # A copy: looking at the database itself would mend it.
+        # Read a copy: opening the database itself would recover it.
         with tempfile.TemporaryDirectory() as folder:
             for file in self.state.glob("jobs.sqlite*"):
                 (Path(folder) / file.name).write_bytes(file.read_bytes())
@@ -138,7 +138,7 @@ def step(job: dict) -> int:
 
 
 def ask(url: str, body: bytes | None = None):
-    with urllib.request.urlopen(url, body, timeout=START) as answer:
+    with urllib.request.urlopen(url, body, timeout=START_TIMEOUT) as answer:
         return json.load(answer)
 
 

@@ -9,25 +9,25 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-SCRIPT = Path(__file__).parent / "wrk.lua"
+WRK_SCRIPT = Path(__file__).parent / "wrk.lua"
 
-MISSING = """\
+WRK_IS_MISSING = """\
 wrk, the client of this benchmark, is not installed.
 On Debian: apt-get install wrk"""
 
-PATIENCE = 30
-"""Seconds that wrk waits for one answer, and that we wait for wrk to end."""
+ANSWER_TIMEOUT = 30
+"""Seconds that wrk waits for one answer, and that the benchmark waits for wrk."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk saw in one run."""
+    """The measurements of wrk in one run."""
 
     calls: int
-    """Answered, in time and whole, whatever the status."""
+    """Complete answers in time, with any status."""
     seconds: float
     p50: float
-    """Latency in milliseconds, as the next one."""
+    """Latency in milliseconds, like `p99`."""
     p99: float
     wrong: int
     """Answers with a status of 400 or more."""
@@ -38,7 +38,7 @@ class Load:
 def require() -> None:
     """Exit where wrk is not installed, saying how to get it."""
     if shutil.which("wrk") is None:
-        sys.exit(MISSING)
+        sys.exit(WRK_IS_MISSING)
 
 
 def version() -> str:
@@ -51,10 +51,14 @@ def put(url: str, body: Path, content_type: str, clients: int, seconds: int) -> 
     """Keep `clients` connections busy with one request each."""
     command = [
         *("wrk", "--threads=1", f"--connections={clients}", f"--duration={seconds}s"),
-        *(f"--timeout={PATIENCE}s", f"--script={SCRIPT}", url),
+        *(f"--timeout={ANSWER_TIMEOUT}s", f"--script={WRK_SCRIPT}", url),
         *("--", str(body), content_type),
     ]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=seconds + PATIENCE, check=True
+        command,
+        capture_output=True,
+        text=True,
+        timeout=seconds + ANSWER_TIMEOUT,
+        check=True,
     )
     return Load(**json.loads(done.stdout.splitlines()[-1]))

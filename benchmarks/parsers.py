@@ -1,4 +1,4 @@
-"""Parsers of multipart forms: how fast they are, and what they let pass.
+"""Compares the speed and the strictness of parsers of multipart forms.
 
     pip install multipart python-multipart streaming-form-data aiohttp
     python -m benchmarks.parsers
@@ -14,8 +14,8 @@ import os
 import time
 
 BOUNDARY = "0123456789abcdef"
-KIND = f"multipart/form-data; boundary={BOUNDARY}"
-PIECE = 64 * 1024
+CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
+PIECE_BYTES = 64 * 1024
 MIB = 1024 * 1024
 
 
@@ -24,7 +24,7 @@ def part(content, name="data", more=""):
     return f"--{BOUNDARY}\r\n{head}\r\n".encode() + content + b"\r\n"
 
 
-END = f"--{BOUNDARY}--\r\n".encode()
+LAST_BOUNDARY = f"--{BOUNDARY}--\r\n".encode()
 
 
 def with_multipart(pieces):
@@ -64,7 +64,7 @@ def with_streaming_form_data(pieces):
         def on_data_received(self, chunk):
             content.extend(chunk)
 
-    parser = StreamingFormDataParser({"Content-Type": KIND})
+    parser = StreamingFormDataParser({"Content-Type": CONTENT_TYPE})
     parser.register("data", Target())
     for piece in pieces:
         parser.data_received(piece)
@@ -85,7 +85,7 @@ async def _with_aiohttp(pieces):
         stream.feed_data(piece)
     stream.feed_eof()
     content = bytearray()
-    async for one in MultipartReader({"Content-Type": KIND}, stream):
+    async for one in MultipartReader({"Content-Type": CONTENT_TYPE}, stream):
         while piece := await one.read_chunk():
             content += piece
     return content
@@ -99,12 +99,12 @@ PARSERS = {
 }
 
 
-def cut(body, size=PIECE):
+def cut(body, size=PIECE_BYTES):
     return [body[start : start + size] for start in range(0, len(body), size)]
 
 
 def seconds(parse, size, times):
-    pieces = cut(part(os.urandom(size)) + END)
+    pieces = cut(part(os.urandom(size)) + LAST_BOUNDARY)
     best = float("inf")
     for _ in range(times):
         began = time.perf_counter()
@@ -122,9 +122,9 @@ def refuses(parse, body):
 
 
 def in_any_pieces(parse):
-    """Tell whether the size of the pieces makes no difference."""
+    """Tell whether the result is the same for pieces of any size."""
     content = b"\r\n--" + BOUNDARY.encode()[:-1] + b"\r\r\n-\n" + bytes(range(256))
-    body = part(content) + END
+    body = part(content) + LAST_BOUNDARY
     try:
         same = all(parse(cut(body, size)) == content for size in (1, 2, 7, 100, 9999))
     except Exception:
@@ -140,13 +140,13 @@ def main():
     for name, parse in PARSERS.items():
         if importlib.util.find_spec(name.replace("-", "_")) is None:
             continue
-        whole = part(bytes(1000)) + END
+        whole = part(bytes(1000)) + LAST_BOUNDARY
         row = [
             f"{100 * MIB / seconds(parse, 100 * MIB, 3) / 1e6:,.0f}",
             f"{seconds(parse, MIB, 50) * 1e3:.2f}",
             refuses(parse, whole[:-300]),
-            refuses(parse, part(b"") * 100_000 + END),
-            refuses(parse, part(b"", more=f"X: {'y' * MIB}\r\n") + END),
+            refuses(parse, part(b"") * 100_000 + LAST_BOUNDARY),
+            refuses(parse, part(b"", more=f"X: {'y' * MIB}\r\n") + LAST_BOUNDARY),
             in_any_pieces(parse),
         ]
         print(f"| {name} | {' | '.join(row)} |")

@@ -1,4 +1,4 @@
-"""What costs what in a small call: parts of the server are left out, one by one.
+"""Measures the cost of each part of a small call by leaving it out.
 
     python -m benchmarks.parts
 
@@ -64,7 +64,7 @@ LocalWorker.send = send_nothing
 """
 )
 
-NOTHING_AHEAD = """
+NO_PREFETCH = """
 from deepaas.executors.local_worker import LocalWorker
 LocalWorker.room = lambda self: 1
 """
@@ -91,7 +91,7 @@ deepaas_v2.Parsing = lambda *args: Parsing()
 predictions._load = lambda *args: {"n": 7}
 """
 
-NO_JOURNAL = """
+NO_ACCESS_LOG = """
 from deepaas.api.access_log import AccessLog
 AccessLog.note_call = AccessLog.note_request = lambda *args: None
 """
@@ -116,12 +116,12 @@ def reduced(name: str, *patches: str) -> Server:
 VARIANTS: list[Server] = [
     SERVERS["floor"],
     reduced("all of it"),
-    reduced("more: a worker gets a call only when it has answered", NOTHING_AHEAD),
-    reduced("no counting, no log", NO_JOURNAL),
+    reduced("more: a worker gets a call only when it has answered", NO_PREFETCH),
+    reduced("no counting, no log", NO_ACCESS_LOG),
     reduced("no arguments read", NO_ARGUMENTS),
     reduced("no socket to the worker: the answer comes by itself", NO_SOCKET),
     reduced("no executor: no queue, no worker", NO_EXECUTOR),
-    reduced("none of these", NO_EXECUTOR, NO_ARGUMENTS, NO_JOURNAL),
+    reduced("none of these", NO_EXECUTOR, NO_ARGUMENTS, NO_ACCESS_LOG),
 ]
 
 

@@ -22,7 +22,7 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Run:
-    """One server under one workload of so many clients, once."""
+    """One server under one workload with a number of clients, once."""
 
     server: str
     workload: str
@@ -30,7 +30,7 @@ class Run:
     round: int
     calls: int
     bad: int
-    """Of the calls, those not answered 2xx, or not answered at all."""
+    """Calls with another status than 2xx, or without an answer."""
     rate: float
     p50: float
     p99: float
@@ -52,7 +52,7 @@ class Cell:
     clients: int
     rounds: int
     bad: int
-    """In all rounds together."""
+    """The sum over all rounds."""
     medians: dict[str, float]
     ratios: dict[str, dict[str, float]]
 
@@ -124,14 +124,14 @@ def _figure(cell: Cell, metric: str, base: str | None) -> str:
 
 
 def _number(value: float) -> str:
-    """Return three digits that count, no more."""
+    """Format a number with three significant digits."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def document(about: dict[str, Any], runs: list[Run], cells: list[Cell]) -> Any:
-    """Return all there is to know, to be written as JSON."""
+    """Return all results in a form for JSON."""
     return {
         **about,
         "metrics": METRICS,

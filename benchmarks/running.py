@@ -1,4 +1,4 @@
-"""One server while it runs: its processes, their memory and their time."""
+"""One running server: its processes, their memory and their processor time."""
 
 from __future__ import annotations
 
@@ -20,19 +20,26 @@ from benchmarks.workloads import Request, Workload
 
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 5.0
-POLL = 0.01
+POLL_INTERVAL = 0.01
 
-# settings of whoever runs this, which would change what is measured
-NOT_FOR_IT = ("BENTOML_", "DEEPAAS_", "LIT_", "MLSERVER_", "OS_DEFAULT__", "PYTHON")
+# These variables of the caller's environment would change the results.
+REMOVED_PREFIXES = (
+    "BENTOML_",
+    "DEEPAAS_",
+    "LIT_",
+    "MLSERVER_",
+    "OS_DEFAULT__",
+    "PYTHON",
+)
 
 
 class FailedError(Exception):
-    """A server did not start, or answered wrongly; the text says how."""
+    """A server did not start, or answered wrongly; the text gives the reason."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Of all processes of a server, in MiB."""
+    """The memory of all processes of a server, in MiB."""
 
     pss: float
     """Pages that several processes share are counted once."""
@@ -40,7 +47,7 @@ class Memory:
 
 
 class Running:
-    """A server that has been started, and what can be asked of it."""
+    """A started server, its load and its measurements."""
 
     def __init__(self, server: Server, workload: Workload, start: Start) -> None:
         self._server = server
@@ -52,7 +59,9 @@ class Running:
         self.body = start.folder / "request"
         self.body.write_bytes(self.request.body)
         self.start_seconds = 0.0
-        environ = {k: v for k, v in os.environ.items() if not k.startswith(NOT_FOR_IT)}
+        environ = {
+            k: v for k, v in os.environ.items() if not k.startswith(REMOVED_PREFIXES)
+        }
         environ |= {"TMPDIR": str(start.folder), **server.variables(start)}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -68,17 +77,17 @@ class Running:
 
     @property
     def pid(self) -> int:
-        """Of the process that was started; it may have others."""
+        """The id of the started process; it may have child processes."""
         return self._process.pid
 
     def put_load(self, clients: int, seconds: int) -> load.Load:
-        """Keep so many clients busy with its request, and return what they saw."""
+        """Keep `clients` connections busy, and return their measurements."""
         return load.put(
             self.url, self.body, self.request.content_type, clients, seconds
         )
 
     def wait(self) -> None:
-        """Wait for a right answer: at the start, and for what still waits to end."""
+        """Wait for a right answer, at the start and until earlier calls have ended."""
         until = time.monotonic() + START_TIMEOUT
         last = "nothing"
         while time.monotonic() < until:
@@ -93,7 +102,7 @@ class Running:
                 last = f"{status} {body[:200]!r}"
             except (OSError, http.client.HTTPException) as error:
                 last = repr(error)
-            time.sleep(POLL)
+            time.sleep(POLL_INTERVAL)
         raise FailedError(f"no answer in time, lastly {last}\n{self._tail()}")
 
     def _ask(self) -> tuple[int, bytes]:

@@ -1,4 +1,4 @@
-"""How long does a scrape of /metrics take while the server is under load?
+"""Measures the time of a scrape of /metrics under load.
 
     python -m benchmarks.scrape --rate 1000 --seconds 20
 

@@ -1,4 +1,4 @@
-"""Mixed traffic while workers are killed: is every call answered, and rightly?
+"""Sends mixed traffic while workers are killed, and checks each answer.
 
     python benchmarks/soak.py --seconds 120 --kill-every 1
 
@@ -27,18 +27,18 @@ import psutil
 
 MODEL = Path(__file__).parent / "soak_model.py"
 CLIENTS = 16
-TIMEOUT = 2.0
+PREDICT_TIMEOUT = 2.0
 """Seconds that the server lets a prediction run."""
 
-MARGIN = 0.1
-"""Seconds by which one call must have been sent before another, to go before it."""
+ORDER_MARGIN = 0.1
+"""Seconds between two calls of which the first must run first."""
 
-REASONS = re.compile(r"The worker died|took longer than|calls wait|No worker")
-"""What a 5xx may say that the model did not cause."""
+SERVER_REASONS = re.compile(r"The worker died|took longer than|calls wait|No worker")
+"""The messages of a 5xx that the model did not cause."""
 
 
 class Soak:
-    """The traffic, and what came of it."""
+    """The traffic and its results."""
 
     def __init__(self, url: str, server: psutil.Process) -> None:
         self.url = f"{url}/v2/models/soak/predict"
@@ -114,7 +114,7 @@ class Soak:
             started = re.search(r"started\W+([0-9.e+]+)", text)
             assert started is not None
             self.started.append((sent, float(started[1])))
-        if answer.status != 200 and not told and not REASONS.search(text):
+        if answer.status != 200 and not told and not SERVER_REASONS.search(text):
             self.wrong.append(text)
 
     def order_violations(self) -> int:
@@ -125,8 +125,8 @@ class Soak:
         moments = [sent for sent, _ in calls]
         late = 0
         for sent, started in calls:
-            later = bisect.bisect(moments, sent + MARGIN)
-            late += later < len(calls) and started > earliest[later] + MARGIN
+            later = bisect.bisect(moments, sent + ORDER_MARGIN)
+            late += later < len(calls) and started > earliest[later] + ORDER_MARGIN
         return late
 
     async def kill(self, every: float, until: float) -> None:
@@ -139,7 +139,7 @@ class Soak:
 
 
 def measure(server: psutil.Process, folder: Path) -> dict[str, int]:
-    """Return what must not grow."""
+    """Return the measurements that must not grow."""
     return {
         "file descriptors": server.num_fds(),
         "temporary files": len(list(folder.iterdir())),
@@ -153,7 +153,7 @@ async def run(seconds: float, kill_every: float, workers: int) -> int:
         server = await asyncio.create_subprocess_exec(
             str(Path(sys.executable).parent / "deepaas-run"),
             *("--listen-port=0", f"--model=soak={MODEL}", "--model-name=soak"),
-            *(f"--workers={workers}", f"--predict-timeout={TIMEOUT}"),
+            *(f"--workers={workers}", f"--predict-timeout={PREDICT_TIMEOUT}"),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             env={**os.environ, "TMPDIR": folder},

@@ -23,16 +23,16 @@ from pathlib import Path
 
 import aiohttp
 
-MEMORY = 32
-"""MiB by which the server's peak may grow."""
+MAX_MEMORY_GROWTH = 32
+"""Limit of the growth of the server's peak memory, in MiB."""
 
-LATENCY = 0.050
-"""Seconds that the other client may wait, at the 99th percentile."""
+MAX_LATENCY = 0.050
+"""Limit of the other client's 99th percentile, in seconds."""
 
-STOP = 1.0
-"""Seconds until the `finally` of a model whose reader was killed has run."""
+MAX_STOP_SECONDS = 1.0
+"""Limit of the time until the `finally` of a model has run whose reader was killed."""
 
-PIECE = os.urandom(1024 * 1024)
+UPLOAD_PIECE = os.urandom(1024 * 1024)
 
 MODEL = """
 import hashlib
@@ -86,7 +86,7 @@ class Server:
         raise SystemExit(f"no start:\n{self.log.read_text()[-2000:]}")
 
     def peak(self) -> float:
-        """The most memory that it has had since this was asked before, in MiB."""
+        """Return the peak of its memory since the last call, in MiB."""
         place = Path(f"/proc/{self.process.pid}")
         found = re.search(r"VmHWM:\s+(\d+) kB", (place / "status").read_text())
         (place / "clear_refs").write_text("5")
@@ -115,8 +115,8 @@ async def upload(session: aiohttp.ClientSession, url: str, mebibytes: int) -> bo
 
     async def content() -> AsyncIterator[bytes]:
         for _ in range(mebibytes):
-            await asyncio.to_thread(found.update, PIECE)
-            yield PIECE
+            await asyncio.to_thread(found.update, UPLOAD_PIECE)
+            yield UPLOAD_PIECE
 
     form = aiohttp.FormData()
     form.add_field("data", content(), filename="large.bin")
@@ -181,7 +181,14 @@ def main() -> None:
         f"| {max(waits) * 1e3:.1f} |"
     )
     print(f"\nA stream whose reader was killed had stopped after {stopped:.3f} s.")
-    sys.exit(not (right and grown < MEMORY and p99 < LATENCY and stopped < STOP))
+    sys.exit(
+        not (
+            right
+            and grown < MAX_MEMORY_GROWTH
+            and p99 < MAX_LATENCY
+            and stopped < MAX_STOP_SECONDS
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the clients send, and the answer that is right."""
+"""The requests of the clients, and the right answers."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Workload:
-    """What a model is asked, on whatever server."""
+    """A call of a model, the same for every server."""
 
     name: str
     argument: str
     value: Any
     """JSON, or the bytes of a file."""
     answer: str
-    """The right one, as text."""
+    """The right answer, as text."""
 
     def request(self, path: str) -> Request:
         if not isinstance(self.value, bytes):

@@ -1,4 +1,4 @@
-"""How the documentation is built: `make doc`."""
+"""Settings of Sphinx for `make doc`."""
 
 from importlib.metadata import version as installed_version
 

@@ -1,4 +1,4 @@
-"""Fixtures of the whole suite: servers that are looked after, and Debian's programs."""
+"""Fixtures of the whole suite: servers with checks of their end, Debian's programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from tests.server import Exit, Server, run_to_exit
 
-QUIET = (
+CHROMIUM_OPTIONS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update"),
     "--disable-sync",
@@ -64,7 +64,7 @@ def anyio_backend() -> str:
 
 @contextmanager
 def _looked_after(make_directory: Callable[[], Path]) -> Iterator[Serve]:
-    """Starts servers; at the end stops them all and fails if one was untidy."""
+    """Start servers; stop them at the end, and fail if one left anything behind."""
     servers: list[Server] = []
 
     def start(*options: str | os.PathLike[str], **more: Any) -> Server:
@@ -120,9 +120,11 @@ def chromium() -> str:
 
 @pytest.fixture
 def page(chromium: str) -> Iterator[Page]:
-    """A page of a real browser, which keeps nothing and calls nobody."""
+    """A page of a real browser without a profile and without calls to other hosts."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=[*QUIET])
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=[*CHROMIUM_OPTIONS]
+        )
         yield browser.new_page()
         browser.close()
 

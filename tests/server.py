@@ -39,7 +39,7 @@ _URL = re.compile(r"(https?)://[^\s/]+:(\d+)/")
 
 
 class Exit(NamedTuple):
-    """How a command ended that was not to stay."""
+    """The exit code and the output of a command that has ended."""
 
     code: int
     stdout: str
@@ -51,7 +51,7 @@ class Exit(NamedTuple):
 
 
 class _Output:
-    """What a process writes, line by line, for whoever waits for a line of it."""
+    """The output of a process by lines; a test can wait for a line."""
 
     def __init__(self) -> None:
         self._lines: list[tuple[str, str]] = []
@@ -104,7 +104,7 @@ class Server:
     repository, unless `cwd` says otherwise.
     """
 
-    #: what the end has to look like; a test that wants another end changes these
+    #: the expected end; a test that expects another end changes these
     expected_exit = 0
     leftovers_expected = False
 
@@ -169,7 +169,7 @@ class Server:
             raise AssertionError(f"the server ended with {code}\n{self.output}")
         return f"{found[1]}://127.0.0.1:{found[2]}"
 
-    # What a test asks of a server that runs
+    # Access to the running server
 
     @property
     def pid(self) -> int:
@@ -250,7 +250,7 @@ class Server:
     def head(self, path: str, **options: Any) -> httpx.Response:
         return self.client.head(path, **options)
 
-    # The end
+    # The end of the server
 
     def stop(
         self, with_signal: int = signal.SIGTERM, timeout: float = STOP_TIMEOUT
@@ -271,22 +271,22 @@ class Server:
             ) from None
 
     def refuses(self) -> bool:
-        """Tell whether it takes no new connections any longer."""
+        """Tell whether it no longer accepts connections."""
         with socket.socket() as knocking:
             return knocking.connect_ex(("127.0.0.1", self.port)) != 0
 
     def wait(self, timeout: float = STOP_TIMEOUT) -> int:
-        """Wait until it ends by itself, having been told to."""
+        """Wait until the server ends after it has been asked to."""
         return self._process.wait(timeout)
 
     def kill(self) -> None:
-        """SIGKILL to the server alone: nobody can tidy up after that."""
+        """Send SIGKILL to the server alone, which then leaves files behind."""
         self.expected_exit = -signal.SIGKILL
         self.leftovers_expected = True
         self.stop(signal.SIGKILL)
 
     def close(self) -> list[str]:
-        """Stop the server, and list what it should not have done or left."""
+        """Stop the server, and list its errors, leftover processes and files."""
         problems: list[str] = []
         try:
             code = self.stop()
@@ -427,7 +427,7 @@ def _age(process: psutil.Process) -> tuple[float, int]:
 
 
 class _gone_is_fine:  # noqa: N801 - reads as a word
-    """A process may end while one looks at it."""
+    """A process may end while the test reads its data."""
 
     def __enter__(self) -> None:
         pass

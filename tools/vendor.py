@@ -1,4 +1,4 @@
-"""Copies files of npm packages into deepaas/web/vendor, as VENDORED.toml lists them.
+"""Copies files of npm packages into deepaas/web/vendor, according to VENDORED.toml.
 
     python tools/vendor.py                          the versions of VENDORED.toml
     python tools/vendor.py swagger-ui-dist=5.36.0   another version
@@ -6,7 +6,7 @@
 npm fetches a package; its hash must be the one that VENDORED.toml has for this version,
 or, for another version, the one that the registry names. Then the files are copied,
 without references to source maps, which are not copied; a packed copy lies beside each
-large one. VENDORED.toml is written anew.
+large one. Then VENDORED.toml is written again.
 """
 
 from __future__ import annotations

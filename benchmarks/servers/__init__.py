@@ -20,7 +20,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Start:
-    """What a server is told when it starts."""
+    """The parameters of a server's start."""
 
     binaries: Path
     """Of its environment."""

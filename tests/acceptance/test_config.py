@@ -1,6 +1,6 @@
 """Configuration files: the sample, unknown keys, and special characters.
 
-`make sample` writes etc/deepaas.conf.sample anew.
+`make sample` writes etc/deepaas.conf.sample again.
 """
 
 from __future__ import annotations

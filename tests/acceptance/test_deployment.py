@@ -1,4 +1,4 @@
-"""What an operator copies: the container, the unit, the dashboard, the alerts."""
+"""Files for operators: the container, the unit, the dashboard, the alerts."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_what_is_required_is_this_implementation():
 
 
 def test_the_unit(systemd_analyze, tmp_path):
-    """Where it starts the server is the operator's; here it is this one."""
+    """The operator chooses the path of the server; the test uses the installed one."""
     unit = (ETC / "deepaas.service").read_text()
     path = tmp_path / "deepaas.service"
     path.write_text(unit.replace("/opt/deepaas/bin", str(Path(sys.executable).parent)))

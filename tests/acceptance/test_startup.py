@@ -155,7 +155,7 @@ def predict():
 
 
 def test_hanging_up_during_the_start(tmp_path):
-    """The tokens are read anew when there is a server; workers are as they were."""
+    """The tokens are read again when the start has ended; the workers stay."""
     wait, tokens, waits = (tmp_path / name for name in ("wait", "tokens", "waits.py"))
     wait.touch()
     tokens.write_text("one\n")

@@ -1,4 +1,4 @@
-"""What a body or a query may look like."""
+"""Strategies for bodies and queries."""
 
 import json
 import re
@@ -116,7 +116,7 @@ def parts(draw):
 
 @st.composite
 def forms(draw):
-    """A multipart body that is well made, but for its parts, and its boundary."""
+    """Make a valid multipart body of any parts; return it with its boundary."""
     boundary = draw(BOUNDARIES)
     found = draw(lists(parts()))
     start = f"--{boundary}\r\n".encode()

@@ -24,12 +24,12 @@ OPTIONS = (
     "--client-max-size=500000",
     "--keep-jobs=100",
 )
-"""What a server to be fuzzed is started with."""
+"""The options of a server that is fuzzed."""
 
-PATIENCE = 10.0
-"""Seconds in which an answer has to come."""
+ANSWER_TIMEOUT = 10.0
+"""Seconds within which an answer must arrive."""
 
-PAUSE = 0.001
+PAUSE_SECONDS = 0.001
 """Seconds between two pieces of a request, for the server to see them as two."""
 
 
@@ -37,7 +37,7 @@ REFUSED = re.compile(
     r" aiohttp\.server \[-\] Error handling request .*: aiohttp\.http_exceptions\."
     r"| aiohttp\.server (?!\[-\])"
 )
-"""What aiohttp logs of a request that is no HTTP: a line, and more below it."""
+"""Lines that aiohttp logs for input that is not HTTP."""
 
 
 class Fault(AssertionError):
@@ -87,10 +87,12 @@ class Hunt:
         self.sent += 1
         address = ("127.0.0.1", self.port)
         try:
-            with socket.create_connection(address, timeout=PATIENCE) as connection:
+            with socket.create_connection(
+                address, timeout=ANSWER_TIMEOUT
+            ) as connection:
                 self._exchange(connection, request)
         except TimeoutError:
-            raise Hang(f"no answer in {PATIENCE} s\n{request!r}") from None
+            raise Hang(f"no answer in {ANSWER_TIMEOUT} s\n{request!r}") from None
 
     def _exchange(self, connection, request):
         try:
@@ -117,7 +119,7 @@ class Hunt:
             self._once_more(connection, request)
 
     def _once_more(self, connection, request):
-        """What follows on the same connection is not taken for the same request."""
+        """Check that the next request on the connection has its own answer."""
         try:
             connection.sendall(
                 make_head("GET", "/v2/health/live", ["Connection: close"])
@@ -132,9 +134,9 @@ class Hunt:
 
 
 def held(server):
-    """What a server holds that a request might have left: files, tasks, descriptors.
+    """Return the numbers of files, tasks and descriptors that requests may have left.
 
-    One thread or another of a pool is no leak, nor is the database that it opens.
+    Threads of a pool and the database that they open do not count.
     """
     return {
         "temporary files": len(list(server.temporary.rglob("*"))),
@@ -152,13 +154,13 @@ def _descriptors(pid):
 
 
 def errors(server):
-    """What a server has logged as an error, but for what is no HTTP: a 400."""
+    """Return the logged errors of a server, except for input that is not HTTP."""
     lines = server.stderr.splitlines()
     return [line for line in lines if " ERROR " in line and not REFUSED.search(line)]
 
 
 def is_idle(server):
-    """Tell whether the jobs that requests have begun are over."""
+    """Tell whether all jobs have ended."""
     workers = server.get("/v2/health/ready").json()["models"]["fuzzed"]["workers"]
     return all(worker["state"] == "idle" for worker in workers)
 
@@ -167,7 +169,7 @@ def _write(connection, request):
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if request.cut:
         connection.sendall(request.data[: request.cut])
-        time.sleep(PAUSE)
+        time.sleep(PAUSE_SECONDS)
     connection.sendall(request.data[request.cut :])
     if request.must is not Must.ANSWER:
         with contextlib.suppress(OSError):  # the server may have hung up
@@ -182,7 +184,7 @@ def _read(connection, data):
 
 
 def _explains(answer, body):
-    """Tell whether an error says what it is, by argument or with a message."""
+    """Tell whether a body is an error by argument or has a message."""
     if answer._method == "HEAD":
         return not body
     try:

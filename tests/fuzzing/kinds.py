@@ -1,4 +1,4 @@
-"""Input that nobody would send, and what the server owes an answer to it.
+"""Unusual and invalid requests, with the answers that they require.
 
 `KINDS` builds requests with Hypothesis, as raw bytes: a client such as httpx would
 clean them up. Used by tests/acceptance/api/test_fuzz.py, at a size that a suite bears,
@@ -336,7 +336,7 @@ KINDS = {
     "lying lengths": lying_lengths(),
     "broken heads": st.deferred(broken_heads),
 }
-"""What there is to send, by the name of what is wrong with it."""
+"""Strategies for requests, by the names of their kinds."""
 
 
 def requests_of(kind):

@@ -1,4 +1,4 @@
-"""A request as raw bytes, and what the server owes an answer to it."""
+"""A request as raw bytes, and the answer that it requires."""
 
 import enum
 import re
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 class Must(enum.Enum):
-    """What a request deserves."""
+    """The answer that a request requires."""
 
     ANSWER = "whole and in HTTP: an answer, with JSON if it is an error"
     ANSWER_OR_CLOSE = "HTTP, but not whole: such an answer, or none"
@@ -15,7 +15,7 @@ class Must(enum.Enum):
 
 @dataclass(frozen=True)
 class Request:
-    """What is sent to the server, and what it deserves."""
+    """The bytes of a request, and the answer that it requires."""
 
     data: bytes
     must: Must = Must.ANSWER

@@ -1,4 +1,4 @@
-"""Its schema is none."""
+"""Its schema is not a schema."""
 
 schema = "a schema"
 

@@ -1,4 +1,4 @@
-"""Returns what the server has to copy, which goes wrong in its middle."""
+"""Returns a file whose copy fails or stops in its middle."""
 
 import io
 import tempfile
@@ -6,11 +6,11 @@ import time
 
 from webargs import fields
 
-PIECE = bytes(1_000_000)
+MEGABYTE = bytes(1_000_000)
 
 
 class Reader(io.RawIOBase):
-    """Gives pieces, and then fails, or waits for ever."""
+    """Gives pieces, and then fails, or waits endlessly."""
 
     def __init__(self, how):
         self._left = 20
@@ -25,7 +25,7 @@ class Reader(io.RawIOBase):
             raise ValueError("half of it")
         if self._left == 10 and self._how == "waits":
             time.sleep(60)
-        return PIECE if self._left > 0 else b""
+        return MEGABYTE if self._left > 0 else b""
 
 
 class Named(Reader):

@@ -1,4 +1,4 @@
-"""Forks children, and tells each at once to end."""
+"""Forks children, and at once asks each to end."""
 
 import os
 import signal

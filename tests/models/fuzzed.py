@@ -1,4 +1,4 @@
-"""Takes arguments of every kind, and answers whatever they are.
+"""Takes arguments of every kind, and answers for any values.
 
 It fails for one thing only: a file that is not what the server says it is.
 """

@@ -1,4 +1,4 @@
-"""What an author may say of arguments for a form, in both styles of metadata."""
+"""Arguments with hints for a form, in both styles of metadata."""
 
 import datetime
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Has neither predict nor train, but what looks like them."""
+"""Has similar names, but no predict or train."""
 
 predictions = 7
 

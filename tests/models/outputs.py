@@ -93,7 +93,7 @@ def predict(way):
     elif way == "log":
         logger.warning("still logged")
     elif way == "exit":
-        sys.exit("the last words \u263a")
+        sys.exit("the last line \u263a")
     else:
         WAYS[way]()
     return os.getpid()

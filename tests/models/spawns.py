@@ -1,4 +1,4 @@
-"""Uses its own functions and classes in other processes, in each way there is."""
+"""Uses its own functions and classes in other processes, in every way."""
 
 import multiprocessing
 import pickle

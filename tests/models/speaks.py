@@ -1,4 +1,4 @@
-"""Says something in every way that there is."""
+"""Prints and logs in every way."""
 
 import logging
 import os

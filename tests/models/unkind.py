@@ -1,4 +1,4 @@
-"""Ends the process in places where a server had better not."""
+"""Ends the process in unusual places."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""Keeps the unit tests what they are: no process is started in them."""
+"""Fails a unit test that starts a process."""
 
 import subprocess
 

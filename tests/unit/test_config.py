@@ -1,4 +1,4 @@
-"""Options: command line, files, environment, and values that make no sense."""
+"""Options: command line, files, environment, and invalid values."""
 
 import pytest
 

@@ -40,7 +40,7 @@ class Names(pydantic.RootModel[list[str]]):
 
 
 class Mode(enum.Enum):
-    FAST = DAY
+    DAILY = DAY
 
 
 def form(value):
@@ -55,7 +55,7 @@ def form(value):
     ("value", "expected"),
     [
         (DAY, 86400.5),
-        (Mode.FAST, 86400.5),
+        (Mode.DAILY, 86400.5),
         (numpy.timedelta64(3, "s"), 3.0),
         (numpy.array([1, "NaT"], "timedelta64[ns]"), [0.0, None]),
         (numpy.array([1500], "timedelta64[ms]"), [1.5]),

@@ -1,4 +1,4 @@
-"""Which media type a caller gets, by the rules of RFC 9110, section 12.5.1."""
+"""The choice of a media type by RFC 9110, section 12.5.1."""
 
 import pytest
 from marshmallow import fields, validate

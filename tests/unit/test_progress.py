@@ -1,4 +1,4 @@
-"""Reports of progress, and what becomes of them on their way to the server."""
+"""Reports of progress, and their batches."""
 
 import enum
 import pickle
@@ -63,7 +63,7 @@ def test_the_history_is_bounded_and_even(count):
     assert batches[-1].latest.step == count - 1
 
 
-def test_what_is_no_number_does_not_end_a_training(caplog):
+def test_an_invalid_number_does_not_end_a_training(caplog):
     class Broken:
         def __float__(self):
             raise RuntimeError

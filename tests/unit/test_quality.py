@@ -1,4 +1,4 @@
-"""Headers that list choices: how they are read, and what they choose."""
+"""Headers that list choices: their parser, and the choice."""
 
 import pytest
 

@@ -45,6 +45,6 @@ def test_text(text, data):
     assert read(both) == [("message", data), ("message", "next")]
 
 
-def test_a_comment_is_no_event():
+def test_a_comment_is_not_an_event():
     stream = encode_event(b"1") + encode_comment("nothing new") + encode_event(b"2")
     assert read(stream) == [("message", "1"), ("message", "2")]

@@ -1,4 +1,4 @@
-"""What the models compute: the same code on every server, deepaas or not."""
+"""The computations of the models: the same code on every server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a caller may send, in every place, and what reaches the model."""
+"""Arguments in every location, and the values that reach the model."""
 
 import hashlib
 import json
@@ -333,7 +333,7 @@ def test_accept_under_another_name(server):
     assert server.post(path, params={"Accept": "zz"}).status_code == 422
 
 
-def test_parts_that_are_no_files(server):
+def test_parts_that_are_not_files(server):
     path = "/v2/models/unkind/predict"
     part = (None, '{"x": 1}', "application/json")
     assert server.post(path, files={"nested": part}).status_code == 200
@@ -408,8 +408,8 @@ def test_accept_without_choices(server):
 
 
 @pytest.mark.parametrize("accept", ["nonsense", "a/b\x1f", "a/b\r\nX: y", "\udcff/é"])
-def test_an_accept_that_is_no_media_type(server, accept):
-    """It would stand in the answer's head."""
+def test_an_accept_that_is_not_a_media_type(server, accept):
+    """The value would be in the head of the answer."""
     path = "/v2/models/accept_any/predict"
     encoded = quote(accept, errors="surrogatepass")
     answer = server.post(f"{path}?accept={encoded}")

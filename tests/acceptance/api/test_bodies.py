@@ -1,4 +1,4 @@
-"""Bodies of every size and shape, in and out: nothing is lost, nothing is left."""
+"""Bodies of every size and form: they arrive unchanged, and no file stays."""
 
 import gzip
 import hashlib
@@ -38,7 +38,7 @@ def body(*parts):
 
 
 def peak(pid):
-    """The most memory that a process has had, in bytes; from now on, another one."""
+    """Return the peak memory of a process in bytes, and reset it."""
     status = Path(f"/proc/{pid}/status").read_text()
     Path(f"/proc/{pid}/clear_refs").write_text("5")
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
@@ -114,7 +114,7 @@ def test_broken_forms(server, content, status):
 
 
 def exchange(server, request):
-    """Send bytes, and give the first of what comes back."""
+    """Send bytes, and return the first bytes of the answer."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(request)
         return connection.recv(65536)
@@ -131,7 +131,9 @@ def test_a_length_that_lies(server):
     kind = {"Content_Type": MULTIPART["Content-Type"]}
     before = server.workers()
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
-        connection.sendall(head(len(whole) + 100, **kind) + whole)  # more than there is
+        connection.sendall(
+            head(len(whole) + 100, **kind) + whole
+        )  # more than the body has
         wait_until(lambda: list(server.temporary.iterdir()) != [])
     short = exchange(server, head(len(whole) - 20, **kind) + whole)
     assert short.split()[1] == b"400"
@@ -155,15 +157,15 @@ def test_compressed_bodies(server, kind, coding):
     headers = {"Content-Type": media_type, "Content-Encoding": coding}
     answer = server.post(PATH, content=squeezed, headers=headers)
     assert prediction(answer) == []
-    if kind != "form":  # there is no end by which to know that it is cut
+    if kind != "form":  # a cut form has no end that shows the cut
         answer = server.post(PATH, content=squeezed[:20], headers=headers)
         assert answer.status_code == 400
-    answer = server.post(PATH, content=content, headers=headers)  # it is not
+    answer = server.post(PATH, content=content, headers=headers)  # it is not compressed
     assert answer.status_code == 400
 
 
 def in_pieces(*pieces):
-    """Bytes for a request without a length, with a pause before each but the first."""
+    """Yield bytes of a request without a length, with a pause between them."""
     yield pieces[0]
     for piece in pieces[1:]:
         time.sleep(0.05)
@@ -173,7 +175,7 @@ def in_pieces(*pieces):
 def test_a_compressed_body_in_pieces(server):
     squeezed = gzip.compress(body(part(b"content", name="data", filename="a")))
     headers = {**MULTIPART, "Content-Encoding": "gzip"}
-    for cut in (1, 10, len(squeezed) - 4):  # there is nothing in ten bytes yet
+    for cut in (1, 10, len(squeezed) - 4):  # ten bytes decompress to nothing yet
         content = in_pieces(squeezed[:cut], squeezed[cut:])
         answer = server.post(PATH, content=content, headers=headers)
         assert answer.status_code == 200, answer.text
@@ -208,13 +210,15 @@ def test_members_that_hold_nothing(serve: Serve):
     ],
     ids=["a bomb", "JSON", "escapes", "fields"],
 )
-def test_a_slow_body_stalls_nobody(server, media_type, coding, content):
+def test_a_slow_body_does_not_delay_other_requests(server, media_type, coding, content):
     head_ = head(len(content), Content_Type=media_type, Content_Encoding=coding)
     with socket.create_connection(("127.0.0.1", server.port)) as slow:
         slow.sendall(head_ + content)
         for _ in range(5):
             assert server.get("/v2/health/live").status_code == 200
-        assert select.select([slow], [], [], 0)[0] == []  # these were faster
+        assert (
+            select.select([slow], [], [], 0)[0] == []
+        )  # the other requests were faster
         assert slow.recv(12).split()[1] in (b"200", b"422")
 
 
@@ -237,7 +241,7 @@ def test_more_text_than_there_may_be(server):
         ("[" * 90_000, 0, "It is nested too deeply."),
     ],
 )
-def test_what_is_no_json(server, constant, size, where):
+def test_a_body_that_is_not_json(server, constant, size, where):
     text = f'{{"how": {" " * size}{constant}}}'
     headers = {"Content-Type": "application/json"}
     answer = server.post(PATH, content=text, headers=headers)
@@ -245,7 +249,7 @@ def test_what_is_no_json(server, constant, size, where):
     assert answer.json() == {"json": ["Invalid JSON body.", where]}
 
 
-def test_a_charset_that_nobody_uses(server):
+def test_an_unsupported_charset(server):
     headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-7"}
     answer = server.post(PATH, content=b"how=json", headers=headers)
     assert answer.status_code == 400

@@ -1,4 +1,4 @@
-"""Nothing that a client sends gives a 5xx, and nothing of it stays."""
+"""No request causes a 5xx, and none leaves files, tasks or descriptors."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.fuzzing.kinds import KINDS
 from tests.server import Server, wait_until
 
 EXAMPLES = 120
-"""Requests of each kind."""
+"""Number of requests of each kind."""
 
 CASES = 8
-"""Requests that schemathesis makes for each operation, valid and invalid."""
+"""Number of requests that schemathesis makes for each operation, valid and invalid."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def leaves_nothing(fuzzed: Server):
     assert errors(fuzzed) == []
 
 
-def test_what_is_no_http(fuzzed: Server):
+def test_input_that_is_not_http(fuzzed: Server):
     with socket.create_connection(("127.0.0.1", fuzzed.port)) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost x\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.0 400")
@@ -70,6 +70,6 @@ def test_the_document_is_a_promise(fuzzed: Server, name, mode):
         def call(case):
             case.call_and_validate(checks=[not_a_server_error], timeout=10)
 
-        # There is nothing that could be wrong in a call without arguments.
+        # A call without arguments cannot be invalid.
         with contextlib.suppress(Unsatisfiable):
             call()

@@ -1,4 +1,4 @@
-"""Clients that take their time, and heads that cannot be read."""
+"""Slow clients, and heads that cannot be read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.server import Server
 
 
 def test_many_slow_clients(serve: Serve):
-    """They hold connections, and that is all."""
+    """Idle clients hold connections, and nothing else."""
     server = serve(ECHO)
     address = ("127.0.0.1", server.port)
     slow = [socket.create_connection(address) for _ in range(500)]
@@ -30,7 +30,7 @@ def test_many_slow_clients(serve: Serve):
 
 
 def _send(server: Server, text: bytes) -> tuple[dict[str, str], bytes]:
-    """Send bytes, and return the head and the body that come back until the end."""
+    """Send bytes; return the head and the body of the answer."""
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(text)
         received = b""
@@ -54,7 +54,7 @@ def _send(server: Server, text: bytes) -> tuple[dict[str, str], bytes]:
     ],
 )
 def test_a_head_that_cannot_be_read(serve: Serve, head):
-    """Neither the answer nor the log quotes it."""
+    """The answer and the log do not quote the head."""
     server = serve(ECHO, "--debug", "--debug-endpoint")
     headers, body = _send(server, head)
     assert headers["status"] == "400"
@@ -76,7 +76,7 @@ def test_a_body_that_cannot_be_read(serve: Serve):
     assert "SECRET" not in server.output
 
 
-def test_an_expectation_that_nobody_meets(serve: Serve):
+def test_an_unsupported_expectation(serve: Serve):
     server = serve(ECHO)
     for path in ("/v2/", "/no/such/place"):
         answer = server.get(path, headers={"Expect": "foo", "X-Request-ID": "mine"})

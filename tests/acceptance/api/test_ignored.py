@@ -1,4 +1,4 @@
-"""Arguments that no model takes, and files that come back."""
+"""Arguments that the model does not have, and files that a model returns."""
 
 import json
 from urllib.parse import unquote

@@ -1,4 +1,4 @@
-"""/swagger.json, judged by two validators that are not ours."""
+"""/swagger.json, checked by two independent validators."""
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
@@ -20,15 +20,15 @@ REFUSED = {
     "exit_on_import",
     "misspelt",
 }
-"""Models that no server starts with."""
+"""Models that prevent the start of a server."""
 
 NEEDS_PATH = ("GATES", "WARM_MARK")
-"""Variables of the environment that models read."""
+"""Environment variables that models read."""
 
 ALL = sorted({path.stem for path in MODELS.glob("*.py")} - REFUSED)
 
 GROUP = 12
-"""Models that one server has, so that it starts in time on a small machine."""
+"""Number of models per server, so that it starts in time on a small machine."""
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +221,7 @@ def test_it_is_made_when_it_is_asked_for(serve: Serve):
     server.wait_for_output("aiohttp_apispec")
 
 
-def test_a_schema_that_nobody_knows(fail_to_start, tmp_path):
+def test_an_unknown_schema(fail_to_start, tmp_path):
     model = tmp_path / "nests.py"
     model.write_text(
         "from marshmallow import fields\n"

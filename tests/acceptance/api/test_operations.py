@@ -1,4 +1,4 @@
-"""What an operator sees: metrics, health, the access log."""
+"""Operation: metrics, health, the access log."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def model(name: str) -> str:
 
 
 class Samples(dict):
-    """What /metrics answers: numbers by the name and the labels' values."""
+    """The samples of /metrics: numbers by the name and the values of the labels."""
 
     def __init__(self, server: Server) -> None:
         text = server.get("/metrics").text
@@ -179,7 +179,7 @@ def test_the_access_log(serve: Serve):
 
 
 def test_a_caller_who_leaves(serve: Serve):
-    """Before the answer, or in its middle."""
+    """The caller leaves before the answer, or in its middle."""
     server = serve(model("slow"), model("yields"))
     with pytest.raises(httpx.ReadTimeout):
         server.post("/v2/models/slow/predict/?seconds=0.5", timeout=0.2)
@@ -229,7 +229,7 @@ def test_what_a_model_says_as_json(serve: Serve):
 
 
 def test_the_grace_is_not_exceeded(serve: Serve):
-    """What still runs then is told so, and does not wait for more."""
+    """A call that runs after the grace period gets an answer, and a stream ends."""
     server = serve(model("slow"), model("yields"), "--shutdown-grace", "1")
     with ThreadPoolExecutor() as threads:
         slow = threads.submit(server.post, "/v2/models/slow/predict/?seconds=50")
@@ -269,7 +269,7 @@ def test_calls_are_answered_before_the_port_is_closed(serve: Serve):
 
 
 def test_a_call_that_comes_late_is_finished(serve: Serve):
-    """Its own time counts from the closing of the port."""
+    """The grace period counts from the closing of the port."""
     server = serve(model("slow"), "--drain-delay", "0.5", "--shutdown-grace", "20")
     os.kill(server.pid, signal.SIGTERM)
     wait_until(lambda: readiness(server) == {503})

@@ -1,4 +1,4 @@
-"""Everything that predict may return or raise, as callers see it."""
+"""The answers for every value that predict may return, and every error."""
 
 import datetime
 import hashlib

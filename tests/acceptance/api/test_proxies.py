@@ -1,4 +1,4 @@
-"""Proxies: what is believed of what they say."""
+"""Proxies: the headers that the server trusts."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_links_behind_nginx(behind_nginx, base):
 
 @pytest.mark.parametrize("base", ["/models/here", "/cut", "/silent", "/silent/both"])
 def test_behind_nginx(behind_nginx, page, base):
-    """Also where the proxy does not say that it has cut off a prefix."""
+    """The links also work if the proxy does not send the prefix that it cuts off."""
     url = behind_nginx
     get = partial(httpx.get, trust_env=False)
     for path in ("/ui", "/ui/"):

@@ -1,4 +1,4 @@
-"""The routes that every caller knows, and what is not there."""
+"""The routes of the API, and the 404 for others."""
 
 from urllib.parse import quote, urljoin
 
@@ -76,7 +76,7 @@ def test_slashes_in_a_row_are_one(server):
     for path in ("//v2/models/echo/predict/", "//v2//models/echo//predict//"):
         answer = server.post(f"{server.url}{path}", params={"n": 1})
         assert answer.json() == {"n": 1}
-    # Counted and refused as with one
+    # Counted and refused as with one slash
     metrics = server.get("/metrics").text
     assert 'requests_total{method="GET",route="/v2/health/live",' in metrics
     assert "//" not in "".join(n for n in metrics.split() if "route=" in n)
@@ -90,7 +90,7 @@ def test_slashes_in_a_row_are_one(server):
 
 @pytest.mark.parametrize("path", ["", "/", "//"])
 def test_a_job_is_at_a_relative_reference(server, path):
-    """A proxy that has cut off a prefix need not say so."""
+    """So a proxy that cuts off a prefix need not send the prefix."""
     url = f"{server.url}/v2//models/a%2Fb%20c/predict{path}"
     headers = {"Prefer": "respond-async"}
     answer = server.post(url, params={"n": 1}, headers=headers)

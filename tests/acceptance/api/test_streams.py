@@ -1,4 +1,4 @@
-"""Models that yield: what is sent, when, and what happens to those nobody reads."""
+"""Models that yield: the pieces, their times, and streams that no caller reads."""
 
 import json
 import os
@@ -95,7 +95,7 @@ def test_an_error_in_the_middle(server, kind):
     ]
     events = server.post(PATH, params={**kind, **EVENTS, "fail_at": 1}).text
     assert events.endswith('event: error\ndata: {"message":"not this one"}\n\n')
-    with pytest.raises(httpx.RemoteProtocolError):  # it must not look whole
+    with pytest.raises(httpx.RemoteProtocolError):  # it must not look complete
         server.post(PATH, params={**kind, **VIDEO, "how": "bytes", "fail_at": 1})
 
 
@@ -134,7 +134,7 @@ def test_a_slow_reader_does_not_fill_the_memory(serve: Serve):
         pieces = answer.iter_raw()
         assert next(pieces)
         [worker] = map(psutil.Process, server.workers())
-        # it waits, not for us, but for the server to take more
+        # the model waits until the server reads more
         wait_until(lambda: worker.status() == psutil.STATUS_SLEEPING)
         grown = psutil.Process(server.pid).memory_info().rss - before
         assert grown < 64 * 1024**2
@@ -192,7 +192,7 @@ def test_stopping_lets_a_stream_end(serve: Serve, tmp_path):
     assert server.wait() == 0
 
 
-def test_a_stream_that_nobody_waits_for(server, tmp_path):
+def test_the_stream_of_a_job(server, tmp_path):
     job = server.post(PATH, headers={"Prefer": "respond-async"}).json()["uuid"]
     wait_until(lambda: server.get(f"{PATH}/{job}").json()["status"] == "done")
     result = server.get(f"{PATH}/{job}/result")

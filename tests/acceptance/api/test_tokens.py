@@ -1,4 +1,4 @@
-"""Tokens: who may call, and who may not."""
+"""Tokens: allowed and refused callers."""
 
 from __future__ import annotations
 

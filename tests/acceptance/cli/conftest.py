@@ -24,7 +24,7 @@ OPTIONS = f"--model=options={MODELS / 'options.py'}"
 
 
 class Ended:
-    """How a command ended."""
+    """The exit code and the output of a command that has ended."""
 
     def __init__(self, code: int, stdout: bytes, stderr: bytes) -> None:
         self.code = code
@@ -32,7 +32,7 @@ class Ended:
         self.stderr = stderr.decode()
 
     def json(self):
-        """What standard output holds, which is one line of JSON."""
+        """Return the value on standard output, which is one line of JSON."""
         assert self.code == 0, self.stderr
         assert self.stdout.endswith(b"\n")
         assert self.stdout.count(b"\n") == 1
@@ -91,7 +91,7 @@ class Cli:
 
 @contextlib.contextmanager
 def running(process: subprocess.Popen[bytes]):
-    """A process that ends with the test, if it does not before."""
+    """Run a process that ends with the test at the latest."""
     with process:
         try:
             yield process
@@ -110,7 +110,7 @@ def cli(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """What lets the example fit its model once."""
+    """Variables with which the example fits its model once."""
     return {"DIGITS_MODEL_DIR": str(tmp_path_factory.mktemp("digits"))}
 
 

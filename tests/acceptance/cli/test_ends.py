@@ -1,4 +1,4 @@
-"""Signals, and processes that are killed."""
+"""Signals, and killed processes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_signal(cli, tmp_path, number, code, command, place):
         stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == code
     name = signal.Signals(number).name
-    # In this process, the model's child is in the group, and may say so last.
+    # In this process, the model's child is in the group, and may print the last line.
     assert f"deepaas-cli: interrupted by {name}" in stderr.decode().splitlines()
     assert b"deepaas/cmd/cli.py" not in stderr
     if command == "train":

@@ -1,4 +1,4 @@
-"""What a model raises or dies of."""
+"""Exceptions of models, and the death of their process."""
 
 from __future__ import annotations
 

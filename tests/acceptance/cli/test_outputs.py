@@ -1,4 +1,4 @@
-"""Where the result cannot go."""
+"""Outputs to which the result cannot be written."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_no_place_for_the_output(cli, tmp_path, path, message):
 
 
 def test_a_disk_that_is_full(cli, tmp_path):
-    """A limit on the size of files stands in for it: the writing fails half-way."""
+    """A limit on the size of files makes a write fail half-way, as a full disk."""
     out = tmp_path / "out.bin"
     out.write_text("before")
     done = cli.model(
@@ -82,7 +82,7 @@ def test_a_link_is_followed(cli, tmp_path):
 
 
 def test_a_folder_in_memory(cli):
-    """It is under /dev, but no device."""
+    """The file is under /dev, but is not a device."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         done = cli.model("echo", f"--output={folder}/out.json", "predict", "--n=1")
         assert json.loads(Path(folder, "out.json").read_text()) == done.json()

@@ -1,4 +1,4 @@
-"""What a model returns, on standard output and in a file."""
+"""The result of a model, on standard output and in a file."""
 
 from __future__ import annotations
 

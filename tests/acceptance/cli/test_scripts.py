@@ -1,4 +1,4 @@
-"""What public scripts do with deepaas-cli."""
+"""Uses of deepaas-cli in public scripts."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def test_progress_in_lines(cli, place):
 
 
 class Terminal:
-    """A terminal, and what is shown on it."""
+    """A terminal and its output."""
 
     def __init__(self, columns: int) -> None:
         self._master, self.slave = pty.openpty()

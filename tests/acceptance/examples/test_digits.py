@@ -108,7 +108,7 @@ def test_what_is_ink(tmp_path, draw):
         (DATA / "seven.jpg").read_bytes()[:300],
     ],
 )
-def test_what_is_no_picture(tmp_path, content):
+def test_a_file_that_is_not_a_picture(tmp_path, content):
     file = tmp_path / "a.png"
     file.write_bytes(content)
     with pytest.raises(web.HTTPBadRequest):
@@ -152,13 +152,13 @@ def test_where_nothing_can_be_written(tmp_path, caplog):
     assert classifier.probabilities(digit).argmax() == 3
 
 
-def test_a_damaged_model_is_fitted_anew(tmp_path, caplog):
+def test_a_damaged_model_is_fitted_again(tmp_path, caplog):
     (tmp_path / "digits.joblib").write_bytes(b"damaged")
     with caplog.at_level(logging.WARNING):
-        anew = model.DigitClassifier(tmp_path)
-        anew.load()
+        fitted = model.DigitClassifier(tmp_path)
+        fitted.load()
     assert "cannot be used" in caplog.text
-    assert anew.probabilities(normalise(read_ink(DATA / "three.png"))).argmax() == 3
+    assert fitted.probabilities(normalise(read_ink(DATA / "three.png"))).argmax() == 3
 
 
 def test_over_http(serve: Serve, tmp_path):

@@ -65,7 +65,7 @@ def test_the_reason_of_an_exit_without_streams(serve: Serve, way):
     assert answer.status_code == 500
     assert "exit code 1" in answer.json()["message"]
     if way != "close descriptors":
-        server.wait_for_output("the last words")
+        server.wait_for_output("the last line")
 
 
 @pytest.mark.parametrize("locale", ASCII)

@@ -1,4 +1,4 @@
-"""Nothing hangs: killed workers, slow models, clients that leave, servers that stop."""
+"""Killed workers, slow models, clients that leave, servers that stop: no call hangs."""
 
 import concurrent.futures
 import contextlib
@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import Serve
 from tests.server import MODELS, wait_until
 
-SLOW = f"slow={MODELS / 'slow.py'}"
+SLOW_MODEL = f"slow={MODELS / 'slow.py'}"
 PATH = "/v2/models/slow/predict"
 
 
@@ -38,7 +38,7 @@ def running(server):
 
 
 def test_a_killed_worker_costs_the_call_in_flight_only(serve: Serve, together):
-    server = serve("--model", SLOW)
+    server = serve("--model", SLOW_MODEL)
     order = []
 
     def ask(n):
@@ -69,7 +69,7 @@ def test_a_killed_worker_costs_the_call_in_flight_only(serve: Serve, together):
 
 
 def test_predict_timeout(serve: Serve):
-    server = serve("--model", SLOW, "--predict-timeout", "0.5")
+    server = serve("--model", SLOW_MODEL, "--predict-timeout", "0.5")
     before = server.workers()
     answer = call(server, seconds=60, child=True)
     assert answer.status_code == 504
@@ -79,11 +79,13 @@ def test_predict_timeout(serve: Serve):
 
 
 def test_max_queued_and_a_client_that_leaves(serve: Serve, together):
-    server = serve("--model", SLOW, "--max-queued", "1")
+    server = serve("--model", SLOW_MODEL, "--max-queued", "1")
     first = together(call, server, seconds=2)
     server.wait_for_output("running 0")
     with contextlib.suppress(httpx.ReadTimeout):
-        server.post(PATH, timeout=0.2)  # takes the only place, and leaves it
+        server.post(
+            PATH, timeout=0.2
+        )  # takes the only place in the queue, and leaves it
     wait_until(lambda: call(server, n=1).status_code in (200, 503))
     second = together(call, server, n=2)
     full = [call(server).status_code for _ in range(3)]
@@ -93,7 +95,7 @@ def test_max_queued_and_a_client_that_leaves(serve: Serve, together):
 
 
 def test_a_full_queue_says_when_to_come_back(serve: Serve, together):
-    server = serve("--model", SLOW, "--max-queued", "0")
+    server = serve("--model", SLOW_MODEL, "--max-queued", "0")
     first = together(call, server, seconds=2)
     server.wait_for_output("running 0")
     answer = call(server)
@@ -103,18 +105,20 @@ def test_a_full_queue_says_when_to_come_back(serve: Serve, together):
 
 
 def test_a_thousand_clients_that_leave(serve: Serve):
-    server = serve("--model", SLOW)
+    server = serve("--model", SLOW_MODEL)
     request = f"POST {PATH}?seconds=1 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
     for _ in range(1000):
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             connection.sendall(request)
     left = time.monotonic()
     assert call(server, n=7).status_code == 200
-    assert time.monotonic() - left < 10  # not a thousand seconds
+    assert time.monotonic() - left < 10  # instead of a thousand seconds
 
 
 def test_a_worker_retires_after_its_calls(serve: Serve, together):
-    server = serve("--model", SLOW, "--max-calls-per-worker", "5", "--workers", "2")
+    server = serve(
+        "--model", SLOW_MODEL, "--max-calls-per-worker", "5", "--workers", "2"
+    )
     answers = [together(call, server, n=n) for n in range(60)]
     assert {answer.result().status_code for answer in answers} == {200}
     pids = [eval(a.result().json()["predictions"])["pid"] for a in answers]
@@ -180,14 +184,14 @@ def test_a_training_worker_that_does_not_start_is_logged_and_counted(
     (tmp_path / "lost").unlink()
     job = server.post(TRAIN).json()["uuid"]
     wait_until(lambda: server.get(f"{TRAIN}/{job}").json()["status"] == "done")
-    assert replacements(server) == {"start": 1}  # its exit is no failure
+    assert replacements(server) == {"start": 1}  # its exit is not a failure
 
 
-STRAYS = f"m={MODELS / 'strays.py'}"
+STRAYS_MODEL = f"m={MODELS / 'strays.py'}"
 
 
-def leave_stray(server):
-    """Let the worker start what leads a session of its own."""
+def start_session(server):
+    """Let the worker start a process that leads its own session; return the pid."""
     return int(server.post("/v2/models/m/predict").json()["predictions"])
 
 
@@ -195,23 +199,23 @@ def lives(server, pid):
     return pid in {process.pid for process in server.family()}
 
 
-def test_a_worker_that_retires_takes_its_strays_along(serve: Serve):
-    server = serve("--model", STRAYS, "--max-calls-per-worker", "1")
-    strays = [leave_stray(server), leave_stray(server)]
+def test_a_worker_that_retires_ends_processes_of_other_sessions(serve: Serve):
+    server = serve("--model", STRAYS_MODEL, "--max-calls-per-worker", "1")
+    strays = [start_session(server), start_session(server)]
     wait_until(lambda: not any(lives(server, stray) for stray in strays))
 
 
-def test_stopping_takes_strays_along(serve: Serve):
-    server = serve("--model", STRAYS)
-    stray = leave_stray(server)
+def test_stopping_ends_processes_of_other_sessions(serve: Serve):
+    server = serve("--model", STRAYS_MODEL)
+    stray = start_session(server)
     assert lives(server, stray)
     assert server.stop() == 0
     wait_until(lambda: not lives(server, stray))
 
 
 def test_no_descriptors_to_start_a_worker_with(serve: Serve):
-    server = serve("--model", SLOW)
-    assert call(server).status_code == 200  # by a connection that stays
+    server = serve("--model", SLOW_MODEL)
+    assert call(server).status_code == 200  # on a connection that stays open
     process = psutil.Process(server.pid)
     before = process.num_fds()
     limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
@@ -278,12 +282,12 @@ def test_what_models_say_is_in_the_log(serve: Serve):
 
 
 def test_no_debug_endpoint(serve: Serve):
-    server = serve("--model", SLOW)
+    server = serve("--model", SLOW_MODEL)
     assert server.get("/v2/debug").status_code == 204
 
 
 def test_stopping_lets_a_call_end(serve: Serve, together):
-    server = serve("--model", SLOW)
+    server = serve("--model", SLOW_MODEL)
     answer = together(call, server, seconds=2)
     server.wait_for_output("running 0")
     os.kill(server.pid, signal.SIGTERM)
@@ -292,8 +296,8 @@ def test_stopping_lets_a_call_end(serve: Serve, together):
     assert server.stop() == 0
 
 
-def test_stopping_does_not_wait_for_ever(serve: Serve, together):
-    server = serve("--model", SLOW, "--shutdown-grace", "1")
+def test_stopping_has_a_time_limit(serve: Serve, together):
+    server = serve("--model", SLOW_MODEL, "--shutdown-grace", "1")
     answer = together(call, server, seconds=60, child=True)
     server.wait_for_output("running 0")
     asked = time.monotonic()
@@ -304,7 +308,7 @@ def test_stopping_does_not_wait_for_ever(serve: Serve, together):
 
 
 def test_a_second_signal_stops_at_once(serve: Serve, together):
-    server = serve("--model", SLOW)
+    server = serve("--model", SLOW_MODEL)
     answer = together(call, server, seconds=60)
     server.wait_for_output("running 0")
     os.kill(server.pid, signal.SIGTERM)
@@ -316,7 +320,7 @@ def test_a_second_signal_stops_at_once(serve: Serve, together):
 
 @pytest.mark.parametrize("holding", [False, True])
 def test_a_killed_server_leaves_no_process(serve: Serve, together, holding):
-    server = serve("--model", SLOW)
+    server = serve("--model", SLOW_MODEL)
     answer = together(call, server, seconds=60, child=True, holding=holding)
     server.wait_for_output("running 0") if not holding else wait_until(
         lambda: running(server) == 1 and len(server.family()) == 2

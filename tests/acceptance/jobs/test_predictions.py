@@ -1,4 +1,4 @@
-"""Predictions that nobody waits for, and those beside trainings."""
+"""Predictions as jobs, and predictions beside trainings."""
 
 import pytest
 

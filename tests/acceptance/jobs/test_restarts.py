@@ -1,4 +1,4 @@
-"""What is kept of jobs when a server ends, and where."""
+"""The records and files of jobs after the end of a server."""
 
 import json
 import os
@@ -26,7 +26,7 @@ from tests.server import wait_until
 
 
 def kept(server, state, job):
-    """What there is of a job on disk and in the answers."""
+    """Return the job, its log and its metrics."""
     answers = [server.get(f"{TRAIN}/{job}{p}").text for p in ("", "/log", "/metrics")]
     return [json.loads(answers[0]), *answers[1:]]
 
@@ -57,7 +57,7 @@ def test_a_killed_server_loses_no_training(serve: Serve, state, tmp_path):
 
 
 @pytest.mark.parametrize("twice", [False, True])
-def test_a_stopped_server_says_so(serve: Serve, state, tmp_path, twice):
+def test_a_stopped_server_marks_its_jobs(serve: Serve, state, tmp_path, twice):
     server = serve("--model", MODEL, "--state-dir", state)
     running = start(server, steps=1, folder=tmp_path)
     queued = start(server)
@@ -103,7 +103,7 @@ def test_what_is_kept(serve: Serve, state):
     assert [p.name for p in (state / "logs").iterdir()] == [f"{trainings[2]}.log"]
     assert [p.name for p in (state / "results").iterdir()] == [later]
     server.stop()
-    Path(state, "results", f"{uuid.uuid4().hex}.part").touch()  # half written
+    Path(state, "results", f"{uuid.uuid4().hex}.part").touch()  # a half-written file
     server = serve(*options[:-1], "1")
     assert server.get(TRAIN).json() == []
     assert list((state / "logs").iterdir()) == []

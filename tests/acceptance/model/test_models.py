@@ -134,7 +134,7 @@ def test_a_worker_imports_no_more_than_its_model(serve: Serve):
 
     for name in ("asyncio", "setuptools", "aiohttp"):
         assert ask(name) == "False"
-    assert ask("distutils") == "True"  # the real one, for whoever wants it
+    assert ask("distutils") == "True"  # the real module, for a model that imports it
 
 
 def test_children_that_are_told_to_end_at_once(serve: Serve):

@@ -1,4 +1,4 @@
-"""Calls that a quick worker has before it can begin them are nobody's loss."""
+"""Prefetched calls: each is run once and answered, or reclaimed."""
 
 import asyncio
 import collections
@@ -16,7 +16,13 @@ from deepaas.errors import CallTimeout, Unavailable, WorkerDied
 from deepaas.executors import Began, Ended, Limits, WorkerState
 from deepaas.executors.stream import MAX_UNREAD_BYTES
 from deepaas.model.loading import ModelRef
-from tests.integration.executors.test_local import BOUND, LONG, MODELS, executor, until
+from tests.integration.executors.test_local import (
+    BOUND,
+    LONG_TIME,
+    MODELS,
+    executor,
+    until,
+)
 
 QUICK = ModelRef("m", str(MODELS / "quick.py"))
 MANY = 12
@@ -169,7 +175,7 @@ async def test_a_caller_who_leaves_frees_the_place(tmp_path):
             assert model.numbers() == [n for n in range(MANY) if n not in leaving]
 
 
-async def test_nobody_waits_behind_a_slow_call_while_a_worker_is_idle(tmp_path):
+async def test_no_call_waits_behind_a_slow_one_while_a_worker_is_idle(tmp_path):
     async with quick(tmp_path, workers=2) as model:
         slow = {2: str(model.gate)}
         calls = [model.call(n, gate=slow.get(n)) for n in range(40)]
@@ -211,7 +217,7 @@ async def test_a_worker_that_is_held_up_goes_on(tmp_path):
         assert [given(r) for r in await answers(*calls)] == list(range(MANY))
         assert model.numbers() == list(range(MANY))
         assert model.pids() == [pid]
-        # Nor were they sent again and again.
+        # They were not sent repeatedly either.
         assert sum(isinstance(event, Began) for event in events) <= MANY
 
 
@@ -252,7 +258,7 @@ async def test_a_stream_is_stopped_and_the_others_get_their_turn(tmp_path):
     async with quick(tmp_path) as model:
         calls = [
             model.call(0),
-            model.call(-1, yields=True),  # for ever
+            model.call(-1, yields=True),  # endlessly
             model.call(3, yields=True),
             *(model.call(n) for n in range(4, MANY)),
         ]
@@ -298,7 +304,7 @@ async def test_a_stop_while_a_stream_is_being_stopped(tmp_path):
         os.kill(pid, signal.SIGSTOP)
         leaving = asyncio.create_task(endless.aclose())
         await asyncio.sleep(0)
-        closing = asyncio.create_task(model.made.close(LONG))
+        closing = asyncio.create_task(model.made.close(LONG_TIME))
         await asyncio.sleep(0)
         os.kill(pid, signal.SIGCONT)
         await asyncio.wait_for(asyncio.gather(leaving, closing), BOUND)
@@ -321,8 +327,8 @@ async def test_a_stream_that_was_ahead_runs_out_of_time(tmp_path):
         assert [given(reply) for reply in others] == list(range(3, MANY))
 
 
-async def test_a_reader_who_does_not_read_holds_up_nobody_else(tmp_path):
-    """Whatever the chunks are in which the end of the stream comes in."""
+async def test_a_slow_reader_does_not_hold_up_other_calls(tmp_path):
+    """The size of the chunks in which the stream ends does not matter."""
 
     async with quick(tmp_path) as model:
         loop = asyncio.get_running_loop()
@@ -343,7 +349,7 @@ async def test_a_reader_who_does_not_read_holds_up_nobody_else(tmp_path):
 
 
 async def test_a_caller_who_leaves_when_the_next_call_runs(tmp_path):
-    """The model may not go on for him, but it has ended, and runs for another one."""
+    """The stream has ended, and the next call, which runs, must not be stopped."""
 
     async def leaves(model, first):
         """Tell whether the next call ran: on a busy machine it may not be ahead."""
@@ -472,7 +478,7 @@ async def test_whose_a_line_is(tmp_path, caplog):
         assert names[n] == [f"c{n}"]
 
 
-async def test_a_line_that_is_printed_bit_by_bit(tmp_path, caplog):
+async def test_a_line_that_is_printed_in_parts(tmp_path, caplog):
     caplog.set_level(logging.INFO, "deepaas.executors.output")
 
     async with quick(tmp_path) as model:
@@ -482,7 +488,7 @@ async def test_a_line_that_is_printed_bit_by_bit(tmp_path, caplog):
     assert line.endswith(" c5] 0 1 2 3 4 ")
 
 
-@pytest.mark.parametrize("grace", [0, LONG])
+@pytest.mark.parametrize("grace", [0, LONG_TIME])
 async def test_a_stop_refuses_those_ahead(tmp_path, grace):
     async with quick(tmp_path) as model:
         closing = []

@@ -33,7 +33,7 @@ REF = ModelRef("m", str(MODELS / "trainable.py"))
 GATED = ModelRef("m", str(MODELS / "gated.py"))
 RETURNS = ModelRef("m", str(MODELS / "returns.py"))
 ENVIRONMENT = ModelRef("m", str(MODELS / "environment.py"))
-LONG = 60.0
+LONG_TIME = 60.0
 BOUND = 20.0
 """Seconds within which everything must have happened."""
 
@@ -107,7 +107,7 @@ async def test_trainings_in_workers_of_their_own():
 async def test_a_training_of_its_own_is_cancelled(tmp_path):
     async with executor(train_workers=1) as made:
         mark = tmp_path / "mark"
-        arguments = {"seconds": LONG, "mark": str(mark)}
+        arguments = {"seconds": LONG_TIME, "mark": str(mark)}
         first = asyncio.create_task(made.call("train", arguments))
         waiting = asyncio.create_task(made.call("train", {}))
         await asyncio.sleep(0)
@@ -156,7 +156,7 @@ def gates(tmp_path, monkeypatch):
 
 
 async def kill_an_idle_one(made):
-    """Kill an idle worker, and return when that is known."""
+    """Kill an idle worker, and return when the executor has noticed it."""
     idle = next(w for w in made.status().workers if w.state is WorkerState.IDLE)
     os.kill(idle.pid, signal.SIGKILL)
     await until(
@@ -199,7 +199,7 @@ async def test_no_prediction_waits_for_what_cannot_warm_while_the_other_trains(g
 
 
 async def test_a_replacement_is_started_as_the_first_worker_was(monkeypatch, tmp_path):
-    """Whatever became of the server's own environment and folder."""
+    """A change of the server's own environment and folder has no effect."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "first")
     async with executor(ENVIRONMENT) as made:
         [before] = made.status().workers
@@ -319,7 +319,7 @@ async def test_many_callers_who_leave_at_any_moment(temporary):
 
 
 class Executors(RuleBasedStateMachine):
-    """Whatever happens in whatever order: each call ends, and ends as it should."""
+    """Each call ends as it should after any events in any order."""
 
     @initialize(workers=st.integers(1, 2))
     def start(self, workers):
@@ -355,7 +355,7 @@ class Executors(RuleBasedStateMachine):
 
     @rule()
     def call_that_times_out(self):
-        self.begin(seconds=LONG, timeout=0.05)
+        self.begin(seconds=LONG_TIME, timeout=0.05)
         self.run(asyncio.sleep(0))
 
     @precondition(lambda self: self.calls)

@@ -1,4 +1,4 @@
-"""Who is taken for the client of a request that a proxy has passed on."""
+"""The client's address of a request that a proxy has forwarded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an answer looks like, and when it is compressed."""
+"""The form and the compression of answers."""
 
 import json
 
@@ -11,7 +11,7 @@ from deepaas.api.context import prefix
 from deepaas.api.paths import relative
 from deepaas.api.responses import json_response
 
-LONG = "x" * 2000
+LONG_TEXT = "x" * 2000
 
 
 def request(**headers):
@@ -32,7 +32,7 @@ def request(**headers):
     ],
 )
 def test_what_the_caller_takes(accepted, compressed):
-    answer = compress(request(Accept_Encoding=accepted), json_response(LONG))
+    answer = compress(request(Accept_Encoding=accepted), json_response(LONG_TEXT))
     assert answer.compression is compressed
     assert answer.headers["Vary"] == "Accept-Encoding"
 
@@ -57,13 +57,13 @@ def test_a_caller_who_refuses_it_as_it_is_gets_it_compressed():
     assert compress(accepted, answer).compression
 
 
-def test_json_of_whatever_has_a_form():
+def test_a_json_response():
     answer = json_response({"a": {1}, "n": float("nan")}, status=201)
     assert json.loads(answer.body) == {"a": [1], "n": None}
     assert (answer.status, answer.content_type) == (201, "application/json")
 
 
-def test_without_a_proxy_there_is_no_prefix():
+def test_the_prefix_is_empty_without_a_proxy():
     assert prefix(request()) == ""
 
 

@@ -79,7 +79,7 @@ def test_a_field_that_raises_is_named(caplog):
     ],
     ids=repr,
 )
-def test_what_is_no_definition(definition, error):
+def test_invalid_definitions(definition, error):
     with pytest.raises(error):
         Arguments(definition)
 

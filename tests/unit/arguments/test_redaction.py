@@ -1,4 +1,4 @@
-"""What is shown of a job's arguments: no secret, no path, nothing that is too long."""
+"""The shown arguments of a job: without secrets, paths and long values."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What a model returns or raises, as the worker describes it to the server."""
+"""Results and exceptions of a model, as the worker sends them to the server."""
 
 import array
 import http

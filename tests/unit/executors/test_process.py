@@ -1,4 +1,4 @@
-"""A worker's start does not depend on what became of the server's process."""
+"""A worker's start does not depend on later changes of the server's process."""
 
 import os
 import sys

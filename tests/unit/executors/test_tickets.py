@@ -65,7 +65,7 @@ def test_a_stream_is_told_to_stop(sides):
     assert reader.take() == (0, 1)
 
 
-def test_the_next_call_is_no_reason_to_stop_a_stream(sides):
+def test_the_next_call_does_not_stop_a_stream(sides):
     tickets, reader = sides
     tickets.issue(1, together=False)
     assert not reader.stopped()

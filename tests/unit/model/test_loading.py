@@ -1,4 +1,4 @@
-"""Which models are served, by their names."""
+"""The choice of the models that are served."""
 
 import pytest
 

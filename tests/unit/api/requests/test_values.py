@@ -1,4 +1,4 @@
-"""Where the value of an argument is found, and what is ignored."""
+"""The location of the value of an argument, and ignored arguments."""
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
