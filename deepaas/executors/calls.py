@@ -73,7 +73,10 @@ class Slot(Protocol):
         """
 
     def kill(self, reason: ExitReason) -> None:
-        """End its worker at once, with the calls that it has begun."""
+        """End its worker as soon as possible.
+
+        The calls stay in `given`, and the caller of this method resolves them.
+        """
 
     async def destroy(self, reason: ExitReason) -> None:
         """Kill its worker, and wait a moment until it is gone."""

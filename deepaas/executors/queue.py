@@ -90,7 +90,10 @@ class Pool(Protocol):
         """Start no more slots."""
 
     async def close(self) -> None:
-        """End all slots. Calls that still run are ended with them."""
+        """End all slots; the queue has resolved their calls.
+
+        May be called twice, and before the slots have started.
+        """
 
 
 class Queue:
