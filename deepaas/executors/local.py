@@ -79,7 +79,7 @@ class _WorkerPool(ABC):
     def model(self) -> str:
         return self._launch.start.ref.name
 
-    # -- what the queue asks for
+    # -- for the queue
 
     def pack(self, call: Call) -> bytes:
         try:
@@ -108,7 +108,7 @@ class _WorkerPool(ABC):
         await asyncio.gather(*(worker.end(EXIT_GRACE) for worker in self.slots))
         await asyncio.gather(*self._tasks)
 
-    # -- what workers tell
+    # -- events of workers
 
     def on_ready(self, worker: LocalWorker) -> None:
         self.release(worker)

@@ -1,4 +1,4 @@
-"""A worker process as a slot: what it is given, what it answers, when it is free."""
+"""A worker process as a slot: its calls, its answers and its output."""
 
 import asyncio
 import logging
@@ -210,7 +210,7 @@ class LocalWorker:
         self._output.close()
         self.process.gone.set()
 
-    # -- what it is told
+    # -- calls
 
     def room(self) -> int:
         """Return how many calls it may have at once."""
@@ -246,7 +246,7 @@ class LocalWorker:
             self.state = WorkerState.IDLE
         return calls[::-1]
 
-    # -- what it answers
+    # -- answers
 
     def _on_frames(self, frames: list[Frame]) -> None:
         if len(self.given) > 1:
@@ -328,7 +328,7 @@ class LocalWorker:
         elif self.process.alive:
             self._connection.pause()
 
-    # -- what it prints
+    # -- output
 
     def _on_lines(self, lines: list[str]) -> None:
         self.pace.note_output()

@@ -117,7 +117,7 @@ class Queue:
         self._on_end: list[Callable[[Ended], None]] = []
         self._on_output: list[Callable[[Printed], None]] = []
 
-    # -- what its callers do
+    # -- for callers
 
     async def run(
         self,
@@ -215,7 +215,7 @@ class Queue:
         await self.pool.close()
         await asyncio.gather(*running)
 
-    # -- what its pool does
+    # -- for the pool
 
     def offer(self, slot: Slot) -> None:
         """Take a slot that is warm and has no calls, and give it some that wait."""
@@ -274,7 +274,7 @@ class Queue:
         """Tell whether a call waits for a slot."""
         return bool(self._waiting)
 
-    # -- who may wait
+    # -- admission
 
     def _check(self, method: str) -> None:
         """Raise Unavailable if a call could not even wait now."""
@@ -305,7 +305,7 @@ class Queue:
             call.resolve(error)
         self._waiting.clear()
 
-    # -- which slot runs what
+    # -- dispatch
 
     def dispatch(self) -> None:
         """Give waiting calls to free slots, in order; ask for more slots if need be."""

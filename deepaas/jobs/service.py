@@ -135,7 +135,7 @@ class Jobs:
         await asyncio.to_thread(self._records.close)
         await asyncio.to_thread(self._files.close)
 
-    # -- what callers do
+    # -- for callers
 
     async def start(
         self,

@@ -212,7 +212,7 @@ def _from_json(text: Any) -> Any:
         return text  # its field reports the fault
 
 
-# -- what is ignored
+# -- ignored names
 
 
 def _ignored(
