@@ -216,9 +216,8 @@ def test_a_slow_body_does_not_delay_other_requests(server, media_type, coding, c
         slow.sendall(head_ + content)
         for _ in range(5):
             assert server.get("/v2/health/live").status_code == 200
-        assert (
-            select.select([slow], [], [], 0)[0] == []
-        )  # the other requests were faster
+        # The other requests were faster.
+        assert select.select([slow], [], [], 0)[0] == []
         assert slow.recv(12).split()[1] in (b"200", b"422")
 
 
