@@ -1,0 +1,107 @@
+// Turns the values of a form into one request, which is sent or shown as code.
+
+import { M } from "./messages.js";
+
+const FORM = "multipart/form-data";
+const JSON_TYPE = "application/json";
+
+/** Values that do not fit: messages by the argument's name. */
+export class BadValues extends Error {
+  constructor(messages) {
+    super("bad values");
+    this.messages = messages;
+  }
+}
+
+/**
+ * Plan a request: {method, path, query, headers, cookies, body}.
+ *
+ * `values` has an entry for each argument that is sent, files as File. The body is
+ * null, {json: object} or {form: [[name, value]]}. Raises BadValues.
+ */
+export function plan(operation, values, { accept = null, background = false } = {}) {
+  const taken = operation.arguments.filter(({ name }) => name in values);
+  const made = { method: "POST", path: operation.path, query: [], headers: {} };
+  made.cookies = [];
+  for (const one of taken.filter(({ place }) => place !== "body")) {
+    put(made, one, values[one.name]);
+  }
+  if (accept) negotiate(made, operation.accept, accept);
+  if (background) made.headers.Prefer = "respond-async";
+  const inBody = taken.filter(({ place }) => place === "body");
+  const spoken = accept && operation.accept?.place === "body" ? operation.accept : null;
+  made.body = body(operation, inBody, values, spoken && [spoken.name, accept]);
+  return made;
+}
+
+function put(made, { name, place }, value) {
+  if (place === "query") {
+    for (const one of [value].flat()) made.query.push([name, plain(one)]);
+  } else if (place === "header") {
+    const text = Array.isArray(value) ? value.map(plain).join(",") : plain(value);
+    if (!/^[\x20-\x7e\xa0-\xff]*$/.test(text)) throw new BadValues({ [name]: [M.latin1] });
+    made.headers[name] = text;
+  } else if (place === "cookie") {
+    made.cookies.push([name, plain(value)]);
+  }
+}
+
+function negotiate(made, argument, accept) {
+  if (!argument || argument.place === "header") made.headers.Accept = accept;
+  else if (argument.place === "query") made.query.push([argument.name, accept]);
+}
+
+function body(operation, taken, values, accept) {
+  if (!taken.length && !accept) return null;
+  const holdsFile = taken.some(({ kind }) => kind.startsWith("file"));
+  const fits = (type) => taken.every(({ bodies }) => bodies.includes(type));
+  if (!holdsFile && operation.bodies.includes(JSON_TYPE) && fits(JSON_TYPE)) {
+    const entries = taken.map(({ name }) => [name, values[name]]);
+    return { json: Object.fromEntries(accept ? [...entries, accept] : entries) };
+  }
+  const parts = taken.flatMap((one) => partsOf(one, values[one.name]));
+  return { form: accept ? [...parts, accept] : parts };
+}
+
+function partsOf({ name, kind }, value) {
+  if (value === null) return [];
+  if (kind === "file") return [[name, value]];
+  const repeated = Array.isArray(value) && ["files", "list", "choices"].includes(kind);
+  if (!repeated) return [[name, plain(value)]];
+  return value.map((one) => [name, one instanceof Blob ? one : plain(one)]);
+}
+
+/** Return a value as a query, a form or a header holds it. */
+export function plain(value) {
+  if (typeof value === "string") return value;
+  return value === null ? "" : JSON.stringify(value);
+}
+
+/** Return the path with its query. */
+export function target({ path, query }) {
+  return query.length ? `${path}?${new URLSearchParams(query)}` : path;
+}
+
+/** Return the options for `request()` of api.js. */
+export function options({ method, headers, body: content }) {
+  const all = { method, headers: { ...headers } };
+  if (content?.json) {
+    all.headers["Content-Type"] = JSON_TYPE;
+    all.body = JSON.stringify(content.json);
+  } else if (content) {
+    all.body = new FormData();
+    for (const [name, value] of content.form) {
+      if (value instanceof File) all.body.append(name, value, value.name);
+      else all.body.append(name, value);
+    }
+  }
+  return all;
+}
+
+/** Return how many bytes the files of a request have. */
+export function fileBytes({ body: content }) {
+  const parts = (content?.form ?? []).map(([, value]) => value);
+  return parts.reduce((sum, value) => sum + (value instanceof Blob ? value.size : 0), 0);
+}
+
+export { FORM, JSON_TYPE };
