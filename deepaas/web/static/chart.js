@@ -3,9 +3,24 @@
 import { fill, h } from "./dom.js";
 import { M, num } from "./messages.js";
 
-// Okabe and Ito's colours, told apart by nearly all eyes; each has dashes of its own.
-export const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#b5a300"];
+// Okabe and Ito's colours, told apart by nearly all eyes, and lighter ones for a dark
+// page; each has dashes of its own.
+const COLOURS = {
+  light: ["#0072b2", "#d55e00", "#00805c", "#b8508f", "#8a6d00", "#5b4bd1", "#6b7280", "#a03a3a"],
+  dark: ["#56b4e9", "#ff9a57", "#4fd0a5", "#e6a1cb", "#f0d442", "#b3a8ff", "#b4bcc8", "#ff8f8f"],
+};
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 5], [12, 6], [1, 4], [14, 4, 4, 4]];
+
+const isDark = (element) =>
+  getComputedStyle(element).colorScheme === "dark" ||
+  (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
+
+/** Return the mark of a line in a legend. */
+export function swatch(index) {
+  const at = index % COLOURS.light.length;
+  const css = { "--colour": COLOURS.light[at], "--dark-colour": COLOURS.dark[at] };
+  return h("span", { class: `swatch dash-${at}`, css });
+}
 
 const RESERVED = ["date", "step", "total"];
 
@@ -151,12 +166,11 @@ export function chart(title, { signal, sync = "deepaas" }) {
     const data = joined([...smoothed, ...raw]);
     const [xs, ...ys] = data;
     const columns = [look.logX ? positive(xs) : xs, ...(look.logY ? ys.map(positive) : ys)];
-    const wanted = JSON.stringify([lines.map(({ name }) => name), look, hidden.size && [...hidden]]);
+    const wanted = JSON.stringify([lines.map(({ name }) => name), look, [...hidden], isShort(lines)]);
     if (wanted !== shape) {
       shape = wanted;
       plot?.destroy();
       plot = new uPlot(options(uPlot, lines, look, raw.length > 0), columns, place);
-      // The events of the pointer reach only what lies below the plot's own layer.
       drawLegend(lines);
     } else {
       plot.setData(columns, !zoomed());
@@ -173,18 +187,19 @@ export function chart(title, { signal, sync = "deepaas" }) {
 
   function options(uPlot, lines, look, withRaw) {
     const ink = getComputedStyle(element);
+    const colours = COLOURS[isDark(element) ? "dark" : "light"];
     const axis = { stroke: ink.color, grid: { stroke: ink.borderColor, width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
-    const dot = lines.some(({ y }) => y.filter((one) => one !== null).length < 2);
+    const dot = isShort(lines);
     const series = lines.map(({ name }, at) => ({
       label: name,
-      stroke: COLOURS[at % COLOURS.length],
+      stroke: colours[at % colours.length],
       dash: DASHES[at % DASHES.length],
       width: 2,
       points: { show: dot },
       show: !hidden.has(name),
     }));
     const faint = withRaw
-      ? lines.map(({ name }, at) => ({ label: `${name} (raw)`, stroke: `${COLOURS[at % COLOURS.length]}40`, width: 1.5, points: { show: false }, show: !hidden.has(name) }))
+      ? lines.map(({ name }, at) => ({ label: `${name} (raw)`, stroke: `${colours[at % colours.length]}40`, width: 1.5, points: { show: false }, show: !hidden.has(name) }))
       : [];
     return {
       width: Math.max(200, place.clientWidth),
@@ -193,7 +208,7 @@ export function chart(title, { signal, sync = "deepaas" }) {
       cursor: { sync: { key: sync }, drag: { x: true, y: false } },
       scales: { x: { time: look.axis === "date", distr: look.logX ? 3 : 1 }, y: { distr: look.logY ? 3 : 1, range: look.logY ? undefined : padded } },
       axes: [
-        { ...axis, values: look.axis === "date" ? undefined : (u, splits) => splits.map((one) => (one === null ? "" : num(one))) },
+        { ...axis, size: 34, values: look.axis === "date" ? undefined : (u, splits) => splits.map((one) => (one === null ? "" : num(one))) },
         { ...axis, size: 64, values: (u, splits) => splits.map((one) => (one === null ? "" : num(one))) },
       ],
       series: [{}, ...series, ...faint],
@@ -215,7 +230,7 @@ export function chart(title, { signal, sync = "deepaas" }) {
       const button = h(
         "button",
         { type: "button", class: "series", onclick: toggle, "aria-pressed": String(!hidden.has(name)) },
-        h("span", { class: `swatch dash-${at % DASHES.length}`, css: { "--colour": COLOURS[at % COLOURS.length] } }),
+        swatch(at),
         h("span", {}, name),
         h("span", { class: "number" }),
       );
@@ -250,6 +265,9 @@ export function chart(title, { signal, sync = "deepaas" }) {
   place.addEventListener("dblclick", () => (place.dataset.zoomed = "0"));
   return { element, draw, resetZoom };
 }
+
+// A line of one point would not be seen: it is drawn as a dot.
+const isShort = (lines) => lines.some(({ y }) => y.filter((one) => one !== null).length < 2);
 
 const lastOf = (values = []) => values.findLast((value) => typeof value === "number") ?? null;
 

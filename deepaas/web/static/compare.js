@@ -1,7 +1,7 @@
 // Several trainings over each other: a chart for each metric, a table of arguments.
 
 import { getJson } from "./api.js";
-import { chart, COLOURS, horizontal, lookControls, metricNames, summarise } from "./chart.js";
+import { chart, horizontal, lookControls, metricNames, summarise, swatch } from "./chart.js";
 import { modelPath } from "./describe.js";
 import { fill, h } from "./dom.js";
 import { hasEnded, pause } from "./follow.js";
@@ -87,11 +87,10 @@ function argumentTable(runs, metrics) {
   const head = runs.map(({ uuid, model, job }, at) => {
     const badge = h("span", { class: "badge" });
     showStatus(badge, job);
-    const swatch = h("span", { class: `swatch dash-${at % 8}`, css: { "--colour": COLOURS[at % COLOURS.length] } });
-    return h("th", { scope: "col" }, swatch, h("a", { href: link(model, "train", uuid) }, uuid.slice(0, 8)), badge);
+    return h("th", { scope: "col" }, swatch(at), h("a", { href: link(model, "train", uuid) }, uuid.slice(0, 8)), badge);
   });
-  const row = (name, cells) => {
-    const differs = new Set(cells).size > 1;
+  const row = (name, cells, marked = false) => {
+    const differs = marked && new Set(cells).size > 1;
     return h("tr", { class: differs ? "differs" : "" }, h("th", { scope: "row" }, name), cells.map((text) => h("td", {}, text)));
   };
   const text = (value) => (value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : num(value));
@@ -103,7 +102,7 @@ function argumentTable(runs, metrics) {
     h(
       "tbody",
       {},
-      names.map((name) => row(name, runs.map(({ job }) => text(job.args?.[name])))),
+      names.map((name) => row(name, runs.map(({ job }) => text(job.args?.[name])), true)),
       lasts.map(([name, cells]) => row(`${M.last} ${name}`, cells)),
       row(M.started, runs.map(({ job }) => when(job.date))),
       row(M.took, runs.map(({ job }) => (job.result ? duration(job.result.duration) : "–"))),

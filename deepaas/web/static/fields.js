@@ -2,7 +2,7 @@
 
 import { fileField } from "./files.js";
 import { button, h, newId } from "./dom.js";
-import { M, num } from "./messages.js";
+import { M } from "./messages.js";
 
 /** Marks an argument that is not sent. */
 export const ABSENT = Symbol("absent");
@@ -87,11 +87,14 @@ function chooseControl(argument, ids, onchange) {
 function helpFor(argument) {
   const { description, kind, min, max, above, below } = argument;
   const said = [description && sentence(description)];
-  if (min !== null && max !== null) said.push(M.between(min, max));
-  else if (min !== null) said.push(M.atLeast(min));
-  else if (max !== null) said.push(M.atMost(max));
-  if (above !== null) said.push(M.above(num(above)));
-  if (below !== null) said.push(M.below(num(below)));
+  const limits = [
+    above === null ? null : M.above(above),
+    min === null || max !== null ? null : M.atLeast(min),
+    min === null || max === null ? null : M.between(min, max),
+    max === null || min !== null ? null : M.atMost(max),
+    below === null ? null : M.below(below),
+  ].filter(Boolean);
+  if (limits.length) said.push(sentence(limits.join(", ").replace(/^./, (c) => c.toUpperCase())));
   if (kind === "list") said.push(M.listHelp);
   return said.filter(Boolean).join(" ");
 }

@@ -120,10 +120,11 @@ function headOf(view) {
     message.textContent = job.message ?? "";
     end.lastChild.textContent = ended ? M.deleteJob : M.cancelJob;
     end.classList.toggle("danger", !ended);
+    if (bell) bell.hidden = ended;
     const values = encodeURIComponent(JSON.stringify(job.args ?? {}));
     again.href = `${kind === "train" ? link(model.name, "train") : link(model.name)}?values=${values}`;
+    bar.hidden = ended;
     if (!job.progress) {
-      bar.hidden = ended;
       bar.removeAttribute("value");
       text.textContent = ended ? "" : job.status === "queued" ? M.queuedText : M.startingText;
     }
@@ -133,7 +134,7 @@ function headOf(view) {
   function progress({ step, total, date }) {
     estimate.add({ step, date });
     const running = !hasEnded(view.job);
-    bar.hidden = !total;
+    bar.hidden = !total || !running;
     if (total) {
       bar.max = total;
       bar.value = Math.max(0, Math.min(step ?? 0, total));
@@ -204,9 +205,9 @@ function curvesOf(view) {
   const controls = lookControls(draw, () => charts.forEach((one) => one.resetZoom()));
   const empty = h("p", { class: "empty" }, M.noMetricsYet);
   const plots = h("div", { class: "charts" });
-  const numbers = h("div", { class: "scroll" });
+  const numbers = h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": M.metric });
   const csv = button(M.csv, saveCsv, { class: "quiet", picture: "down" });
-  const more = h("div", { hidden: true }, controls.element, plots, numbers, csv);
+  const more = h("div", { hidden: true }, controls.element, plots, numbers, h("div", { class: "flush" }, csv));
   const element = h("section", { class: "card" }, h("h2", {}, M.curves), empty, more);
   const charts = new Map();
   const fetcher = metricsFetcher(path, { signal, onMetrics });
@@ -345,7 +346,7 @@ const pair = ([name, value]) => [
 ];
 
 const codeBlock = (text) =>
-  h("div", {}, h("pre", { class: "text code", tabindex: "0" }, text), copyButton(M.copy, text, M.copied));
+  h("div", {}, h("pre", { class: "text code wrap", tabindex: "0" }, text), h("div", { class: "flush" }, copyButton(M.copy, text, M.copied)));
 
 // -- the result of a prediction
 

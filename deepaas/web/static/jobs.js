@@ -176,7 +176,8 @@ function progressOf({ status, progress }) {
 }
 
 function argumentsOf({ args }, common) {
-  const differing = Object.entries(args ?? {}).filter(([name]) => !common.has(name));
+  const all = Object.entries(args ?? {});
+  const differing = all.some(([name]) => !common.has(name)) ? all.filter(([name]) => !common.has(name)) : all;
   return differing.slice(0, 6).map(([name, value]) => {
     const text = typeof value === "object" ? JSON.stringify(value) : num(value);
     return h("span", { class: "fact" }, `${name} ${text.length > 24 ? `${text.slice(0, 23)}…` : text}`);

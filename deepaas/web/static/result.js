@@ -61,7 +61,7 @@ export async function showAnswer(blob, name, alt, input = null) {
 function showPicture(blob, alt, input) {
   const picture = mediaElement(blob, alt);
   const frame = h("div", { class: "picture", tabindex: "0" }, picture);
-  const toggle = h("button", { type: "button", class: "quiet", "aria-pressed": "false", onclick: full }, M.full);
+  const toggle = h("button", { type: "button", class: "small-button", "aria-pressed": "false", onclick: full }, M.full);
   function full() {
     const on = frame.classList.toggle("full");
     toggle.setAttribute("aria-pressed", String(on));
@@ -70,7 +70,7 @@ function showPicture(blob, alt, input) {
   picture.addEventListener("error", bad);
   const before = input && h("figure", {}, mediaElement(input, M.inputPicture), h("figcaption", {}, M.input));
   const after = h("figure", {}, frame, before && h("figcaption", {}, M.output));
-  return h("div", {}, h("div", { class: before ? "pair" : "" }, before, after), toggle);
+  return h("div", { class: "picture-view" }, h("div", { class: before ? "pair" : "" }, before, after), toggle);
 }
 
 async function showJson(blob) {
