@@ -1,7 +1,7 @@
 // Turns the OpenAPI 3.1 document into models, operations and arguments; nothing else
 // knows what the document looks like.
 
-const PATH = /\/v2\/models\/([^/]+)\/(predict|train)\/?$/;
+const PATH = /\/v2\/models\/(.+)\/(predict|train)\/?$/;
 
 const FORM = "multipart/form-data";
 const JSON_TYPE = "application/json";

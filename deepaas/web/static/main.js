@@ -79,7 +79,7 @@ function setTitle(text) {
 
 // -- the header
 
-const dot = h("a", { class: "ready", href: "#/", role: "status" }, h("span", { class: "dot" }), h("span", { class: "ready-text" }));
+const dot = h("span", { class: "ready", role: "status" }, h("span", { class: "dot" }), h("span", { class: "ready-text" }));
 const header = document.getElementById("header");
 
 function showHeader({ segments }) {

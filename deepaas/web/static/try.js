@@ -48,6 +48,7 @@ async function recentTrainings(context, model, output) {
 
 function inputCard(context, operation, output, query) {
   const predicts = operation.method === "predict";
+  const background = h("input", { type: "checkbox", onchange: () => code.update() });
   const code = codeView(operation, () => form, () => background.checked);
   const form = makeForm(operation, () => code.update());
   const raw = makeRaw(form);
@@ -59,7 +60,6 @@ function inputCard(context, operation, output, query) {
       // a link that somebody has cut short
     }
   }
-  const background = h("input", { type: "checkbox", onchange: () => code.update() });
   const submit = h("button", { type: "submit", class: "primary" }, predicts ? M.predict : M.train);
   const status = h("p", { class: "help status", role: "status" });
   const progress = h("progress", { max: 1, hidden: true, "aria-label": M.sending(0) });
