@@ -1,4 +1,4 @@
-"""Until the server answers /openapi.json: the same, made of /swagger.json, for tests."""
+"""Makes /openapi.json of /swagger.json, as long as no server answers it."""
 
 from __future__ import annotations
 

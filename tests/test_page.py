@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from deepaas.api.pages import UI_CONTENT_SECURITY_POLICY, UI_FILES
 from tests.browsing import (
     OVERFLOW,
     SAMPLES,
@@ -25,7 +26,7 @@ from tests.browsing import (
     model_place,
     predict,
     press,
-    serve_page,
+    serve_document,
 )
 from tests.conftest import Serve
 from tests.server import Server, wait_until
@@ -68,12 +69,16 @@ class Steps:
 
     def __init__(self, folder: Path, server: Server, steps: int) -> None:
         self.folder = folder
+        self.server = server
         folder.mkdir()
         query = {"steps": steps, "folder": str(folder)}
         job = server.post("/v2/models/steps/train/", params=query).json()
         self.uuid = job["uuid"]
         self.path = f"/v2/models/steps/train/{self.uuid}"
         self.place = model_place("steps", "train", self.uuid)
+
+    def wait(self) -> None:
+        wait_until(lambda: self.server.get(self.path).json()["status"] == "done")
 
     def go(self, *numbers: int) -> None:
         for number in numbers:
@@ -105,7 +110,8 @@ def test_a_file_by_drop_and_by_paste(digits: Server, watched: Watched) -> None:
     for kind in ("drop", "paste"):
         page.evaluate(
             """([kind, bytes]) => {
-              const file = new File([new Uint8Array(bytes)], `${kind}.png`, {type: "image/png"});
+              const type = "image/png";
+              const file = new File([new Uint8Array(bytes)], `${kind}.png`, {type});
               const data = new DataTransfer();
               data.items.add(file);
               const zone = document.querySelector(".drop");
@@ -126,7 +132,9 @@ def test_what_is_missing_is_said_where_it_is_missing(
 ) -> None:
     page = watched.open(digits)
     press(page, "Predict")
-    expect(field(page, "data").locator(".field-error")).to_have_text("This is required.")
+    expect(field(page, "data").locator(".field-error")).to_have_text(
+        "This is required."
+    )
     expect(page.locator(".alert")).to_contain_text("data")
     expect(page.locator("input[type=file]")).to_be_focused()
 
@@ -224,7 +232,9 @@ def test_messages_of_the_server_are_under_their_fields(
     press(page, "Predict")
     error = field(page, "email").locator(".field-error")
     expect(error).to_have_text("Not a valid email address.")
-    expect(field(page, "uuid").locator(".field-error")).to_have_text("Not a valid UUID.")
+    expect(field(page, "uuid").locator(".field-error")).to_have_text(
+        "Not a valid UUID."
+    )
     expect(page.locator("[role=alert]").first).to_contain_text("2 arguments do not fit")
     expect(field(page, "uuid").locator("textarea, input")).to_be_focused()
 
@@ -285,7 +295,9 @@ def test_an_answer_of_this_type(
     expect(page.locator(".output .facts")).to_contain_text(media_type)
     assert page.evaluate("window.hurt") is None
     with page.expect_download() as saved:
-        press(page, "Download") if media_type != "application/zip" else page.get_by_role(
+        press(
+            page, "Download"
+        ) if media_type != "application/zip" else page.get_by_role(
             "button", name="Download"
         ).first.click()
     assert saved.value.path().stat().st_size > 0
@@ -472,7 +484,9 @@ def test_a_worker_that_dies(serve: Serve, watched: Watched, tmp_path: Path) -> N
     page.locator(".log .line").first.wait_for()
     [trainer] = [
         worker["pid"]
-        for worker in server.get("/v2/health/ready").json()["models"]["steps"]["workers"]
+        for worker in server.get("/v2/health/ready").json()["models"]["steps"][
+            "workers"
+        ]
         if worker["state"] == "busy"
     ]
     os.kill(trainer, signal.SIGKILL)
@@ -537,7 +551,7 @@ def test_the_list_and_a_comparison(
     for number in (1, 2):
         training = Steps(tmp_path / str(number), several, 2 + number)
         training.go(1, 2, 3, 4)
-        wait_until(lambda: several.get(training.path).json()["status"] == "done")
+        training.wait()
     page = watched.open(several, model_place("steps", "jobs"))
     rows = page.locator("table.jobs tbody tr")
     expect(rows.first.locator(".args")).to_contain_text("steps 4")
@@ -570,7 +584,7 @@ def test_the_token(serve: Serve, watched: Watched, tmp_path: Path) -> None:
     server = serve(f"--model=echo={MODELS / 'echo.py'}", f"--auth-token-file={file}")
     watched.expected = ["401"]
     page = watched.page
-    serve_page(page, server, "")
+    serve_document(page)
     page.goto(f"{server.url}/ui/")
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Token", exact=True).fill("wrong")
@@ -595,8 +609,10 @@ def test_the_token(serve: Serve, watched: Watched, tmp_path: Path) -> None:
     page.locator('.output:not([aria-busy="true"])').wait_for()
     expect(page.locator(".output .facts")).to_contain_text("200")
     kept = page.evaluate("JSON.stringify([{...sessionStorage}, {...localStorage}])")
-    assert "-token\"" not in kept.replace("deepaas-token", "")
-    assert not any("first-token" in url or "second-token" in url for url in watched.urls)
+    assert '-token"' not in kept.replace("deepaas-token", "")
+    assert not any(
+        "first-token" in url or "second-token" in url for url in watched.urls
+    )
     assert "first-token" not in server.output
 
 
@@ -687,7 +703,7 @@ def test_a_snippet_of_many_values(
     page = watched.open(several, model_place("every_field"))
     for name in ("old style", "float", "list", "dict", "header", "a,b", "url"):
         type_in(page, name, ENTERED[name][0])
-    type_in(page, "demo-image", "it's \"$HOME\" \\ é")
+    type_in(page, "demo-image", 'it\'s "$HOME" \\ é')
     predict(page)
     expected = shown_values(page)
     press(page, "Code")
@@ -738,9 +754,7 @@ def test_accessible(trained: Server, watched: Watched, scheme: str) -> None:
             predict(page)
         found = axe.run(page).response["violations"]
         serious = [one for one in found if one["impact"] in ("serious", "critical")]
-        told = [
-            (one["id"], [node["html"] for node in one["nodes"]]) for one in serious
-        ]
+        told = [(one["id"], [node["html"] for node in one["nodes"]]) for one in serious]
         assert told == [], place
 
 
@@ -752,9 +766,7 @@ def settle(page: Page, place: str) -> None:
         page.locator("table.jobs tbody tr").first.wait_for()
 
 
-def test_no_view_is_wider_than_a_small_phone(
-    trained: Server, watched: Watched
-) -> None:
+def test_no_view_is_wider_than_a_small_phone(trained: Server, watched: Watched) -> None:
     page = watched.page
     page.set_viewport_size(PHONE)
     for place in views(trained):
@@ -809,6 +821,46 @@ def test_the_theme_stays(digits: Server, watched: Watched) -> None:
     assert background == "rgb(20, 22, 26)"
 
 
+def test_the_weight(trained: Server, watched: Watched) -> None:
+    """Bytes on the wire: 60 kB at first, 90 kB with the curves."""
+    page = watched.page
+    sizes: list[int] = []
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    session.on(
+        "Network.loadingFinished",
+        lambda event: sizes.append(event["encodedDataLength"]),
+    )
+    watched.open(trained)
+    page.locator("form.input").wait_for()
+    assert 20_000 < sum(sizes) <= 60_000
+    page.get_by_role("link", name="Jobs").click()
+    page.locator("table.jobs a").first.click()
+    page.locator(".plot canvas").first.wait_for()
+    assert sum(sizes) <= 90_000
+
+
+def test_the_headers_of_the_page_and_its_files(digits: Server) -> None:
+    headers = digits.get("/ui/").headers
+    assert headers["Content-Security-Policy"] == UI_CONTENT_SECURITY_POLICY
+    assert "require-trusted-types-for 'script'" in UI_CONTENT_SECURITY_POLICY
+    assert "unsafe" not in UI_CONTENT_SECURITY_POLICY
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    for place in UI_FILES:
+        packed = digits.get(f"/ui/{place}")
+        identity = {"Accept-Encoding": "identity"}
+        plain = digits.get(f"/ui/{place}", headers=identity)
+        assert packed.content == plain.content == UI_FILES[place].read_bytes()
+        assert packed.headers["X-Content-Type-Options"] == "nosniff"
+        assert packed.headers["Cache-Control"] == "no-cache"
+        unchanged = {"If-None-Match": packed.headers["ETag"]}
+        assert digits.get(f"/ui/{place}", headers=unchanged).status_code == 304
+    for place in ("static/x.js", "static/..%2Findex.html", "vendor/LICENSE"):
+        assert digits.get(f"/ui/{place}").status_code == 404
+
+
 def test_the_form_is_there_at_once(digits: Server, page: Page) -> None:
     found = Watched(page)
     found.open(digits)
@@ -818,5 +870,3 @@ def test_the_form_is_there_at_once(digits: Server, page: Page) -> None:
         "performance.getEntriesByType('paint').map((entry) => entry.startTime)"
     )
     assert min(shown) < 500
-
-

@@ -35,7 +35,9 @@ def test_the_modules_in_node():
 def test_nothing_that_makes_code_of_text(file):
     """The policy would refuse it; it must not be there at all."""
     text = file.read_text()
-    sinks = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function"
+    sinks = (
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function"
+    )
     assert re.findall(rf"{sinks}|style=\"|srcdoc|DOMParser", text) == []
     if file.suffix == ".js":
         assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")

@@ -26,6 +26,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from deepaas.api.protection import heed_proxies
 from deepaas.api.responses import CLIENT
+from tests.browsing import serve_document
 from tests.conftest import Serve
 from tests.server import Server, prediction, wait_until
 
@@ -56,7 +57,7 @@ def test_without_a_token(serve: Serve, tokens):
     routes = [
         *("/", "/v2", "/v2/", "/v2/models/", "/v2/models/echo", "/v2/models/nobody/"),
         *("/v2/models/echo/train/", "/v2/models/echo/predict/abc/result", "/v2/debug/"),
-        *("/metrics", "/swagger.json", "/api", "/ui", "/api/static", "/api/static/"),
+        *("/metrics", "/swagger.json", "/api", "/ui/x", "/api/static", "/api/static/"),
         *("/no/such/place", "/v2/health", "/v2/health/ready/x"),
         # Slashes in a row: the route counts, not the path
         *("//", "//v2//models/", "//metrics", "//v2/debug", "//api", "//swagger.json"),
@@ -89,8 +90,13 @@ def test_without_a_token(serve: Serve, tokens):
         *("/v2/health/live", "/v2/health/ready/", "/v2/models/echo/ready"),
         *("//v2/health/live", "//v2//models/echo//ready"),
         *("/api/static/swagger-ui.css", "//api/static//api.js"),
+        *("/ui/", "/ui/static/main.js", "/ui/vendor/uPlot.min.css"),
     ):
         assert server.get(f"{server.url}{path}").status_code == 200, path
+    html = {"Accept": "text/html"}
+    assert server.get("/", headers=html).headers["Location"] == "ui/"
+    for path in ("/v2/", "/v2/models/", "/no/such/place", "/swagger.json"):
+        assert server.get(path, headers=html).status_code == 401
     for token in ("first-secret", "zweites-Geheimnis-ü"):
         headers = {"Authorization": f"Bearer {token}".encode()}
         for path in (PREDICT, f"/{PREDICT}/"):
@@ -426,11 +432,10 @@ def test_behind_nginx(behind_nginx, page, base):
     """Also where the proxy does not say that it has cut off a prefix."""
     url = behind_nginx
     get = partial(httpx.get, trust_env=False)
-    for path in ("/ui", "/ui/"):
-        place = urljoin(
-            f"{url}{base}{path}", get(f"{url}{base}{path}").headers["Location"]
-        )
-        assert place == f"{url}{base}/api"
+    for path in ("/ui", "/ui//", "/"):
+        called = f"{url}{base}{path}"
+        answer = get(called, headers={"Accept": "text/html"})
+        assert urljoin(called, answer.headers["Location"]) == f"{url}{base}/ui/"
     for path in (PREDICT, PREDICT.rstrip("/"), f"/{PREDICT}"):
         called = f"{url}{base}{path}?n=1"
         prefer = {"Prefer": "respond-async"}
@@ -450,6 +455,15 @@ def test_behind_nginx(behind_nginx, page, base):
     with page.expect_response("**/predict/**") as answer:
         operation.get_by_role("button", name="Execute").click()
     assert answer.value.json() == {"n": 7}
+    serve_document(page)
+    page.goto(f"{url}{base}/ui")
+    page.get_by_role("link", name="echo", exact=True).click()
+    page.locator('.field[data-name="n"] input').first.fill("8")
+    with page.expect_response("**/predict/**") as answer:
+        page.get_by_role("button", name="Predict", exact=True).click()
+    page.locator(".output .facts").wait_for()
+    assert answer.value.request.method == "POST"
+    assert answer.value.url.startswith(f"{url}{base}/v2/models/echo/predict/")
 
 
 def test_a_large_upload_through_nginx(behind_nginx):

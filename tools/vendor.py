@@ -90,7 +90,6 @@ def _check(archive: Path, integrity: str) -> None:
 
 def _copy(archive: Path, folder: Path, names: list[str]) -> dict[str, str]:
     """Copy files out of an archive; return the SHA-256 of each by its name."""
-    folder.mkdir(parents=True, exist_ok=True)
     hashes = {}
     with tarfile.open(archive) as package:
         for name in sorted(names):
@@ -101,6 +100,7 @@ def _copy(archive: Path, folder: Path, names: list[str]) -> dict[str, str]:
             if name.endswith(TEXT):
                 content = SOURCE_MAP.sub(b"\n", content)
             hashes[name] = hashlib.sha256(content).hexdigest()
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
             if name.endswith(TEXT) and len(content) >= MIN_PACKED_BYTES:
                 packed = gzip.compress(content, 9, mtime=0)

@@ -14,7 +14,7 @@ from deepaas.api.journal import Journal
 from deepaas.api.metrics import Metrics
 from deepaas.api.openapi import Documentation
 from deepaas.api.operations import Operations, Readiness
-from deepaas.api.pages import STATIC, Pages, absent_pages
+from deepaas.api.pages import PUBLIC, Pages, absent_pages, opens_page
 from deepaas.api.paths import merge_slashes
 from deepaas.api.protection import (
     Tokens,
@@ -52,7 +52,7 @@ TOKENS = web.AppKey("tokens", Tokens)
 
 HEALTH = ("/v2/health/live", "/v2/health/ready", "/v2/models/{model}/ready")
 OPERATIONS = ("/metrics", "/v2/debug")
-PAGES = ("/api", "/ui", "/swagger.json")
+PAGES = ("/api", "/swagger.json")
 """What a browser opens."""
 
 SANE_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
@@ -113,13 +113,18 @@ def _middlewares(settings: Settings, tokens: Tokens | None) -> list[Middleware]:
         middlewares.append(heed_proxies(settings.trusted_proxies))
     if tokens is not None:
         base = settings.base_path
-        public = [*HEALTH, STATIC, *(OPERATIONS if settings.open_metrics else ())]
+        public = [*HEALTH, *PUBLIC, *(OPERATIONS if settings.open_metrics else ())]
         middlewares.append(
             authenticate(
                 tokens,
                 public=[base + path for path in public],
                 pages=[base + path for path in PAGES],
                 cors=bool(settings.cors_origins),
+                is_public=lambda request: (
+                    settings.doc_endpoint
+                    and request.path.rstrip("/") == base
+                    and opens_page(request)
+                ),
             )
         )
     return middlewares

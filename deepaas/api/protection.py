@@ -7,7 +7,7 @@ import hmac
 import ipaddress
 import logging
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from aiohttp import HttpVersion11, web
@@ -75,11 +75,17 @@ def _hash(token: str) -> bytes:
 
 
 def authenticate(
-    tokens: Tokens, *, public: Collection[str], pages: Collection[str], cors: bool
+    tokens: Tokens,
+    *,
+    public: Collection[str],
+    pages: Collection[str],
+    cors: bool,
+    is_public: Callable[[web.Request], bool],
 ) -> Middleware:
     """Make the middleware that lets in who has a token (RFC 6750).
 
-    The routes `public` need none. The routes `pages` are for browsers, which cannot
+    The routes `public` need none, nor does a request that `is_public` names. The
+    routes `pages` are for browsers, which cannot
     send a token when they open one: there, it may be the password of HTTP Basic.
     """
 
@@ -88,9 +94,9 @@ def authenticate(
         resource = request.match_info.route.resource
         route = "" if resource is None else resource.canonical.rstrip("/")
         preflight = request.method == "OPTIONS" and "Origin" in request.headers
-        is_public = route in public or (cors and preflight)
+        free = route in public or (cors and preflight) or is_public(request)
         is_page = route in pages
-        if not is_public and _token(request, basic=is_page) not in tokens:
+        if not free and _token(request, basic=is_page) not in tokens:
             scheme = "Basic" if is_page else "Bearer"
             raise Unauthorized(
                 "A token is needed: `Authorization: Bearer ...`.",

@@ -12,6 +12,7 @@ from aiohttp import web
 from marshmallow import EXCLUDE, ValidationError
 
 from deepaas.api import schemas
+from deepaas.api.pages import opens_page
 from deepaas.api.paths import MODEL, relative
 from deepaas.api.requests.values import Parsing
 from deepaas.api.responses import (
@@ -78,6 +79,9 @@ class V2:
     # -- what there is
 
     async def versions(self, request: web.Request) -> web.Response:
+        vary = {"Vary": "Accept"}
+        if self._settings.doc_endpoint and opens_page(request):
+            raise web.HTTPFound(relative(request, "ui/"), headers=vary)
         base = prefix(request) + self._base
         pages = {"rel": "help", "type": "text/html", "href": f"{base}/api"}
         document = {"rel": "describedby", "href": f"{base}/swagger.json"}
@@ -85,7 +89,7 @@ class V2:
             "versions": [self._version(base)],
             "links": [*([pages] if self._settings.doc_endpoint else []), document],
         }
-        return web.json_response(schemas.Versions().dump(value))
+        return web.json_response(schemas.Versions().dump(value), headers=vary)
 
     async def version(self, request: web.Request) -> web.Response:
         return web.json_response(

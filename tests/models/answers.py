@@ -1,4 +1,4 @@
-"""Answers in every way that the page shows: JSON of many shapes, media, streams, files."""
+"""Answers in every way that the page shows: JSON, media, streams, files."""
 
 import io
 import time
@@ -92,4 +92,3 @@ def predict(shape, items, fail_at, pause, accept):
         "application/pdf": lambda: b"%PDF-1.4\n%%EOF",
         "application/zip": archive,
     }[accept]()
-
