@@ -51,17 +51,25 @@ def test_the_page_has_no_inline_script_or_style():
     assert "http" not in text.replace("http-equiv", "")
 
 
-def test_every_module_that_is_loaded_at_first_is_preloaded():
-    """A module that another one names would else wait for it."""
-    text = (WEB / "index.html").read_text()
-    preloaded = set(re.findall(r'rel="modulepreload" href="static/(\S+)"', text))
-    loaded = set()
-    waiting = ["main.js"]
+def imported(name: str) -> set[str]:
+    """A module and those that it needs at once."""
+    found: set[str] = set()
+    waiting = [name]
     while waiting:
-        name = waiting.pop()
-        loaded.add(name)
-        source = (WEB / "static" / name).read_text()
-        found = re.findall(r'^(?:import|export) .*from "\./(\S+)";', source, re.M)
-        found += re.findall(r'^} from "\./(\S+)";', source, re.M)
-        waiting += [one for one in found if one not in loaded]
-    assert loaded - {"main.js"} == preloaded
+        found.add(one := waiting.pop())
+        source = (WEB / "static" / one).read_text()
+        names = re.findall(r'^(?:import|export|}) .*from "\./(\S+)";', source, re.M)
+        waiting += [name for name in names if name not in found]
+    return found
+
+
+def test_what_the_views_need_is_fetched_at_once():
+    """A module that only another one names would wait for it."""
+    page = (WEB / "index.html").read_text()
+    first = set(re.findall(r'rel="modulepreload" href="static/(\S+)"', page))
+    assert imported("main.js") - {"main.js"} == first
+    source = (WEB / "static" / "main.js").read_text()
+    [showing] = re.findall(r"const SHOWING = \[(.*?)\]", source)
+    for view, names in re.findall(r"^  (\w+): \[(.*?)\],$", source, re.M):
+        listed = re.findall(r'"(\w+)"', names.replace("...SHOWING", showing))
+        assert {f"{name}.js" for name in listed} == imported(f"{view}.js") - first

@@ -102,18 +102,18 @@ def test_a_job_is_at_a_relative_reference(server, path):
     assert job.json()["uuid"] == answer.json()["uuid"]
 
 
-@pytest.mark.parametrize("path", ["/ui", "/ui/", "//ui//"])
-def test_the_page_has_one_address(server, path):
+@pytest.mark.parametrize(
+    ("path", "location"),
+    # Python's urljoin takes slashes in a row for one, which browsers do not.
+    [("/ui", "ui/"), ("//ui", "ui/"), ("/ui//", "../"), ("//ui///", "../../")],
+)
+def test_the_page_has_one_address(server, path, location):
     """Its links are relative to `/ui/`."""
     answer = server.get(f"{server.url}{path}")
-    if path == "/ui/":
-        assert answer.headers["Content-Type"].startswith("text/html")
-        return
     assert answer.status_code == 308
-    place = urljoin(f"{server.url}{path}", answer.headers["Location"])
-    assert place.endswith("/ui/")
-    assert not place.endswith("//ui//")
-    assert server.get(place).headers["Content-Type"].startswith("text/html")
+    assert answer.headers["Location"] == location
+    page = server.get(f"{server.url}/ui/")
+    assert page.headers["Content-Type"].startswith("text/html")
 
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"

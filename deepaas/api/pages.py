@@ -3,16 +3,18 @@
 All addresses in a page are relative, so that a proxy may cut off a prefix.
 """
 
+import functools
+import hashlib
 import html
 import string
 from collections.abc import Mapping
 from pathlib import Path
 
 import mimeparse
-from aiohttp import web
+from aiohttp import ETag, web
 
 from deepaas.api.paths import relative
-from deepaas.api.responses import both, may_compress
+from deepaas.api.responses import both
 from deepaas.errors import NotFound
 
 WEB = Path(__file__).resolve().parent.parent / "web"
@@ -84,12 +86,6 @@ UI_FILES = {
 }
 """The files of /ui/ by their places below it: static/main.js, vendor/uPlot.min.css."""
 
-PACKED = {
-    path
-    for path in (*STATIC_FILES.values(), *UI_FILES.values())
-    if Path(f"{path}.gz").exists()
-}
-
 CONTENT_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -143,26 +139,44 @@ class Pages:
         return web.Response(body=self._ui, headers=UI_HEADERS)
 
     async def static(self, request: web.Request) -> web.FileResponse:
-        return _send_file(request, STATIC_FILES, request.match_info["name"])
+        path = _find(STATIC_FILES, request.match_info["name"])
+        headers = {**COMMON_HEADERS, "Content-Type": _content_type(path)}
+        return web.FileResponse(path, headers=headers)
 
-    async def ui_static(self, request: web.Request) -> web.FileResponse:
+    async def ui_static(self, request: web.Request) -> web.Response:
         folder, name = request.match_info["folder"], request.match_info["name"]
-        return _send_file(request, UI_FILES, f"{folder}/{name}")
+        path = _find(UI_FILES, f"{folder}/{name}")
+        return _answer_small_file(request, path)
 
 
-def _send_file(
-    request: web.Request, files: Mapping[str, Path], name: str
-) -> web.FileResponse:
-    """Answer with one of these files. Raises NotFound for another name."""
-    path = files.get(name)
-    if path is None:
-        raise NotFound(f"There is no file {name!r}.")
-    content_type = CONTENT_TYPES[path.suffix]
-    headers = {**COMMON_HEADERS, "Content-Type": content_type}
-    response = web.FileResponse(path, headers=headers)
-    # aiohttp sends the packed copy by itself where there is one.
-    if path not in PACKED and may_compress(request, response, path.stat().st_size):
-        response.enable_compression(web.ContentCoding.gzip)
+def _find(files: Mapping[str, Path], name: str) -> Path:
+    """Return the file of a name. Raises NotFound for one that is not listed."""
+    try:
+        return files[name]
+    except KeyError:
+        raise NotFound(f"There is no file {name!r}.") from None
+
+
+def _content_type(path: Path) -> str:
+    return CONTENT_TYPES[path.suffix]
+
+
+@functools.cache
+def _read(path: Path) -> tuple[bytes, str]:
+    """Return a small file and its hash, read once."""
+    content = path.read_bytes()
+    return content, hashlib.sha256(content).hexdigest()[:32]
+
+
+def _answer_small_file(request: web.Request, path: Path) -> web.Response:
+    """Answer with a file that is compressed as other text is, unlike FileResponse's."""
+    content, tag = _read(path)
+    headers = {**COMMON_HEADERS, "Content-Type": _content_type(path)}
+    if any(known.value == tag for known in request.if_none_match or ()):
+        response = web.Response(status=304, headers=headers)
+    else:
+        response = web.Response(body=content, headers=headers)
+    response.etag = ETag(tag, is_weak=True)  # the same for other codings
     return response
 
 

@@ -105,13 +105,15 @@ def compress(request: web.Request, response: web.StreamResponse) -> web.StreamRe
     if (
         isinstance(response, web.Response)
         and isinstance(response.body, bytes | bytearray)
-        and may_compress(request, response, len(response.body))
+        and _may_compress(request, response, len(response.body))
     ):
         response.enable_compression(web.ContentCoding.gzip)
     return response
 
 
-def may_compress(request: web.Request, response: web.StreamResponse, size: int) -> bool:
+def _may_compress(
+    request: web.Request, response: web.StreamResponse, size: int
+) -> bool:
     """Tell whether an answer is sent compressed; it says what that depends on."""
     accepted = ",".join(request.headers.getall("Accept-Encoding", ()))
     worthwhile = size > SMALL and _is_text(response.content_type)
@@ -142,7 +144,7 @@ async def send(
         return await _send_file(request, reply, headers)
     body = reply.body or b""
     response = web.StreamResponse(headers=headers)
-    if len(body) <= CHUNK or may_compress(request, response, len(body)):
+    if len(body) <= CHUNK or _may_compress(request, response, len(body)):
         body = bytes(body)
         return web.Response(body=body, headers=headers, zlib_executor_size=SLOW)
     response.content_length = len(body)
@@ -206,7 +208,7 @@ async def _send_file(
     try:
         size = (await asyncio.to_thread(os.stat, reply.path)).st_size
         seen = _as_for_a_file(request)
-        compressed = may_compress(request, response, size)
+        compressed = _may_compress(request, response, size)
         if "Range" not in seen.headers:
             if compressed:
                 response.enable_compression(web.ContentCoding.gzip)

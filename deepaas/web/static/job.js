@@ -12,7 +12,7 @@ import { ago, duration, M, num, when } from "./messages.js";
 import { link } from "./models.js";
 import { answerActions, nameOf, showAnswer, switched } from "./result.js";
 import { followSnippets } from "./snippet.js";
-import { failureBox } from "./try.js";
+import { failureBox } from "./failure.js";
 
 export async function jobView(context, model, kind, uuid) {
   const path = modelPath(model.name, `${kind}/${encodeURIComponent(uuid)}/`);

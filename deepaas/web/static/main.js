@@ -6,7 +6,6 @@ import { describe } from "./describe.js";
 import { button, fill, h, newId } from "./dom.js";
 import { M } from "./messages.js";
 import { modelsView } from "./models.js";
-import { tryView } from "./try.js";
 
 const READY_PAUSE = 10_000;
 
@@ -15,7 +14,7 @@ const state = { models: [], metadata: async () => ({}), documentError: null };
 let leave = new AbortController();
 
 /** Return {segments, query} of the address's fragment. */
-export function parseRoute(hash) {
+function parseRoute(hash) {
   const [path, query = ""] = hash.replace(/^#/, "").split("?");
   const segments = path.split("/").filter(Boolean).map(decodeSafe);
   return { segments, query: new URLSearchParams(query) };
@@ -29,8 +28,33 @@ function decodeSafe(segment) {
   }
 }
 
+const SHOWING = ["request", "result", "media", "json", "table", "snippet", "failure"];
+
+/** The modules of each view, which are fetched all at once and not one after another. */
+const MODULES = {
+  try: ["try", "form", "fields", "files", "background", ...SHOWING],
+  job: ["job", "jobs", "follow", "log", "chart", "sparkline", "background", ...SHOWING],
+  jobs: ["jobs", "follow", "chart", "sparkline", "background"],
+  compare: ["compare", "jobs", "follow", "chart", "sparkline", "background"],
+};
+
+function nameOfView({ segments: [first, , place, uuid] }) {
+  if (first === "compare") return "compare";
+  if (uuid) return "job";
+  return place === "jobs" ? "jobs" : "try";
+}
+
+function preload(view) {
+  for (const name of MODULES[view]) {
+    const href = new URL(`${name}.js`, import.meta.url).href;
+    if (document.head.querySelector(`link[href="${href}"]`)) continue;
+    document.head.append(h("link", { rel: "modulepreload", href }));
+  }
+}
+
 async function viewOf({ segments, query }, context) {
   const [first, name, place, uuid] = segments;
+  const { tryView } = nameOfView({ segments }) === "try" ? await import("./try.js") : {};
   if (!first) {
     if (state.models.length !== 1) return modelsView(context);
     return tryView(context, state.models[0], "predict", query);
@@ -232,7 +256,9 @@ async function start() {
     event.preventDefault();
     main.focus();
   });
-  showHeader(parseRoute(location.hash));
+  const route = parseRoute(location.hash);
+  preload(nameOfView(route));
+  showHeader(route);
   await loadModels();
   loadMetadata();
   addEventListener("hashchange", () => show());

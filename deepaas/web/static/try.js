@@ -2,6 +2,8 @@
 
 import { hasToken, request, root } from "./api.js";
 import { announce, button, copyButton, fill, h } from "./dom.js";
+import { rememberJob } from "./background.js";
+import { failureBox } from "./failure.js";
 import { makeForm, makeRaw } from "./form.js";
 import { duration, M, size, when } from "./messages.js";
 import { link, modelHead } from "./models.js";
@@ -306,22 +308,6 @@ function unnested(body) {
   return Object.fromEntries(entries);
 }
 
-/** Return the box that says what has failed. */
-export function failureBox(error) {
-  const server = error.status >= 500;
-  const id = error.requestId;
-  const lines = error.body && !error.body.message ? JSON.stringify(error.body, null, 2) : "";
-  return h(
-    "div",
-    { class: "alert", role: "alert" },
-    h("p", {}, h("strong", {}, error.message)),
-    lines ? h("pre", { class: "text wrap" }, lines) : null,
-    error.status ? h("p", { class: "help" }, `HTTP ${error.status}`) : null,
-    id && server ? h("p", { class: "help" }, M.whereToLook) : null,
-    id ? h("p", { class: "request-id" }, h("code", {}, id), copyButton(M.copy, id, M.copied)) : null,
-  );
-}
-
 function countdown(seconds, again) {
   let left = Math.ceil(seconds);
   const retry = button(M.retryIn(left), () => again(), {});
@@ -335,25 +321,4 @@ function countdown(seconds, again) {
     }
   }, 1000);
   return retry;
-}
-
-// -- predictions in the background: the server keeps no list of them
-
-const jobsKey = (model) => `deepaas-background:${model}`;
-
-/** Return the background predictions that this tab has begun, newest first. */
-export function rememberedJobs(model) {
-  try {
-    return JSON.parse(sessionStorage.getItem(jobsKey(model)) ?? "[]");
-  } catch {
-    return [];
-  }
-}
-
-function rememberJob(model, uuid) {
-  try {
-    sessionStorage.setItem(jobsKey(model), JSON.stringify([uuid, ...rememberedJobs(model)].slice(0, 50)));
-  } catch {
-    // nothing is kept
-  }
 }
