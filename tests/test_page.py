@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -32,6 +33,7 @@ from tests.browsing import (
 )
 from tests.conftest import Serve
 from tests.server import Server, wait_until
+from tests.shim_openapi import convert
 
 MODELS = Path(__file__).parent / "models"
 
@@ -170,7 +172,7 @@ ENTERED = {
     "in_query": ("8", "int 8"),
     "in_form": ("9", "int 9"),
 }
-"""What is typed, and what reaches tests/models/every_field.py."""
+"""By argument of tests/models/every_field.py: the text typed, and what arrives."""
 
 NAMES = {"header": "X-Number"}
 """The names of arguments that callers know under another one."""
@@ -212,6 +214,40 @@ def test_every_kind_of_argument_arrives_as_typed(
     assert wrong == {}
     # what was not touched did not arrive, but for the defaults of the model
     assert arrived.keys() - ENTERED.keys() == set()
+
+
+EVERY_MODEL = (
+    *("accept", "accept_any", "batched", "bodies", "documented", "documented_json"),
+    *("every_field", "files", "headers", "hostile", "options", "steps", "trains"),
+    *("upload", "upload_or_fail", "yields"),
+)
+
+
+def test_every_argument_of_every_model_has_a_field(serve: Serve) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is missing")
+    server = serve(*(f"--model={n}={MODELS / n}.py" for n in EVERY_MODEL))
+    swagger = server.get("/swagger.json").json()
+    answer = server.get("/openapi.json")
+    document = answer.json() if answer.status_code == 200 else convert(swagger)
+    cover = [node, Path(__file__).parent / "web" / "cover.js"]
+    found = json.loads(
+        subprocess.check_output(cover, input=json.dumps(document).encode(), timeout=30)
+    )
+    for model in EVERY_MODEL:
+        for at, method in enumerate(("predict", "train")):
+            item = swagger["paths"].get(f"/v2/models/{model}/{method}/", {})
+            expected = {
+                name
+                for parameter in item.get("post", {}).get("parameters", [])
+                for name in (
+                    parameter["schema"]["properties"]
+                    if parameter["in"] == "body"
+                    else [parameter["name"]]
+                )
+            }
+            assert set(found[model][at] or ()) >= expected, (model, method)
 
 
 def test_absent_arguments_are_not_sent(several: Server, watched: Watched) -> None:
@@ -282,7 +318,7 @@ SHOWN = {
     "application/pdf": "a:text('Open in a new tab')",
     "application/zip": ".file-answer",
 }
-"""Where the page shows answers of tests/models/answers.py."""
+"""The element that shows each answer of tests/models/answers.py."""
 
 
 @pytest.mark.parametrize("media_type", SHOWN)
@@ -297,11 +333,7 @@ def test_an_answer_of_this_type(
     expect(page.locator(".output .facts")).to_contain_text(media_type)
     assert page.evaluate("window.hurt") is None
     with page.expect_download() as saved:
-        press(
-            page, "Download"
-        ) if media_type != "application/zip" else page.get_by_role(
-            "button", name="Download"
-        ).first.click()
+        press(page, "Download")
     assert saved.value.path().stat().st_size > 0
 
 
@@ -365,7 +397,7 @@ def test_a_stream_is_seen_as_it_comes_and_can_be_stopped(
     page.get_by_role("button", name="Predict").wait_for()
 
 
-def test_a_stream_that_fails_says_so(serve: Serve, watched: Watched) -> None:
+def test_a_stream_that_fails_shows_the_failure(serve: Serve, watched: Watched) -> None:
     server = serve(f"--model=answers={MODELS / 'answers.py'}", errors_expected=True)
     page = watched.open(server)
     enter(page, "fail_at", "2")
@@ -470,11 +502,11 @@ def test_cancel_and_delete(several: Server, watched: Watched, tmp_path: Path) ->
     dialog.get_by_role("button", name="Keep it").click()
     expect(page.locator(".head .badge")).to_have_text("Running")
     press(page, "Cancel")
-    dialog.get_by_role("button", name="Cancel").click()
+    dialog.get_by_role("button", name="Yes, cancel it").click()
     expect(page.locator(".head .badge")).to_have_text("Cancelled")
     assert several.get(training.path).json()["status"] == "cancelled"
     press(page, "Delete")
-    dialog.get_by_role("button", name="Delete").click()
+    dialog.get_by_role("button", name="Yes, delete it").click()
     page.locator("h2", has_text="Trainings").wait_for()
     assert several.get(training.path).status_code == 404
 
@@ -545,6 +577,76 @@ def test_the_network_is_cut_for_a_while(
     lines = page.locator(".log .line")
     expect(lines).to_have_count(log.count("\n"))
     expect(page.locator("[data-points]")).to_have_attribute("data-points", "6")
+
+
+def test_a_million_reports(serve: Serve, watched: Watched) -> None:
+    server = serve(f"--model=reports={MODELS / 'reports.py'}")
+    query = {"count": 1_000_000, "seconds": 6}
+    job = server.post("/v2/models/reports/train/", params=query).json()
+    page = watched.open(server, model_place("reports", "train", job["uuid"]))
+    page.locator(".plot canvas").first.wait_for()
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
+
+    def busy() -> float:
+        metrics = session.send("Performance.getMetrics")["metrics"]
+        return next(m["value"] for m in metrics if m["name"] == "TaskDuration")
+
+    began, before = time.monotonic(), busy()
+    expect(page.locator(".head .badge")).to_have_text("Done", timeout=40 * SECOND)
+    share = (busy() - before) / (time.monotonic() - began)
+    assert share < 0.25
+    kept = len(
+        server.get(f"/v2/models/reports/train/{job['uuid']}/metrics").json()["step"]
+    )
+    assert kept <= 1000
+    curves = page.locator("[data-points]")
+    expect(curves).to_have_attribute("data-points", str(kept))
+    # val_loss is drawn beside loss
+    expect(page.locator(".chart")).to_have_count(1)
+    expect(page.locator(".legend button")).to_have_count(2)
+
+
+def test_smoothing_axes_and_the_table_of_metrics(
+    several: Server, watched: Watched, tmp_path: Path
+) -> None:
+    training = Steps(tmp_path / "go", several, 4)
+    training.go(1, 2, 3, 4)
+    training.wait()
+    page = watched.open(several, training.place)
+    page.locator(".plot canvas").wait_for()
+    page.get_by_label("Smoothing").fill("0.9")
+    for label in ("Log x", "Log y"):
+        page.get_by_label(label).check()
+    for axis in ("time since start", "clock time", "step"):
+        page.get_by_label("Horizontal axis").last.select_option(label=axis)
+    row = page.get_by_role("row", name="loss")
+    expect(row).to_contain_text("0.25 at 4")
+    expect(row).to_contain_text("1 at 1")
+    with page.expect_download() as saved:
+        press(page, "Download CSV")
+    assert saved.value.path().read_text().splitlines()[0] == "step,total,date,loss"
+    toggle = page.locator(".legend button")
+    toggle.click()
+    expect(toggle).to_have_attribute("aria-pressed", "false")
+
+
+def test_a_log_that_is_scrolled_up_stays_where_it_is(
+    several: Server, watched: Watched, tmp_path: Path
+) -> None:
+    training = Steps(tmp_path / "go", several, 60)
+    training.go(*range(1, 50))
+    page = watched.open(several, training.place)
+    log = page.locator(".log")
+    expect(log).to_contain_text("step 50 begins")
+    log.evaluate("(log) => (log.scrollTop = 0)")
+    training.go(*range(50, 61))
+    page.get_by_role("button", name="new lines").wait_for()
+    assert log.evaluate("(log) => log.scrollTop") == 0
+    page.get_by_role("button", name="new lines").click()
+    assert log.evaluate("(log) => log.scrollTop") > 0
+    page.get_by_label("Filter lines").fill("step 7 ")
+    expect(page.get_by_text("1 line", exact=True)).to_be_visible()
 
 
 def test_the_list_and_a_comparison(
@@ -775,6 +877,19 @@ def settle(page: Page, place: str) -> None:
         page.locator("table.jobs tbody tr").first.wait_for()
 
 
+def test_no_form_is_wider_than_a_small_phone(several: Server, watched: Watched) -> None:
+    page = watched.page
+    page.set_viewport_size(PHONE)
+    for place in ("", *(model_place(n) for n in ("every_field", "upload", "steps"))):
+        watched.open(several, place)
+        assert page.evaluate(OVERFLOW) <= 0, place
+        boxes = page.locator("header > *:visible").evaluate_all(
+            "(all) => all.map((one) => one.getBoundingClientRect().toJSON())"
+        )
+        for before, after in itertools.pairwise(boxes):
+            assert before["right"] <= after["left"] + 1, place
+
+
 def test_no_view_is_wider_than_a_small_phone(trained: Server, watched: Watched) -> None:
     page = watched.page
     page.set_viewport_size(PHONE)
@@ -810,6 +925,23 @@ def test_by_keyboard_alone(digits: Server, watched: Watched) -> None:
     page.keyboard.press("Enter")
     page.get_by_alt_text("Result of digits").wait_for()
     expect(page.get_by_role("heading", name="Output")).to_be_focused()
+
+
+def test_a_training_by_keyboard_alone(digits: Server, watched: Watched) -> None:
+    page = watched.open(digits, model_place("digits", "train"))
+    tab_to(page, '.field[data-name="epochs"] input')
+    page.keyboard.type("300")
+    tab_to(page, "button[type=submit]")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_be_focused()
+    tab_to(page, "button.danger")
+    page.keyboard.press("Enter")
+    tab_to(page, "dialog .primary")
+    page.keyboard.press("Enter")
+    expect(page.locator(".head .badge")).to_have_text("Cancelled")
+    tab_to(page, "a.back")
+    page.keyboard.press("Enter")
+    tab_to(page, "table.jobs a")
 
 
 def tab_to(page: Page, selector: str) -> None:

@@ -38,6 +38,9 @@ SMALL = 1024
 SLOW = 65536
 """Bytes from which an answer is compressed off the event loop."""
 
+NOSNIFF = {"X-Content-Type-Options": "nosniff"}
+"""Keeps a browser from running what a model calls plain text."""
+
 CHUNK = 256 * 1024
 """Bytes of a large answer that are handed to the socket at once."""
 
@@ -134,7 +137,7 @@ async def send(
     request: web.Request, reply: Reply, *, headers: Mapping[str, str] = NO_HEADERS
 ) -> web.StreamResponse:
     """Answer with what a model returned."""
-    headers = {**headers, "Content-Type": reply.media_type}
+    headers = {**headers, "Content-Type": reply.media_type, **NOSNIFF}
     if reply.filename:
         headers["Content-Disposition"] = _disposition(reply)
     if reply.stream is not None:
@@ -164,6 +167,7 @@ async def begin_stream(
     """
     headers = {
         "Content-Type": media_type,
+        **NOSNIFF,
         "Cache-Control": "no-cache",
         "X-Accel-Buffering": "no",
     }

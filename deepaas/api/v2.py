@@ -17,6 +17,7 @@ from deepaas.api.paths import MODEL, relative
 from deepaas.api.requests.values import Parsing
 from deepaas.api.responses import (
     JOB,
+    NOSNIFF,
     REQUEST_ID,
     begin_stream,
     both,
@@ -243,7 +244,7 @@ class V2:
         media_type = "text/plain; charset=utf-8"
         if request.query.get("follow", "0") not in ("1", "true"):
             path = await self._jobs.log(job.uuid)
-            headers = {"Content-Type": media_type}
+            headers = {"Content-Type": media_type, **NOSNIFF}
             if path is None:
                 return web.Response(headers=headers)
             return web.FileResponse(path, headers=headers)

@@ -29,7 +29,7 @@ const HEIGHT = 240;
 let loading = null;
 
 /** Load uPlot; a script element cloned from a template needs no trusted type. */
-export function loadPlot() {
+function loadPlot() {
   loading ??= new Promise((resolve, reject) => {
     const copy = document.importNode(document.getElementById("plot").content, true);
     const script = copy.querySelector("script");

@@ -12,7 +12,7 @@ import { link } from "./models.js";
 const PAUSE = 1.5;
 
 /** Read the runs of an address: model/uuid, separated by commas. */
-export function runsOf(query) {
+function runsOf(query) {
   const texts = (query.get("runs") ?? "").split(",").filter(Boolean);
   return texts.map((text) => {
     const at = text.lastIndexOf("/");

@@ -174,7 +174,7 @@ function headOf(view) {
 function askToEnd({ job, name, path, model }) {
   const ended = hasEnded(job);
   const problem = h("p", { class: "field-error", role: "alert" });
-  const go = button(ended ? M.deleteJob : M.cancelJob, end, { class: "primary danger" });
+  const go = button(ended ? M.deleteIt : M.cancelIt, end, { class: "primary danger" });
   const dialog = h(
     "dialog",
     { "aria-label": ended ? M.deleteJob : M.cancelJob },

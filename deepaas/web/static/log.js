@@ -7,9 +7,9 @@ import { M } from "./messages.js";
 const BLOCK = 200;
 
 /** Lines that are kept on the page. */
-export const MAX_LINES = 20_000;
+const MAX_LINES = 20_000;
 
-// The sequences that a terminal heeds; of those only colours and boldness are shown.
+// The sequences that a terminal obeys; of those, only colours and boldness are shown.
 const ESCAPES = /\x1b(?:\[([0-9;:?]*)[ -/]*([@-~])|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])/g;
 
 /** Return what stays of a line in which "\r" goes back to its start. */

@@ -1,5 +1,5 @@
-// Starts the page: loads what the server says of its models, and shows the view that
-// the address names.
+// Starts the page: loads the description of the models, and shows the view that the
+// address names.
 
 import { getJson, hasToken, request, setAsker, setToken } from "./api.js";
 import { describe } from "./describe.js";
@@ -110,8 +110,8 @@ function showHeader({ segments }) {
   const current = segments[1] ?? (state.models.length === 1 ? state.models[0].name : "");
   fill(
     header,
-    h("a", { class: "brand", href: "#/" }, h("img", { src: "static/icon.svg", alt: "", width: 24, height: 24 }), M.title),
-    state.models.length > 1 ? modelSwitch(current) : null,
+    h("a", { class: "brand", href: "#/" }, h("img", { src: "static/icon.svg", alt: "", width: 24, height: 24 }), h("span", {}, M.title)),
+    state.models.length > 1 && segments.length ? modelSwitch(current) : null,
     h("span", { class: "spacer" }),
     dot,
     themeButton(),

@@ -30,7 +30,7 @@ const EXTENSIONS = {
 export const typeOf = (response) =>
   (response.headers.get("Content-Type") ?? "application/octet-stream").split(";")[0].trim().toLowerCase();
 
-/** Tell whether an answer comes bit by bit. */
+/** Tell whether an answer is a stream of items. */
 export const isStream = (response) => STREAMS.includes(typeOf(response));
 
 /** Return the name to save an answer under. */
@@ -114,7 +114,7 @@ function viewsOf(value, text) {
   return switched(views);
 }
 
-/** Return views of which one is seen at a time, with a button for each. */
+/** Return a switch between views: a button for each, one view at a time. */
 export function switched(views) {
   const place = h("div", { class: "view" });
   const buttons = views.map(([label, make], index) =>
@@ -184,7 +184,7 @@ async function head(blob) {
 }
 
 /** Return text as it is, with a switch for its long lines. */
-export function textView(text) {
+function textView(text) {
   const pre = h("pre", { class: "text wrap", tabindex: "0" }, text);
   const wrap = h("input", { type: "checkbox", checked: true, onchange: () => pre.classList.toggle("wrap", wrap.checked) });
   const long = text.split("\n").some((line) => line.length > 80);
@@ -210,7 +210,6 @@ async function showBytes(blob, name) {
     "div",
     { class: "file-answer" },
     h("p", {}, h("strong", {}, name), ` · ${blob.type} · ${size(blob.size)}`),
-    button(M.download, () => download(blob, name), { picture: "down" }),
     h("details", {}, h("summary", {}, M.firstBytes), h("pre", { class: "text", tabindex: "0" }, rows.join("\n"))),
   );
 }
