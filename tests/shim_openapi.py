@@ -37,7 +37,7 @@ def _words(value: Any) -> Any:
 
 
 def _operation(old: dict[str, Any]) -> dict[str, Any]:
-    content = {media_type: {} for media_type in old.get("produces", [])}
+    content: dict[str, Any] = {media_type: {} for media_type in old.get("produces", [])}
     new: dict[str, Any] = {
         "operationId": old.get("operationId"),
         "description": old.get("description", ""),

@@ -115,7 +115,7 @@ function showHeader({ segments }) {
     h("span", { class: "spacer" }),
     dot,
     themeButton(),
-    button("", askForToken, { class: "quiet only-icon", picture: "key", "aria-label": M.tokenLabel, title: M.tokenLabel }),
+    button("", () => askForToken(), { class: "quiet only-icon", picture: "key", "aria-label": M.tokenLabel, title: M.tokenLabel }),
     h("a", { class: "quiet button", href: "../api" }, M.api),
   );
 }
@@ -175,11 +175,12 @@ async function checkReadiness() {
 
 // -- the token
 
-function askForToken(wrong = false) {
+/** Ask for a token; `refused` is null unless a call had a wrong one, or none. */
+function askForToken(refused = null) {
   const id = newId("f");
   const input = h("input", { id, type: "password", autocomplete: "off", required: true });
   const remember = h("input", { type: "checkbox" });
-  const problem = h("p", { class: "field-error", role: "alert" }, wrong === true ? M.tokenWrong : "");
+  const problem = h("p", { class: "field-error", role: "alert" }, refused ? M.tokenWrong : "");
   const forget = hasToken() && button(M.forget, () => {
     setToken("", false);
     dialog.close();
@@ -190,7 +191,7 @@ function askForToken(wrong = false) {
     h(
       "form",
       { method: "dialog" },
-      h("h2", { id: `${id}-title` }, M.tokenTitle),
+      h("h2", { id: `${id}-title` }, refused === null ? M.tokenLabel : M.tokenTitle),
       h("p", { class: "help" }, M.tokenHelp),
       h("div", { class: "field" }, h("label", { for: id }, M.tokenLabel), input, problem),
       h("label", { class: "choice" }, remember, M.tokenRemember),

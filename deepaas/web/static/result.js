@@ -108,8 +108,8 @@ function viewsOf(value, text) {
     if (view.querySelector(".media")) return view;
     return textView(value);
   }
-  views.push([M.tree, () => tree(value)]);
   if (rows) views.push([M.table, () => table(rows.columns, rows.rows)]);
+  views.push([M.tree, () => tree(value)]);
   views.push([M.text, () => textView(JSON.stringify(value, null, 2) ?? text)]);
   return switched(views);
 }
