@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import httpx
-from playwright.sync_api import Locator, Page, Route
+from playwright.sync_api import Locator, Page
 
 from tests.server import Server
-from tests.shim_openapi import convert
 
 ROOT = Path(__file__).parent.parent
 WEB = ROOT / "deepaas" / "web"
@@ -55,7 +52,6 @@ class Watched:
 
     def open(self, server: Server, place: str = "", base: str = "") -> Page:
         """Open the page, `place` being what follows the #."""
-        serve_document(self.page)
         self.page.goto(f"{server.url}{base}/ui/#{place}")
         self.page.locator("h1").first.wait_for()
         return self.page
@@ -71,23 +67,6 @@ class Watched:
         assert unexpected == [], unexpected
         hosts = {urlsplit(url).netloc for url in self.urls if url.startswith("http")}
         assert hosts <= {urlsplit(self.page.url).netloc}
-
-
-def serve_document(page: Page) -> None:
-    """Answer for /openapi.json as long as no server does."""
-
-    def answer(route: Route) -> None:
-        url, headers = route.request.url, route.request.all_headers()
-        given = {k: v for k, v in headers.items() if k == "authorization"}
-        get = partial(httpx.get, headers=given, trust_env=False)
-        if get(url).status_code in (200, 401):
-            route.continue_()
-            return
-        found = get(url.replace("/openapi.json", "/swagger.json"))
-        document = convert(found.json()) if found.status_code == 200 else {}
-        route.fulfill(status=found.status_code, json=document)
-
-    page.route("**/openapi.json", answer)
 
 
 def field(page: Page, name: str) -> Locator:

@@ -26,7 +26,6 @@ from aiohttp.test_utils import make_mocked_request
 
 from deepaas.api.protection import heed_proxies
 from deepaas.api.responses import CLIENT
-from tests.browsing import serve_document
 from tests.conftest import Serve
 from tests.server import Server, prediction, wait_until
 
@@ -455,7 +454,6 @@ def test_behind_nginx(behind_nginx, page, base):
     with page.expect_response("**/predict/**") as answer:
         operation.get_by_role("button", name="Execute").click()
     assert answer.value.json() == {"n": 7}
-    serve_document(page)
     page.goto(f"{url}{base}/ui")
     page.get_by_role("link", name="echo", exact=True).click()
     page.locator('.field[data-name="n"] input').first.fill("8")

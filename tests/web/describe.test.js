@@ -107,6 +107,19 @@ test("the words of a description say what a file is, unless #noparse does", () =
   assert.equal(argument({ type: "array", items: { ...plain, contentMediaType: "video/mp4" } }).media, "video/mp4");
 });
 
+test("the suffixes of a file stand beside its type", () => {
+  const scan = { type: "string", format: "binary", "x-deepaas-media": [".nii.gz", "image/*"] };
+  assert.equal(argument(scan).media, ".nii.gz,image/*");
+  assert.equal(argument({ type: "array", items: scan }).media, ".nii.gz,image/*");
+});
+
+test("a parameter may have the schema of its JSON in place of its own", () => {
+  const schema = { type: "object", properties: { x: { type: "integer" } } };
+  const parameters = [{ name: "p", in: "query", description: "A point", content: { "application/json": { schema } } }];
+  const [found] = predict({ parameters }).arguments;
+  assert.deepEqual([found.kind, found.asJson, found.description], ["object", true, "A point"]);
+});
+
 test("a required argument with a default is not asked for", () => {
   assert.equal(argument({ type: "integer", default: 0 }, { required: ["x"] }).required, false);
   assert.equal(argument({ type: "integer" }, { required: ["x"] }).required, true);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { describe } from "../../deepaas/web/static/describe.js";
-import { BadValues, options, plan, target } from "../../deepaas/web/static/request.js";
+import { BadValues, options, plan, quoteCookie, target } from "../../deepaas/web/static/request.js";
 import { quotePython, quoteShell, snippet } from "../../deepaas/web/static/snippet.js";
 import { digits, documentOf, file } from "./fixtures.js";
 
@@ -44,6 +44,44 @@ test("query, headers and cookies have their places", () => {
   assert.deepEqual(made.cookies, [["c", "v"]]);
   assert.equal(made.body, null);
   assert.throws(() => plan(operation({ parameters: [{ name: "X", in: "header", schema: {} }] }), { X: "日" }), BadValues);
+});
+
+test("lists have their delimiter, and objects outside the body are JSON", () => {
+  const list = { type: "array", items: number };
+  const json = { content: { "application/json": { schema: { type: "object" } } } };
+  const spaced = { style: "spaceDelimited", explode: false, schema: list };
+  const parameters = [
+    { name: "q", in: "query", ...spaced },
+    { name: "o", in: "query", ...json },
+    { name: "rows", in: "query", content: { "application/json": { schema: list } } },
+    { name: "X-O", in: "header", ...json },
+    { name: "c", in: "cookie", style: "form", explode: false, schema: list },
+  ];
+  const made = plan(operation({ parameters }), { q: [1, 2], o: { a: [1] }, rows: [3, 4], "X-O": { a: 1 }, c: [5, 6] });
+  assert.deepEqual(made.query, [["q", "1 2"], ["o", '{"a":[1]}'], ["rows", "[3,4]"]]);
+  assert.deepEqual(made.headers, { "X-O": '{"a":1}' });
+  assert.deepEqual(made.cookies, [["c", '"5\\0546"']]);
+});
+
+test("a part of a form has the delimiter that its encoding names", () => {
+  const document = documentOf({ properties: { l: { type: "array", items: number } }, types: ["multipart/form-data"] });
+  const { content } = document.paths["/v2/models/m/predict/"].post.requestBody;
+  content["multipart/form-data"].encoding = { l: { style: "pipeDelimited", explode: false } };
+  assert.deepEqual(plan(describe(document)[0].predict, { l: [1, 2] }).body.form, [["l", "1|2"]]);
+});
+
+test("a cookie is quoted where something in it would end it", () => {
+  assert.equal(quoteCookie("a-b.c=%20"), "a-b.c=%20");
+  assert.equal(quoteCookie('a "b"; \\c,\n'), '"a \\"b\\"\\073 \\\\c\\054\\012"');
+  assert.equal(quoteCookie("ü"), '"ü"');
+});
+
+test("files beyond the server's limit are refused before they are sent", () => {
+  const document = documentOf({ properties: { f: file } });
+  document.info = { "x-deepaas-max-body-bytes": 3 };
+  const [{ predict }] = describe(document);
+  assert.throws(() => plan(predict, { f: new File(["1234"], "a") }), BadValues);
+  assert.ok(plan(predict, { f: new File(["123"], "a") }).body);
 });
 
 test("the type of the answer goes where the author looks for it", () => {

@@ -55,13 +55,15 @@ function operation(document, item, method, name) {
   const found = new Map();
   const content = deref(document, post.requestBody)?.content ?? {};
   for (const parameter of [...(item.parameters ?? []), ...(post.parameters ?? [])]) {
-    const { name: key, in: place, required, description, schema, ...rest } =
+    const { name: key, in: place, required, description, ...rest } =
       deref(document, parameter);
     if (place === "path" || isOurHeader(key, place)) continue;
-    const words = { ...hints(rest), description, ...deref(document, schema ?? {}) };
-    found.set(key, argument(document, key, place, words, required));
+    const schema = deref(document, schemaOf(rest));
+    const words = { ...hints(rest), description, ...schema };
+    const made = argument(document, key, place, words, required);
+    found.set(key, { ...made, asJson: !rest.schema, delimiter: delimiterOf(rest) });
   }
-  for (const [type, { schema }] of Object.entries(content)) {
+  for (const [type, { schema, encoding }] of Object.entries(content)) {
     const body = merged(document, schema ?? {});
     const required = new Set(body.required ?? []);
     for (const [key, property] of Object.entries(body.properties ?? {})) {
@@ -69,7 +71,8 @@ function operation(document, item, method, name) {
       if (known?.place === "body") known.bodies.push(type);
       if (known) continue;
       const made = argument(document, key, "body", property, required.has(key));
-      found.set(key, { ...made, bodies: [type] });
+      const delimiter = delimiterOf(encoding?.[key] ?? {});
+      found.set(key, { ...made, bodies: [type], delimiter });
     }
   }
   const taken = [...found.values()];
@@ -81,6 +84,7 @@ function operation(document, item, method, name) {
     summary: post.summary ?? "",
     description: withoutPrefer(post.description ?? ""),
     bodies: Object.keys(content),
+    maxBytes: document.info?.["x-deepaas-max-body-bytes"] ?? null,
     arguments: arranged(taken.filter((one) => one !== accept)),
     accept,
     answers: answers(document, post),
@@ -89,6 +93,15 @@ function operation(document, item, method, name) {
 
 // The page has a switch for it.
 const withoutPrefer = (text) => text.replace(/[^.\n]*`?Prefer: respond-async`?[^.\n]*\.?/, "").trim();
+
+// A parameter whose value is an object has the schema of its JSON instead.
+const schemaOf = ({ schema, content }) => schema ?? content?.[JSON_TYPE]?.schema ?? {};
+
+const DELIMITERS = { form: ",", spaceDelimited: " ", pipeDelimited: "|" };
+
+/** Return what stands between the items of a list that is one text; else null. */
+const delimiterOf = ({ style, explode }) =>
+  explode === false ? (DELIMITERS[style] ?? null) : null;
 
 function hints(words) {
   const names = Object.keys(words).filter((name) => name.startsWith("x-deepaas-"));
@@ -166,6 +179,8 @@ function argument(document, name, place, raw, required) {
     name,
     place,
     bodies: [],
+    asJson: false,
+    delimiter: null,
     kind,
     required: Boolean(required) && schema.default === undefined,
     label: schema.title ?? name,

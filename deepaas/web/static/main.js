@@ -3,7 +3,7 @@
 
 import { getJson, hasToken, request, setAsker, setToken } from "./api.js";
 import { describe } from "./describe.js";
-import { button, fill, h, newId } from "./dom.js";
+import { button, fill, h, icon, newId } from "./dom.js";
 import { M } from "./messages.js";
 import { modelsView } from "./models.js";
 
@@ -36,10 +36,11 @@ const MODULES = {
   job: ["job", "jobs", "follow", "log", "chart", "sparkline", "background", ...SHOWING],
   jobs: ["jobs", "follow", "chart", "sparkline", "background"],
   compare: ["compare", "jobs", "follow", "chart", "sparkline", "background"],
+  help: ["help"],
 };
 
 function nameOfView({ segments: [first, , place, uuid] }) {
-  if (first === "compare") return "compare";
+  if (first === "compare" || first === "help") return first;
   if (uuid) return "job";
   return place === "jobs" ? "jobs" : "try";
 }
@@ -59,6 +60,7 @@ async function viewOf({ segments, query }, context) {
     if (state.models.length !== 1) return modelsView(context);
     return tryView(context, state.models[0], "predict", query);
   }
+  if (first === "help") return (await import("./help.js")).helpView(context);
   if (first === "compare") return (await import("./compare.js")).compareView(context, query);
   if (first !== "m" || !name) return missing(M.notFound);
   const model = state.models.find((one) => one.name === name);
@@ -116,7 +118,8 @@ function showHeader({ segments }) {
     dot,
     themeButton(),
     button("", () => askForToken(), { class: "quiet only-icon", picture: "key", "aria-label": M.tokenLabel, title: M.tokenLabel }),
-    h("a", { class: "quiet button", href: "../api" }, M.api),
+    h("a", { class: "quiet button only-icon", href: "#/help", "aria-label": M.help, title: M.help }, icon("help")),
+    h("a", { class: "quiet button api-link", href: "../api" }, M.api),
   );
 }
 

@@ -75,6 +75,8 @@ export const M = {
   unreachable: "No connection",
   theme: { auto: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" },
   api: "API",
+  apiPage: "API in Swagger UI",
+  help: "Help",
   version: (text) => `Version ${text}`,
   by: (name) => `by ${name}`,
 
@@ -103,6 +105,7 @@ export const M = {
   notObject: "This has to be a JSON object.",
   needed: "This is required.",
   latin1: "A header holds Latin letters only.",
+  tooLarge: (bytes, limit) => `${bytes} are too large: this server takes ${limit} at most.`,
   examples: "Examples",
   tryExample: (name) => `Use the example ${name}`,
   drop: "Drop a file here, paste one, or",
@@ -233,3 +236,26 @@ export const M = {
   noMethod: (method) => `This model has no ${method} method, or it is turned off.`,
   documentMissing: "The server does not describe its models, so the page has no forms.",
 };
+
+/** The sections of the help: a title and paragraphs; words between ` are code. */
+export const HELP = [
+  [
+    "Try a model",
+    "Fill in the form and press Predict, or `Ctrl+Enter`. Drop a file on its field, paste one, or choose one; a button beside the field fills in an example of the author’s.",
+    "An argument that you do not change is not sent: the model uses its default. JSON shows the same values to edit, Code the same request for curl, Python and JavaScript.",
+    "A prediction that takes long can run in the background. It becomes a job, and its result stays on the server when you close the page.",
+  ],
+  [
+    "Train a model and watch it",
+    "Start training opens the page of the training: progress, curves of what the model reports, and its log. Drag in a curve to zoom in; double-click to see all of it.",
+    "You can close the page: the training goes on. Jobs lists all trainings. Select two or more to compare them.",
+  ],
+  [
+    "Keys",
+    "`Tab` moves between fields and buttons, `Enter` presses them, the arrow keys choose. The first `Tab` offers to skip to the content.",
+  ],
+  [
+    "Token",
+    "A server with tokens asks for one. It stays in this tab and is never part of an address.",
+  ],
+];

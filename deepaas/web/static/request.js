@@ -1,6 +1,6 @@
 // Turns the values of a form into one request, which is sent or shown as code.
 
-import { M } from "./messages.js";
+import { M, size } from "./messages.js";
 
 const FORM = "multipart/form-data";
 const JSON_TYPE = "application/json";
@@ -31,19 +31,45 @@ export function plan(operation, values, { accept = null, background = false } = 
   const inBody = taken.filter(({ place }) => place === "body");
   const spoken = accept && operation.accept?.place === "body" ? operation.accept : null;
   made.body = body(operation, inBody, values, spoken && [spoken.name, accept]);
+  checkSize(operation, inBody, made);
   return made;
 }
 
-function put(made, { name, place }, value) {
+// The server refuses such a body, but only after it has been sent.
+function checkSize({ maxBytes }, taken, made) {
+  if (!maxBytes || fileBytes(made) <= maxBytes) return;
+  const files = taken.filter(({ kind }) => kind.startsWith("file"));
+  const message = M.tooLarge(size(fileBytes(made)), size(maxBytes));
+  throw new BadValues(Object.fromEntries(files.map(({ name }) => [name, [message]])));
+}
+
+function put(made, argument, value) {
+  const { name, place } = argument;
   if (place === "query") {
-    for (const one of [value].flat()) made.query.push([name, plain(one)]);
+    const repeated = Array.isArray(value) && !argument.asJson && !argument.delimiter;
+    const all = repeated ? value.map(plain) : [oneText(argument, value)];
+    for (const text of all) made.query.push([name, text]);
   } else if (place === "header") {
-    const text = Array.isArray(value) ? value.map(plain).join(",") : plain(value);
+    const text = oneText({ ...argument, delimiter: "," }, value);
     if (!/^[\x20-\x7e\xa0-\xff]*$/.test(text)) throw new BadValues({ [name]: [M.latin1] });
     made.headers[name] = text;
   } else if (place === "cookie") {
-    made.cookies.push([name, plain(value)]);
+    made.cookies.push([name, quoteCookie(oneText(argument, value))]);
   }
+}
+
+/** Quote a text as cookies do, where it holds what would end or cut one (RFC 2109). */
+export function quoteCookie(text) {
+  if (/^[\w!#$%&'()*+./:<=>?@[\]^`|~-]*$/.test(text)) return text;
+  const octal = (one) => `\\${one.charCodeAt(0).toString(8).padStart(3, "0")}`;
+  const escaped = text.replace(/["\\]/g, "\\$&").replace(/[\x00-\x1f\x7f;,]/g, octal);
+  return `"${escaped}"`;
+}
+
+/** Return a value as one text: JSON, or a list's items with their delimiter. */
+function oneText({ asJson, delimiter }, value) {
+  if (!Array.isArray(value) || asJson || !delimiter) return plain(value);
+  return value.map(plain).join(delimiter);
 }
 
 function negotiate(made, argument, accept) {
@@ -63,9 +89,11 @@ function body(operation, taken, values, accept) {
   return { form: accept ? [...parts, accept] : parts };
 }
 
-function partsOf({ name, kind }, value) {
+function partsOf(argument, value) {
+  const { name, kind, delimiter } = argument;
   if (value === null) return [];
   if (kind === "file") return [[name, value]];
+  if (delimiter) return [[name, oneText(argument, value)]];
   const repeated = Array.isArray(value) && ["files", "list", "choices"].includes(kind);
   if (!repeated) return [[name, plain(value)]];
   return value.map((one) => [name, one instanceof Blob ? one : plain(one)]);

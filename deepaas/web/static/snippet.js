@@ -45,8 +45,7 @@ function curl(planned, root, token) {
     words.push(`-H ${quoteShell(value === "" ? `${name};` : `${name}: ${value}`)}`);
   }
   if (planned.cookies.length) {
-    const cookies = planned.cookies.map(([name, value]) => `${name}=${value}`);
-    words.push(`-b ${quoteShell(cookies.join("; "))}`);
+    words.push(`-b ${quoteShell(cookieLine(planned))}`);
   }
   if (planned.body?.json) {
     words.push(`-H 'Content-Type: ${JSON_TYPE}'`);
@@ -65,6 +64,11 @@ function curlPart(name, value) {
   return `-F ${quoteShell(`${name}=@"${path}"`)}`;
 }
 
+const cookieLine = ({ cookies }) => cookies.map(([name, value]) => `${name}=${value}`).join("; ");
+
+// Libraries send other letters of a header as Latin-1, browsers as UTF-8.
+const isAscii = (text) => /^[\x00-\x7f]*$/.test(text);
+
 function isBinary({ headers, body, query }) {
   const asked = new Map([
     ...query,
@@ -79,6 +83,8 @@ function python(planned, root, token) {
   const headers = Object.entries(planned.headers).map(
     ([name, value]) => `${quoteText(name)}: ${quoteText(value)}`,
   );
+  const odd = !isAscii(cookieLine(planned));
+  if (odd) headers.push(`"Cookie": ${quoteText(cookieLine(planned))}.encode()`);
   if (token) headers.unshift(`"Authorization": f"Bearer {os.environ['TOKEN']}"`);
   const lines = [`    ${quoteText(root + planned.path)},`];
   const add = (name, text) => lines.push(`    ${name}=${text},`);
@@ -88,7 +94,7 @@ function python(planned, root, token) {
     add("params", pairs(planned.query.map(([n, v]) => [n, quoteText(v)])));
   }
   if (headers.length) add("headers", `{${headers.join(", ")}}`);
-  if (planned.cookies.length) {
+  if (planned.cookies.length && !odd) {
     add("cookies", quotePython(Object.fromEntries(planned.cookies)));
   }
   if (planned.body?.json) add("json", quotePython(planned.body.json, 4));
@@ -118,8 +124,9 @@ function javascript(planned, root, token) {
   );
   if (token) headers.unshift("    Authorization: `Bearer ${process.env.TOKEN}`,\n");
   if (planned.cookies.length) {
-    const text = planned.cookies.map(([name, value]) => `${name}=${value}`).join("; ");
-    headers.push(`    Cookie: ${quoteText(text)},\n`);
+    const text = quoteText(cookieLine(planned));
+    const sent = isAscii(text) ? text : `Buffer.from(${text}).toString("latin1")`;
+    headers.push(`    Cookie: ${sent},\n`);
   }
   const before = [];
   let body = "";
