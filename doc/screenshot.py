@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.browsing import SAMPLES, Watched, model_place, predict, press
+from tests.browsing import SAMPLES, Watched, enter, model_place, predict, press
 from tests.server import Server
 
 IMAGES = Path(__file__).parent / "images"
@@ -38,7 +39,7 @@ def main() -> None:
 def take_page(
     browser: Browser, server: Server, name: str, size: tuple[int, int], scheme: str
 ) -> None:
-    """Take the four views of the page in one look."""
+    """Walk through the page in one look, as a newcomer does, and take its views."""
     page = browser.new_page(
         viewport={"width": size[0], "height": size[1]},
         color_scheme="dark" if scheme == "dark" else "light",
@@ -48,12 +49,15 @@ def take_page(
         page.screenshot(path=IMAGES / f"page-{view}-{name}.png", full_page=True)
 
     watched = Watched(page)
-    watched.open(server)
-    page.locator("input[type=file]").set_input_files(SAMPLES / "three.png")
+    page.goto(server.url)
+    page.get_by_role("button", name="Use the example three.png").click()
     predict(page)
+    page.locator(".best-label", has_text="3").wait_for()
+    save("predict")
     page.get_by_role("radio", name="image/png").check()
     predict(page)
     page.locator(".picture img").wait_for()
+    page.evaluate("scrollTo(0, 0)")
     save("try")
     for rate in (0.002, 0.005):
         train(page, watched, server, rate)
@@ -70,13 +74,15 @@ def take_page(
 
 
 def train(page: Page, watched: Watched, server: Server, rate: float) -> None:
-    """Start a training of 50 epochs, and wait until half of it is drawn."""
+    """Start a training of 50 epochs, and wait until some of it is drawn."""
     watched.open(server, model_place("digits", "train"))
     for name, value in (("epochs", "50"), ("learning_rate", str(rate))):
-        page.locator(f'.field[data-name="{name}"] input').first.fill(value)
+        enter(page, name, value)
     press(page, "Start training")
-    page.locator(".log .line").nth(24).wait_for()
-    page.wait_for_timeout(1200)  # the curves are drawn a few times a second
+    points = re.compile(r"[2-5]\d")
+    expect(page.locator("[data-points]")).to_have_attribute(
+        "data-points", points, timeout=60_000
+    )
 
 
 def press_link(page: Page, name: str) -> None:

@@ -78,11 +78,12 @@ class Firefox:
             }})"""
         )
 
-    async def screenshot(self, file: Path) -> None:
+    async def screenshot(self) -> bytes:
+        """Return what is seen, as PNG."""
         found = await self._call(
             "browsingContext.captureScreenshot", {"context": self._tab}
         )
-        file.write_bytes(base64.b64decode(found["data"]))
+        return base64.b64decode(found["data"])
 
     async def _call(self, method: str, params: dict[str, Any]) -> Any:
         number = next(self._numbers)

@@ -69,7 +69,9 @@ def test_what_the_views_need_is_fetched_at_once():
     first = set(re.findall(r'rel="modulepreload" href="static/(\S+)"', page))
     assert imported("main.js") - {"main.js"} == first
     source = (WEB / "static" / "main.js").read_text()
-    [showing] = re.findall(r"const SHOWING = \[(.*?)\]", source)
-    for view, names in re.findall(r"^  (\w+): \[(.*?)\],$", source, re.M):
-        listed = re.findall(r'"(\w+)"', names.replace("...SHOWING", showing))
+    [modules] = re.findall(r"const MODULES = \{(.*?)\n\}", source, re.S)
+    views = re.findall(r"^  (\w+): \[(.*?)\],$", modules, re.M | re.S)
+    assert len(views) == 5
+    for view, names in views:
+        listed = re.findall(r'"(\w+)"', names)
         assert {f"{name}.js" for name in listed} == imported(f"{view}.js") - first

@@ -3,7 +3,8 @@ import { test } from "node:test";
 
 import { describe } from "../../deepaas/web/static/describe.js";
 import { BadValues, options, plan, quoteCookie, target } from "../../deepaas/web/static/request.js";
-import { quotePython, quoteShell, snippet } from "../../deepaas/web/static/snippet.js";
+import { quoteShell } from "../../deepaas/web/static/follow_snippet.js";
+import { quotePython, snippet } from "../../deepaas/web/static/snippet.js";
 import { digits, documentOf, file } from "./fixtures.js";
 
 const operation = (parts) => describe(documentOf(parts))[0].predict;

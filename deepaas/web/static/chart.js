@@ -305,7 +305,7 @@ export function lookControls(onchange, onreset) {
     flag("logX", M.logX),
     flag("logY", M.logY),
     h("label", { class: "choice small smoothing" }, M.smoothing, slider, value),
-    h("button", { type: "button", class: "quiet", onclick: onreset }, M.resetZoom),
+    h("button", { type: "button", class: "quiet reset-zoom", onclick: onreset }, M.resetZoom),
   );
   return { element, look };
 }

@@ -101,6 +101,20 @@ export function copyButton(label, text, done) {
   return element;
 }
 
+/** Return a switch between views: a button for each, one view at a time. */
+export function switched(views) {
+  const place = h("div", { class: "view" });
+  const buttons = views.map(([label, make], index) =>
+    h("button", { type: "button", "aria-pressed": String(index === 0), onclick: () => choose(index, make) }, label),
+  );
+  function choose(index, make) {
+    buttons.forEach((one, at) => one.setAttribute("aria-pressed", String(at === index)));
+    fill(place, make());
+  }
+  choose(0, views[0][1]);
+  return h("div", {}, h("div", { class: "segmented views", role: "group" }, buttons), place);
+}
+
 /** Save a blob under a name, as a link with `download` does. */
 export function download(blob, name) {
   const link = h("a", { href: URL.createObjectURL(blob), download: name });

@@ -5,6 +5,11 @@ import { button, fill, h } from "./dom.js";
 import { preview } from "./media.js";
 import { M, size } from "./messages.js";
 
+const PICTURES = /\.(png|jpe?g|gif|webp|avif|svg)$/i;
+
+/** Bytes up to which an example is fetched to show it on its button. */
+const MAX_THUMB_BYTES = 256 * 1024;
+
 /** Return the control of a file argument, as fields.js describes controls. */
 export function fileField(argument, ids, onchange, absent) {
   const many = argument.kind === "files";
@@ -107,9 +112,9 @@ function exampleFiles({ fileExamples }, take) {
   if (!fileExamples.length) return null;
   const buttons = fileExamples.map(({ name, url }) => {
     const element = button(name, load, { class: "chip example", "aria-label": M.tryExample(name) });
-    fetchExample(name, url).then((file) => {
-      if (file.type.startsWith("image/")) element.prepend(preview(file));
-    }, () => {});
+    if (PICTURES.test(name)) {
+      fetchExample(name, url, MAX_THUMB_BYTES).then((file) => element.prepend(preview(file)), () => {});
+    }
     async function load() {
       element.disabled = true;
       try {
@@ -125,10 +130,15 @@ function exampleFiles({ fileExamples }, take) {
 
 const loaded = new Map();
 
-function fetchExample(name, url) {
+/** Fetch an example, once; raises RangeError for one that is over `limit` bytes. */
+function fetchExample(name, url, limit = Infinity) {
   const place = address(url.replace(/^\/+/, ""));
   if (!loaded.has(place)) {
     const file = request(place).then(async (response) => {
+      if (Number(response.headers.get("Content-Length")) > limit) {
+        await response.body.cancel();
+        throw new RangeError(name);
+      }
       const blob = await response.blob();
       return new File([blob], name, { type: blob.type });
     });

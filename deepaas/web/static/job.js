@@ -3,15 +3,14 @@
 import { address, getJson, hasToken, request } from "./api.js";
 import { chart, grouped, horizontal, lookControls, metricNames, summarise } from "./chart.js";
 import { modelPath } from "./describe.js";
-import { announce, button, copyButton, download, fill, h } from "./dom.js";
+import { announce, button, copyButton, download, fill, h, switched } from "./dom.js";
 import { Estimate, followJob, followLog, hasEnded, metricsFetcher } from "./follow.js";
 import { showStatus } from "./jobs.js";
 import { tree } from "./json.js";
 import { logView } from "./log.js";
 import { ago, duration, M, num, when } from "./messages.js";
 import { link } from "./models.js";
-import { answerActions, nameOf, showAnswer, switched } from "./result.js";
-import { followSnippets } from "./snippet.js";
+import { followSnippets } from "./follow_snippet.js";
 import { failureBox } from "./failure.js";
 
 export async function jobView(context, model, kind, uuid) {
@@ -360,6 +359,7 @@ function resultOf({ context, path, model }) {
     try {
       const response = await request(`${path}result`, { signal: context.signal });
       const blob = await response.blob();
+      const { answerActions, nameOf, showAnswer } = await import("./result.js");
       const name = nameOf(response, model.name);
       const shown = await showAnswer(blob, name, M.resultOf(model.name));
       fill(element, h("div", { class: "card-head" }, h("h2", {}, M.output), answerActions(blob, name)), shown);

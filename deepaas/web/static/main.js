@@ -28,12 +28,13 @@ function decodeSafe(segment) {
   }
 }
 
-const SHOWING = ["request", "result", "media", "json", "table", "snippet", "failure"];
-
 /** The modules of each view, which are fetched all at once and not one after another. */
 const MODULES = {
-  try: ["try", "form", "fields", "files", "background", ...SHOWING],
-  job: ["job", "jobs", "follow", "log", "chart", "sparkline", "background", ...SHOWING],
+  try: ["try", "form", "fields", "files", "background", "request", "media", "failure"],
+  job: [
+    "job", "jobs", "follow", "follow_snippet", "log", "chart", "sparkline", "background",
+    "media", "json", "failure",
+  ],
   jobs: ["jobs", "follow", "chart", "sparkline", "background"],
   compare: ["compare", "jobs", "follow", "chart", "sparkline", "background"],
   help: ["help"],

@@ -1,4 +1,4 @@
-// Every text of the page, in English; numbers and dates by the browser's own rules.
+// Every text of the page but the help, in English; numbers and dates by the browser's own rules.
 
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 5 });
 const whole = new Intl.NumberFormat("en");
@@ -237,25 +237,5 @@ export const M = {
   documentMissing: "The server does not describe its models, so the page has no forms.",
 };
 
-/** The sections of the help: a title and paragraphs; words between ` are code. */
-export const HELP = [
-  [
-    "Try a model",
-    "Fill in the form and press Predict, or `Ctrl+Enter`. Drop a file on its field, paste one, or choose one; a button beside the field fills in an example of the author’s.",
-    "An argument that you do not change is not sent: the model uses its default. JSON shows the same values to edit, Code the same request for curl, Python and JavaScript.",
-    "A prediction that takes long can run in the background. It becomes a job, and its result stays on the server when you close the page.",
-  ],
-  [
-    "Train a model and watch it",
-    "Start training opens the page of the training: progress, curves of what the model reports, and its log. Drag in a curve to zoom in; double-click to see all of it.",
-    "You can close the page: the training goes on. Jobs lists all trainings. Select two or more to compare them.",
-  ],
-  [
-    "Keys",
-    "`Tab` moves between fields and buttons, `Enter` presses them, the arrow keys choose. The first `Tab` offers to skip to the content.",
-  ],
-  [
-    "Token",
-    "A server with tokens asks for one. It stays in this tab and is never part of an address.",
-  ],
-];
+/** The languages of the code that makes the same request. */
+export const LANGUAGES = { curl: "curl", python: "Python", javascript: "JavaScript" };

@@ -1,7 +1,7 @@
 // Shows an answer by its media type.
 
 import { lines, events, pieces } from "./api.js";
-import { button, copyButton, download, fill, h } from "./dom.js";
+import { button, copyButton, download, fill, h, switched } from "./dom.js";
 import { tree } from "./json.js";
 import { blobAddress, isMedia, mediaElement } from "./media.js";
 import { M, size } from "./messages.js";
@@ -112,20 +112,6 @@ function viewsOf(value, text) {
   views.push([M.tree, () => tree(value)]);
   views.push([M.text, () => textView(JSON.stringify(value, null, 2) ?? text)]);
   return switched(views);
-}
-
-/** Return a switch between views: a button for each, one view at a time. */
-export function switched(views) {
-  const place = h("div", { class: "view" });
-  const buttons = views.map(([label, make], index) =>
-    h("button", { type: "button", "aria-pressed": String(index === 0), onclick: () => choose(index, make) }, label),
-  );
-  function choose(index, make) {
-    buttons.forEach((one, at) => one.setAttribute("aria-pressed", String(at === index)));
-    fill(place, make());
-  }
-  choose(0, views[0][1]);
-  return h("div", {}, h("div", { class: "segmented views", role: "group" }, buttons), place);
 }
 
 /** Return [label, probability] pairs of an answer of a classifier, best first; or null. */

@@ -5,11 +5,9 @@ import { announce, button, copyButton, fill, h } from "./dom.js";
 import { rememberJob } from "./background.js";
 import { failureBox } from "./failure.js";
 import { makeForm, makeRaw } from "./form.js";
-import { duration, M, size, when } from "./messages.js";
+import { duration, LANGUAGES, M, size, when } from "./messages.js";
 import { link, modelHead } from "./models.js";
 import { BadValues, fileBytes, options, plan, target } from "./request.js";
-import { answerActions, isStream, nameOf, showAnswer, showStream, typeOf } from "./result.js";
-import { LANGUAGES, snippet } from "./snippet.js";
 
 /** Bytes of files from which it is shown how much has been sent. */
 const MIN_UPLOAD_BYTES = 1_000_000;
@@ -20,6 +18,10 @@ const LONG_WAIT = 10;
 const MAX_EARLIER = 10;
 
 const earlier = new Map();
+
+// Fetched when they are needed: the form does not wait for them.
+const showing = () => import("./result.js");
+const writing = () => import("./snippet.js");
 
 export function tryView(context, model, method, query) {
   const operation = model[method];
@@ -73,7 +75,7 @@ function inputCard(context, operation, output, query) {
   function choose(name) {
     tabs.forEach((tab, at) => tab.setAttribute("aria-pressed", String(Object.keys(views)[at] === name)));
     if (name === "json") raw.show();
-    if (name === "code") code.update();
+    if (name === "code") code.show();
     fill(place, views[name]);
   }
   const call = makeCall(context, operation, {
@@ -111,6 +113,7 @@ function linkTo(operation, form) {
 
 function codeView(operation, form, background) {
   let language = "curl";
+  let snippet = null;
   const text = h("pre", { class: "text code", tabindex: "0" });
   const note = h("p", { class: "help", hidden: true });
   const tabs = Object.entries(LANGUAGES).map(([name, label]) =>
@@ -121,8 +124,12 @@ function codeView(operation, form, background) {
     tabs.forEach((tab, at) => tab.setAttribute("aria-pressed", String(Object.keys(LANGUAGES)[at] === name)));
     update();
   }
+  async function show() {
+    ({ snippet } = await writing());
+    update();
+  }
   function update() {
-    if (!form()) return;
+    if (!form() || !snippet) return;
     note.hidden = true;
     try {
       const planned = plan(operation, form().values(), { accept: form().accept(), background: background() });
@@ -137,7 +144,7 @@ function codeView(operation, form, background) {
   }
   const copy = copyButton(M.copy, () => text.textContent, M.copied);
   const bar = h("div", { class: "card-head" }, h("div", { class: "segmented", role: "group" }, tabs), copy);
-  return { element: h("div", { class: "snippet" }, bar, note, text), update };
+  return { element: h("div", { class: "snippet" }, bar, note, text), show, update };
 }
 
 // -- the call
@@ -190,6 +197,7 @@ async function run(context, operation, planned, parts, signal, again) {
   };
   const clear = setCookies(planned);
   output.setAttribute("aria-busy", "true");
+  showing().catch(() => {}); // while the model computes
   try {
     const response = await request(target(planned), { ...options(planned), signal, onUpload });
     await showResponse(context, operation, response, { output, planned, seconds, form });
@@ -225,6 +233,7 @@ async function showResponse(context, operation, response, { output, planned, sec
     location.hash = link(model, method, job.uuid);
     return;
   }
+  const { isStream, nameOf, showStream, typeOf } = await showing();
   const name = nameOf(response, model);
   const facts = { status: response.status, type: typeOf(response), when: new Date().toISOString() };
   facts.ignored = response.headers.get("X-Ignored-Arguments");
@@ -255,6 +264,7 @@ function pictureOf({ body }) {
 
 async function showResult(output, result, model) {
   const { blob, name, facts, input } = result;
+  const { answerActions, showAnswer } = await showing();
   const shown = result.shown ?? (await showAnswer(blob, name, M.resultOf(model), input));
   const line = [facts.status, facts.type, size(facts.size), duration(facts.seconds)];
   fill(
