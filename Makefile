@@ -19,7 +19,7 @@ DIGITS := $(wildcard examples/digits/setup.cfg examples/digits/setup.py \
 # pip, twice at once in one environment, breaks it
 .NOTPARALLEL:
 
-.PHONY: help run test coverage lint format doc sample screenshot vendor clean
+.PHONY: help run test coverage lint format doc sample screenshot vendor vendor-check clean
 
 help:
 	@echo "make run         serve examples/digits on http://127.0.0.1:5000/"
@@ -32,6 +32,7 @@ help:
 	@echo "make screenshot  take the pictures in doc/images anew"
 	@echo "make vendor      fetch what deepaas/web/vendor holds; needs npm;"
 	@echo "                 make vendor ARGS=swagger-ui-dist=5.36.0 for another version"
+	@echo "make vendor-check  say which of these have a newer release; needs npm"
 	@echo "make clean       remove what these have made"
 
 run: $(VENV)/.run
@@ -69,6 +70,9 @@ screenshot: $(VENV)/.run $(VENV)/.test
 
 vendor: $(VENV)/.test
 	$(BIN)/python tools/vendor.py $(ARGS)
+
+vendor-check: $(VENV)/.test
+	@$(BIN)/python tools/vendor.py --check
 
 clean:
 	rm -rf $(VENV) .coverage .coverage.* doc/_build build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -118,6 +118,11 @@ def chromium() -> str:
     return _program_of_debian("/usr/bin/chromium", package="chromium")
 
 
+@pytest.fixture(scope="session")
+def firefox_program() -> str:
+    return _program_of_debian("/usr/bin/firefox-esr", package="firefox-esr")
+
+
 @pytest.fixture
 def page(chromium: str) -> Iterator[Page]:
     """A page of a real browser without a profile and without calls to other hosts."""

@@ -2,6 +2,7 @@
 
     python tools/vendor.py                          the versions of VENDORED.toml
     python tools/vendor.py swagger-ui-dist=5.36.0   another version
+    python tools/vendor.py --check                  say what has a newer release
 
 npm fetches a package; its hash must be the one that VENDORED.toml has for this version,
 or, for another version, the one that the registry names. Then the files are copied,
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,8 @@ HEAD = """\
 
 def main(arguments: list[str]) -> None:
     manifest = read_manifest()
+    if arguments == ["--check"]:
+        sys.exit("\n".join(outdated(manifest, _latest)) or None)
     wanted = dict(argument.split("=", 1) for argument in arguments)
     if unknown := wanted.keys() - manifest.keys():
         sys.exit(f"VENDORED.toml does not list {', '.join(sorted(unknown))}")
@@ -64,6 +68,31 @@ def main(arguments: list[str]) -> None:
 
 def read_manifest() -> dict[str, Any]:
     return tomllib.loads(MANIFEST.read_text())
+
+
+def outdated(
+    manifest: Mapping[str, Any], latest: Callable[[str], str]
+) -> Iterator[str]:
+    """Name each package of which there is a newer release, and how to take it."""
+    for name, package in manifest.items():
+        version = latest(name)
+        if _numbers(version) > _numbers(package["version"]):
+            yield (
+                f"{name} {package['version']} is vendored; {version} is released: "
+                f"make vendor ARGS={name}={version}"
+            )
+
+
+def _numbers(version: str) -> list[int]:
+    """Return what a release is sorted by; what follows a - or + does not count."""
+    return [int(number) for number in re.split(r"[-+]", version)[0].split(".")]
+
+
+def _latest(name: str) -> str:
+    """Return the version that npm installs if none is named."""
+    view = ["npm", "view", name, "version", "--json"]
+    found: str = json.loads(subprocess.check_output(view))
+    return found
 
 
 def _integrity(name: str, version: str) -> str:
@@ -90,7 +119,6 @@ def _check(archive: Path, integrity: str) -> None:
 
 def _copy(archive: Path, folder: Path, names: list[str]) -> dict[str, str]:
     """Copy files out of an archive; return the SHA-256 of each by its name."""
-    folder.mkdir(parents=True, exist_ok=True)
     hashes = {}
     with tarfile.open(archive) as package:
         for name in sorted(names):
@@ -101,6 +129,7 @@ def _copy(archive: Path, folder: Path, names: list[str]) -> dict[str, str]:
             if name.endswith(TEXT):
                 content = SOURCE_MAP.sub(b"\n", content)
             hashes[name] = hashlib.sha256(content).hexdigest()
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
             if name.endswith(TEXT) and len(content) >= MIN_PACKED_BYTES:
                 packed = gzip.compress(content, 9, mtime=0)

@@ -14,7 +14,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Middleware
 
 from deepaas.api.context import CLIENT, PREFIX, Handler
-from deepaas.api.routes import Access, find_rule
+from deepaas.api.routes import Access, find_rule, opens_page
 from deepaas.errors import StartError, Unauthorized
 
 logger = logging.getLogger(__name__)
@@ -85,7 +85,11 @@ def authenticate(tokens: Tokens, *, cors: bool) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         access = find_rule(request).access
         preflight = request.method == "OPTIONS" and "Origin" in request.headers
-        is_public = access is Access.PUBLIC or (cors and preflight)
+        is_public = (
+            access is Access.PUBLIC
+            or (access is Access.HOME and opens_page(request))
+            or (cors and preflight)
+        )
         is_page = access is Access.PAGE
         if not is_public and _token(request, basic=is_page) not in tokens:
             scheme = "Basic" if is_page else "Bearer"

@@ -14,8 +14,8 @@ from deepaas.api import schemas
 from deepaas.api.context import JOB, REQUEST_ID, note_end, prefix
 from deepaas.api.paths import relative
 from deepaas.api.requests.values import Parsing
-from deepaas.api.responses import begin_stream, json_response, send
-from deepaas.api.routes import MODEL, Route, both
+from deepaas.api.responses import NOSNIFF, begin_stream, json_response, send
+from deepaas.api.routes import MODEL, Access, Route, both, opens_page
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
 from deepaas.errors import InvalidArguments
@@ -50,7 +50,7 @@ class DeepaasV2:
         return [
             # First, since patterns are tried one after the other.
             *both(web.post, f"{model}/predict", self.predict),
-            *(Route(web.get(path, self.versions)) for path in root),
+            *(Route(web.get(path, self.versions), Access.HOME) for path in root),
             *both(web.get, f"{base}/v2", self.version),
             *both(web.get, f"{base}/v2/models", self.models),
             *both(web.get, model, self.model),
@@ -64,7 +64,10 @@ class DeepaasV2:
     # -- versions and models
 
     async def versions(self, request: web.Request) -> web.Response:
-        """Answer with the versions of the API."""
+        """Answer with the versions of the API; send a browser to the page."""
+        vary = {"Vary": "Accept"}
+        if self._settings.doc_endpoint and opens_page(request):
+            raise web.HTTPFound(relative(request, "ui/"), headers=vary)
         base = prefix(request) + self._base
         pages = {"rel": "help", "type": "text/html", "href": f"{base}/api"}
         document = {"rel": "describedby", "href": f"{base}/swagger.json"}
@@ -72,7 +75,7 @@ class DeepaasV2:
             "versions": [self._version(base)],
             "links": [*([pages] if self._settings.doc_endpoint else []), document],
         }
-        return web.json_response(schemas.Versions().dump(value))
+        return web.json_response(schemas.Versions().dump(value), headers=vary)
 
     async def version(self, request: web.Request) -> web.Response:
         """Answer with a description of this version."""
@@ -213,7 +216,7 @@ class DeepaasV2:
         media_type = "text/plain; charset=utf-8"
         if request.query.get("follow", "0") not in ("1", "true"):
             path = await self._jobs.log(job.uuid)
-            headers = {"Content-Type": media_type}
+            headers = {"Content-Type": media_type, **NOSNIFF}
             if path is None:
                 return web.Response(headers=headers)
             return web.FileResponse(path, headers=headers)

@@ -28,6 +28,9 @@ MIN_THREADED_COMPRESS_BYTES = 65536
 WRITE_CHUNK_BYTES = 256 * 1024
 """Bytes of a large answer that are handed to the socket in one step."""
 
+NOSNIFF = {"X-Content-Type-Options": "nosniff"}
+"""Keeps a browser from running what a model declares as plain text."""
+
 CONDITIONS = (
     "If-Match",
     "If-None-Match",
@@ -72,7 +75,7 @@ async def send(
     request: web.Request, reply: Reply, *, headers: Mapping[str, str] = NO_HEADERS
 ) -> web.StreamResponse:
     """Answer with a model's reply."""
-    headers = {**headers, "Content-Type": reply.media_type}
+    headers = {**headers, "Content-Type": reply.media_type, **NOSNIFF}
     if reply.filename:
         headers["Content-Disposition"] = _disposition(reply)
     if reply.stream is not None:
@@ -104,6 +107,7 @@ async def begin_stream(
     """
     headers = {
         "Content-Type": media_type,
+        **NOSNIFF,
         "Cache-Control": "no-cache",
         "X-Accel-Buffering": "no",
     }

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import mimeparse
 from aiohttp import web
 from aiohttp.web_urldispatcher import AbstractResource
 
@@ -22,8 +23,22 @@ class Access(enum.Enum):
     PAGE = "page"
     """The same; a browser, which cannot send a token when it opens a page, sends it as
     the password of HTTP Basic."""
+    HOME = "home"
+    """Callers with a token, and a browser without one, which is sent to the page."""
     PUBLIC = "public"
     """All callers."""
+
+
+def opens_page(request: web.Request) -> bool:
+    """Tell whether a browser asks for a page: it prefers HTML to JSON."""
+    accept = request.headers.get("Accept", "")
+    if "html" not in accept:
+        return False
+    try:
+        best = mimeparse.best_match(["text/html", "application/json"], accept)
+    except mimeparse.MimeTypeParseException:
+        return False
+    return bool(best == "text/html")
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,9 @@ class Documentation:
 
     def _write_openapi(self) -> dict[str, Any]:
         description = describe(self._models, self._settings)
-        return write_openapi31(description, self._base, self._examples)
+        return write_openapi31(
+            description, self._base, self._examples, self._settings.client_max_size
+        )
 
 
 class _Document:

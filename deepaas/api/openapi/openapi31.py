@@ -43,9 +43,16 @@ def write_openapi31(
     description: Description,
     base_path: str,
     examples: Mapping[tuple[str, Kind], FileExamples],
+    max_body_bytes: int,
 ) -> dict[str, Any]:
-    """Write the document; its paths begin with --base-path, as in /swagger.json."""
-    return _Document(base_path, examples).write(description)
+    """Write the document; its paths begin with --base-path, as in /swagger.json.
+
+    `max_body_bytes` is --client-max-size; 0 means no limit, and then none is named.
+    """
+    document = _Document(base_path, examples).write(description)
+    if max_body_bytes:
+        document["info"]["x-deepaas-max-body-bytes"] = max_body_bytes
+    return document
 
 
 class _Document:

@@ -89,6 +89,16 @@ def test_it_is_valid_for_the_example(serve: Serve, tmp_path):
     assert epochs["hidden_units"]["x-deepaas-advanced"] is True
 
 
+def test_the_limit_of_bodies_is_named(serve: Serve, document):
+    assert document["info"]["x-deepaas-max-body-bytes"] == 1024**3
+    for limit, named in (("5000", {"x-deepaas-max-body-bytes": 5000}), ("0", {})):
+        server = serve(f"--model=echo={MODELS / 'echo.py'}", "--client-max-size", limit)
+        found = server.get("/openapi.json").json()
+        validate(found)
+        words = found["info"].items()
+        assert {k: v for k, v in words if k.startswith("x-")} == named
+
+
 def test_it_is_valid_for_models_with_odd_names(serve: Serve, tmp_path):
     names = ("a/b c", "{x}", "é#~%", "x", "list-x", "job-x")
     (tmp_path / "odd.py").write_text(

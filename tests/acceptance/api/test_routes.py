@@ -101,13 +101,33 @@ def test_a_job_is_at_a_relative_reference(server, path):
     assert job.json()["uuid"] == answer.json()["uuid"]
 
 
-@pytest.mark.parametrize("path", ["/ui", "/ui/", "//ui//"])
-def test_ui_leads_to_the_page(server, path):
+@pytest.mark.parametrize(
+    ("path", "location"),
+    # Python's urljoin takes slashes in a row for one, which browsers do not.
+    [("/ui", "ui/"), ("//ui", "ui/"), ("/ui//", "../"), ("//ui///", "../../")],
+)
+def test_the_page_has_one_address(server, path, location):
+    """Its links are relative to `/ui/`."""
     answer = server.get(f"{server.url}{path}")
-    assert answer.status_code == 302
-    place = urljoin(f"{server.url}{path}", answer.headers["Location"])
-    assert "/ui" not in place
-    assert server.get(place).headers["Content-Type"].startswith("text/html")
+    assert answer.status_code == 308
+    assert answer.headers["Location"] == location
+    page = server.get(f"{server.url}/ui/")
+    assert page.headers["Content-Type"].startswith("text/html")
+
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+def test_a_browser_is_sent_to_the_page_and_nobody_else(server):
+    for accept in ("", "*/*", "application/json", "text/html;q=0.1, */*", "html;;"):
+        answer = server.get("/", headers={"Accept": accept})
+        assert answer.json()["versions"], accept
+        assert "Accept" in answer.headers["Vary"]
+    for accept in (BROWSER, "text/html", "application/json;q=0.5, text/html"):
+        answer = server.get("/", headers={"Accept": accept})
+        assert answer.status_code == 302
+        assert answer.headers["Location"] == "ui/"
+        assert "Accept" in answer.headers["Vary"]
 
 
 ODD_NAMES = ("a b", "é", "{x}", "%20", "train", "a%2Fb", "a?b#c;d", "日本", "{uuid}")
@@ -179,7 +199,10 @@ def test_everything_under_a_base_path(serve: Serve):
     assert server.post(f"{link}predict", params={"n": 1}).json() == {"n": 1}
     assert f"{link}predict/" in server.get("/x/y/swagger.json").json()["paths"]
     assert server.get(f"{server.url}//x//y/v2//models").status_code == 200
-    assert server.get("/x/y/ui").headers["Location"] == "api"
+    assert server.get("/x/y/ui").headers["Location"] == "ui/"
+    for path, place in (("/x/y", "y/ui/"), ("/x/y/", "ui/")):
+        found = server.get(path, headers={"Accept": "text/html"})
+        assert found.headers["Location"] == place
     assert server.get("/x/y/api/static/api.js").status_code == 200
     assert server.get("/api/static/api.js").status_code == 404
 
@@ -189,12 +212,15 @@ def test_what_is_turned_off_is_not_there_and_says_why(serve: Serve):
     answer = server.post("/v2/models/echo/predict", params={"n": 1})
     assert answer.status_code == 404
     assert "--nopredict-endpoint" in answer.json()["message"]
-    for path in ("/api", "/api/", "/ui", "/ui/"):
-        answer = server.get(path)
+    html = {"Accept": "text/html"}
+    for path in ("/api", "/api/", "/ui", "/ui/", "/ui/static/main.js"):
+        answer = server.get(path, headers=html)
         assert answer.status_code == 404
         assert "--nodoc-endpoint" in answer.json()["message"]
     assert server.get("/api/static/api.js").status_code == 404
-    [link] = server.get("/").json()["links"]  # clients build on the document
+    [link] = server.get("/", headers=html).json()[
+        "links"
+    ]  # clients build on the document
     assert link["rel"] == "describedby"
     assert server.get(link["href"]).json()["swagger"] == "2.0"
     assert "/api" not in server.stdout

@@ -18,7 +18,7 @@ def test_without_a_token(serve: Serve, tokens):
     routes = [
         *("/", "/v2", "/v2/", "/v2/models/", "/v2/models/echo", "/v2/models/nobody/"),
         *("/v2/models/echo/train/", "/v2/models/echo/predict/abc/result", "/v2/debug/"),
-        *("/metrics", "/swagger.json", "/api", "/ui", "/api/static", "/api/static/"),
+        *("/metrics", "/swagger.json", "/api", "/ui/x", "/api/static", "/api/static/"),
         *("/no/such/place", "/v2/health", "/v2/health/ready/x"),
         # Slashes in a row: the route counts, not the path
         *("//", "//v2//models/", "//metrics", "//v2/debug", "//api", "//swagger.json"),
@@ -51,8 +51,13 @@ def test_without_a_token(serve: Serve, tokens):
         *("/v2/health/live", "/v2/health/ready/", "/v2/models/echo/ready"),
         *("//v2/health/live", "//v2//models/echo//ready"),
         *("/api/static/swagger-ui.css", "//api/static//api.js"),
+        *("/ui/", "/ui/static/main.js", "/ui/vendor/uPlot.min.css"),
     ):
         assert server.get(f"{server.url}{path}").status_code == 200, path
+    html = {"Accept": "text/html"}
+    assert server.get("/", headers=html).headers["Location"] == "ui/"
+    for path in ("/v2/", "/v2/models/", "/no/such/place", "/swagger.json"):
+        assert server.get(path, headers=html).status_code == 401
     for token in ("first-secret", "zweites-Geheimnis-ü"):
         headers = {"Authorization": f"Bearer {token}".encode()}
         for path in (PREDICT, f"/{PREDICT}/"):
