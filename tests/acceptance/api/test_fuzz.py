@@ -49,6 +49,7 @@ def test_requests_of(fuzzed: Server, kind):
     Hunt(fuzzed.port).run(kind, EXAMPLES, seed=0)
 
 
+@pytest.mark.timeout(300)  # schemathesis computes for long, beside other tests
 @pytest.mark.parametrize("mode", GenerationMode, ids=str)
 @pytest.mark.parametrize("name", ["swagger", "openapi"])
 def test_the_document_is_a_promise(fuzzed: Server, name, mode):
