@@ -20,11 +20,10 @@ from deepaas.api.routes import MODEL, Route, both
 from deepaas.errors import Gone, NotFound
 from deepaas.executors import Reply
 from deepaas.jobs.records import Kind
+from deepaas.media_types import BINARY
 from deepaas.model.adapter import ModelAdapter
 
 logger = logging.getLogger(__name__)
-
-BINARY = "application/octet-stream"
 
 Addresses: TypeAlias = Mapping[str, Sequence[Mapping[str, str]]]
 """Names and addresses of files, by the argument that they are examples of."""

@@ -9,12 +9,13 @@ from aiohttp import web
 from deepaas.api.context import prefix
 from deepaas.api.openapi.arguments31 import FileExamples
 from deepaas.api.openapi.openapi31 import write_openapi31
-from deepaas.api.openapi.operations import JSON, describe
+from deepaas.api.openapi.operations import describe
 from deepaas.api.openapi.swagger import write_swagger
 from deepaas.api.routes import Access, Route, both
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
 from deepaas.jobs.records import Kind
+from deepaas.media_types import JSON
 from deepaas.model.adapter import ModelAdapter
 
 

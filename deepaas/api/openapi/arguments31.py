@@ -6,10 +6,10 @@ from typing import Any, TypeAlias
 
 from deepaas.api.openapi.converter import Converter
 from deepaas.api.openapi.json_schema import Schema, allow_null, modernise
-from deepaas.api.openapi.operations import JSON
 from deepaas.arguments import Argument, Arguments
 from deepaas.encoding import encode_json
 from deepaas.errors import authors_errors
+from deepaas.media_types import JSON
 
 logger = logging.getLogger(__name__)
 

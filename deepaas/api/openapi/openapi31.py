@@ -13,8 +13,6 @@ from deepaas.api.openapi.operations import (
     DESCRIPTION,
     EVENT_STREAM,
     FAILURES,
-    JSON,
-    NDJSON,
     TITLE,
     Description,
     Operation,
@@ -23,6 +21,7 @@ from deepaas.api.openapi.operations import (
 from deepaas.encoding import encode_json
 from deepaas.errors import authors_errors
 from deepaas.jobs.records import Kind
+from deepaas.media_types import JSON, NDJSON
 
 VERSION = "3.1.0"
 

@@ -16,10 +16,9 @@ from deepaas.api import schemas
 from deepaas.arguments import Arguments
 from deepaas.config import Settings
 from deepaas.jobs.records import Kind
+from deepaas.media_types import JSON
 from deepaas.model.adapter import ModelAdapter
 
-JSON = "application/json"
-NDJSON = "application/x-ndjson"
 EVENT_STREAM = "text/event-stream"
 ANY = "*/*"
 

@@ -16,7 +16,6 @@ from deepaas.api.openapi.converter import Converter
 from deepaas.api.openapi.operations import (
     ANY,
     BYTES,
-    JSON,
     Description,
     Operation,
     Response,
@@ -24,6 +23,7 @@ from deepaas.api.openapi.operations import (
 from deepaas.arguments import Argument, Arguments
 from deepaas.encoding import encode_json
 from deepaas.errors import authors_errors
+from deepaas.media_types import JSON
 
 logger = logging.getLogger(__name__)
 
