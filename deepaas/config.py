@@ -3,10 +3,11 @@
 import difflib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.metadata import entry_points, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from oslo_config import cfg
@@ -54,6 +55,19 @@ def _read_gpus(text: str) -> list[str]:
     if not all(names):
         raise StartError(f"--gpus {text!r} leaves out a GPU")
     return names
+
+
+def _read_resources(texts: list[str]) -> dict[str, float]:
+    resources = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        try:
+            resources[name.strip()] = float(number)
+        except ValueError:
+            raise StartError(
+                f"--worker-resources {text!r} is not NAME=N, such as large=1"
+            ) from None
+    return resources
 
 
 def _read_path(path: str | None) -> str:
@@ -235,6 +249,35 @@ class Settings:
         read=_read_gpus,
         metavar="LIST",
         default="",
+    )
+    ray_address: str = _option(
+        cfg.StrOpt,
+        "",
+        "Run the models on this Ray cluster: HOST:PORT of its head, or auto. The "
+        "server then runs on one of its nodes. Needs deepaas[ray].",
+        metavar="HOST:PORT",
+    )
+    """Empty to run them on this machine."""
+    worker_cpus: float = _option(
+        cfg.FloatOpt,
+        1,
+        "CPUs that the Ray cluster reserves for each worker.",
+        min=0,
+    )
+    worker_gpus: float = _option(
+        cfg.FloatOpt,
+        0,
+        "GPUs that the Ray cluster reserves for each worker; 0.5 shares one.",
+        min=0,
+    )
+    worker_resources: Mapping[str, float] = _option(
+        cfg.MultiStrOpt,
+        MappingProxyType({}),
+        "Another resource that the Ray cluster reserves for each worker, as the "
+        "nodes name it. May be repeated.",
+        read=_read_resources,
+        metavar="NAME=N",
+        default=[],
     )
     shutdown_grace: float = _option(
         cfg.FloatOpt,

@@ -10,12 +10,19 @@ import resource
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from deepaas.config import Settings
 from deepaas.errors import StartError
-from deepaas.executors import Executor, Limits, Local, create_executor, rotated
+from deepaas.executors import (
+    Cluster,
+    Executor,
+    Limits,
+    Local,
+    create_executor,
+    rotated,
+)
 from deepaas.executors.messages import Envelope
 from deepaas.model.loading import ModelRef, find_models
 from deepaas.state import state_folder
@@ -70,21 +77,46 @@ def _create_executors(
         max_memory=settings.max_worker_memory * 2**20,
         warm_timeout=settings.warm_timeout,
     )
-    workers_of_each = settings.workers + settings.train_workers
+    places = _places(settings, len(refs))
     return {
         ref: create_executor(
             ref,
-            Local(
-                workers=settings.workers,
-                train_workers=settings.train_workers,
-                gpus=rotated(settings.gpus, number * workers_of_each),
-            ),
+            where,
             limits,
             warm=settings.warm,
             envelope=Envelope.JSON if settings.raw_predictions else Envelope.TEXT,
         )
-        for number, ref in enumerate(refs)
+        for ref, where in zip(refs, places, strict=True)
     }
+
+
+def _places(settings: Settings, count: int) -> Sequence[Local | Cluster]:
+    """Returns where each of so many models runs. Raises StartError."""
+    if settings.ray_address:
+        if settings.gpus:
+            raise StartError(
+                "--gpus is of this machine; on a Ray cluster use --worker-gpus"
+            )
+        cluster = Cluster(
+            address=settings.ray_address,
+            workers=settings.workers,
+            train_workers=settings.train_workers,
+            cpus=settings.worker_cpus,
+            gpus=settings.worker_gpus,
+            resources=settings.worker_resources,
+        )
+        return [cluster] * count  # they share its connection
+    if settings.worker_gpus or settings.worker_resources:
+        raise StartError("--worker-gpus and --worker-resources need --ray-address")
+    workers_of_each = settings.workers + settings.train_workers
+    return [
+        Local(
+            workers=settings.workers,
+            train_workers=settings.train_workers,
+            gpus=rotated(settings.gpus, number * workers_of_each),
+        )
+        for number in range(count)
+    ]
 
 
 class Server:

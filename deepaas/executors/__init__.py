@@ -2,6 +2,7 @@
 
 from deepaas.executors.base import (
     Began,
+    Cluster,
     Ended,
     Event,
     Executor,
@@ -19,6 +20,7 @@ from deepaas.model.loading import ModelRef
 
 __all__ = [
     "Began",
+    "Cluster",
     "Ended",
     "Event",
     "Executor",
@@ -38,7 +40,7 @@ __all__ = [
 
 def create_executor(
     ref: ModelRef,
-    where: Local | None = None,
+    where: Local | Cluster | None = None,
     limits: Limits | None = None,
     *,
     warm: bool = True,
@@ -49,6 +51,12 @@ def create_executor(
     They are started with the environment and the folder that this process has now.
     """
     # A worker imports this package too, and has no use for the parent's side.
+    if isinstance(where, Cluster):
+        from deepaas.executors.ray import ray_executor
+
+        limits = limits or Limits()
+        return ray_executor(ref, where, limits, warm=warm, envelope=envelope)
+
     from deepaas.executors.local import local_executor
 
     return local_executor(

@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from deepaas.executors.messages import Reply
@@ -132,6 +132,27 @@ class Local:
     def gpu(self, number: int) -> str | None:
         """Return the GPU of a worker by its number; those that train come last."""
         return self.gpus[number % len(self.gpus)] if self.gpus else None
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Places on the nodes of a Ray cluster run the model, each in a process there."""
+
+    address: str
+    """`HOST:PORT` of the cluster's head, or `auto`."""
+    workers: int = 1
+    train_workers: int = 0
+    """Places for trainings, each made for one of them; with 0 they share the others."""
+    cpus: float = 1
+    """What the cluster reserves for each place, as with the next two."""
+    gpus: float = 0
+    resources: Mapping[str, float] = field(default_factory=dict)
+    shared: list[Any] = field(default_factory=list, compare=False, repr=False)
+    """The connection that all executors made from this value share."""
+
+    def gpu(self, number: int) -> str | None:
+        """Return None: the cluster chooses the GPU of a worker."""
+        return None
 
 
 class Executor(Protocol):

@@ -1,12 +1,13 @@
-"""The server's end of the socket to one worker."""
+"""One end of a socket that carries frames, on the event loop."""
 
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from deepaas.executors.frames import Frame, FrameReader
+from deepaas.executors.messages import KINDS
 
 
 class FrameConnection(asyncio.BufferedProtocol):
@@ -21,11 +22,12 @@ class FrameConnection(asyncio.BufferedProtocol):
         end: socket.socket,
         on_frames: Callable[[list[Frame]], None],
         on_end: Callable[[], None],
+        kinds: Sequence[type[Any]] = KINDS,
     ) -> None:
         self._socket = end
         self._on_frames = on_frames
         self._on_end = on_end
-        self._reader = FrameReader()
+        self._reader = FrameReader(kinds)
         self._transport: asyncio.Transport | None = None
 
     async def open(self) -> None:
@@ -38,6 +40,11 @@ class FrameConnection(asyncio.BufferedProtocol):
         """Send bytes as soon as the socket takes them."""
         assert self._transport is not None
         self._transport.write(data)
+
+    def end(self) -> None:
+        """Send nothing more; the other side sees the end of file."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write_eof()
 
     def pause(self) -> None:
         """Read no more, so that the worker has to wait."""

@@ -8,9 +8,11 @@ a stream, its body as it is: large answers are never copied by the pickler.
 import mmap
 import pickle
 import struct
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from deepaas.executors.messages import CODES, KINDS, Message
+from deepaas.errors import BadBody, ModelRaised
+from deepaas.executors.messages import CODES, KINDS, Call
 
 HEADER = struct.Struct("!BQQd")
 
@@ -18,28 +20,50 @@ READ_BYTES = 65536
 """Bytes read at once; a larger frame is read into memory of its own."""
 
 
-def pack(message: Message, body: bytes | memoryview = b"", seconds: float = 0) -> bytes:
+def pack(
+    message: Any,
+    body: bytes | memoryview = b"",
+    seconds: float = 0,
+    codes: Mapping[type[Any], int] = CODES,
+) -> bytes:
     """Encode a message and the header of its frame; the body is sent after it.
 
-    Raises what pickle raises for arguments that cannot be pickled.
+    `codes` are the kinds of messages that the receiver knows. Raises what pickle raises
+    for arguments that cannot be pickled.
     """
     fields = pickle.dumps(tuple(message), protocol=5)
-    head = HEADER.pack(CODES[type(message)], len(fields), len(body), seconds)
+    head = HEADER.pack(codes[type(message)], len(fields), len(body), seconds)
     return head + fields
 
 
-def unpack(code: int, fields: bytes | bytearray | memoryview) -> Message:
+def pack_call(call: Call) -> bytes:
+    """Encode a call. Raises BadBody or ModelRaised for arguments that are not sent."""
+    try:
+        return pack(call)
+    except RecursionError as error:
+        raise BadBody("An argument is nested too deeply.") from error
+    except Exception as error:  # an author's own class may raise anything
+        raise ModelRaised(
+            f"An argument cannot be sent to the worker: {error}"
+        ) from error
+
+
+def unpack(
+    code: int,
+    fields: bytes | bytearray | memoryview,
+    kinds: Sequence[type[Any]] = KINDS,
+) -> Any:
     """Return the message that was encoded.
 
     Raises any exception that an author's class raises when it does not unpickle.
     """
-    return KINDS[code](*pickle.loads(fields))
+    return kinds[code](*pickle.loads(fields))
 
 
 class Frame(NamedTuple):
     """The content of one frame."""
 
-    message: Message
+    message: Any
     body: bytes | memoryview
     seconds: float
     """Seconds that the model took."""
@@ -54,7 +78,8 @@ class FrameReader:
     as its header says.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: Sequence[type[Any]] = KINDS) -> None:
+        self._kinds = kinds
         self._received = bytearray(READ_BYTES)
         self._filled = 0
         self._large: mmap.mmap | None = None
@@ -77,7 +102,8 @@ class FrameReader:
             end = middle + size
             if end > self._filled:
                 break
-            message = unpack(code, view[start + HEADER.size : middle])
+            fields = view[start + HEADER.size : middle]
+            message = unpack(code, fields, self._kinds)
             body = bytes(view[middle:end]) if self._large is None else view[middle:]
             frames.append(Frame(message, body, seconds))
             start = end
@@ -87,6 +113,18 @@ class FrameReader:
         elif start and self._filled:
             view[: self._filled] = view[start : start + self._filled]
         self._make_room()
+        return frames
+
+    def feed(self, data: bytes | memoryview) -> list[Frame]:
+        """Return the frames that are whole with bytes that came in another way."""
+        frames = []
+        rest = memoryview(data)
+        while rest:
+            buffer = self.buffer()
+            count = min(len(buffer), len(rest))
+            buffer[:count] = rest[:count]
+            frames += self.received(count)
+            rest = rest[count:]
         return frames
 
     def _make_room(self) -> None:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
 
-from deepaas.errors import BadBody, ModelRaised, StartError, WorkerDied
+from deepaas.errors import StartError, WorkerDied
 from deepaas.executors.base import (
     Executor,
     Limits,
@@ -20,12 +20,13 @@ from deepaas.executors.base import (
 )
 from deepaas.executors.calls import ExitReason
 from deepaas.executors.executor import QueuedExecutor
-from deepaas.executors.frames import pack
+from deepaas.executors.frames import pack_call
 from deepaas.executors.local_worker import LocalWorker
 from deepaas.executors.messages import Call, Envelope
 from deepaas.executors.output import log_output
 from deepaas.executors.process import Launch
 from deepaas.executors.queue import Queue
+from deepaas.executors.workers import Where, Worker
 from deepaas.model.loading import ModelRef
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def local_executor(
     return executor
 
 
-class _WorkerPool(ABC):
+class WorkerPool(ABC):
     """Worker processes of one model, behind one queue.
 
     A kind of pool decides when it starts a worker, what a free one does next, and what
@@ -66,11 +67,11 @@ class _WorkerPool(ABC):
     queue: Queue
     _trains = False
 
-    def __init__(self, launch: Launch, where: Local, limits: Limits) -> None:
+    def __init__(self, launch: Launch, where: Where, limits: Limits) -> None:
         self._launch = launch
         self._where = where
         self._limits = limits
-        self.slots: list[LocalWorker] = []
+        self.slots: list[Worker] = []
         self.replaced: Counter[str] = Counter()
         self._closing = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -82,23 +83,16 @@ class _WorkerPool(ABC):
     # -- for the queue
 
     def pack(self, call: Call) -> bytes:
-        try:
-            return pack(call)
-        except RecursionError as error:
-            raise BadBody("An argument is nested too deeply.") from error
-        except Exception as error:  # an author's own class may raise anything
-            raise ModelRaised(
-                f"An argument cannot be sent to the worker: {error}"
-            ) from error
+        return pack_call(call)
 
     def statuses(self) -> list[WorkerStatus]:
         return [worker.status(trains=self._trains) for worker in self.slots]
 
     async def measure(self) -> None:
-        await asyncio.to_thread(_measure, list(self.slots))
+        await asyncio.gather(*(worker.measure() for worker in self.slots))
 
     @abstractmethod
-    def release(self, worker: LocalWorker) -> None:
+    def release(self, worker: Worker) -> None:
         """Offer a free worker to the queue, or end it."""
 
     def stop(self) -> None:
@@ -110,19 +104,19 @@ class _WorkerPool(ABC):
 
     # -- events of workers
 
-    def on_ready(self, worker: LocalWorker) -> None:
+    def on_ready(self, worker: Worker) -> None:
         self.release(worker)
 
-    def on_answered(self, worker: LocalWorker) -> None:
+    def on_answered(self, worker: Worker) -> None:
         if worker.given:
             self.queue.advance(worker)
         else:
             self.release(worker)
 
-    def on_stream(self, worker: LocalWorker) -> None:
+    def on_stream(self, worker: Worker) -> None:
         self.queue.reclaim(worker)
 
-    def on_exit(self, worker: LocalWorker) -> None:
+    def on_exit(self, worker: Worker) -> None:
         self.queue.withdraw(worker)
         self._spawn(self._handle_exit(worker))
 
@@ -131,28 +125,28 @@ class _WorkerPool(ABC):
 
     # -- a worker's life
 
-    def _new_worker(self, number: int, gpu: str | None) -> LocalWorker:
+    def _new_worker(self, number: int, gpu: str | None) -> Worker:
         """Start a process. Raises OSError where the machine can start no more."""
         return LocalWorker(self._launch, self, self._limits, number=number, gpu=gpu)
 
-    async def _connect(self, worker: LocalWorker) -> None:
+    async def _connect(self, worker: Worker) -> None:
         await worker.connect()
         if self._limits.warm_timeout:
             seconds = self._limits.warm_timeout
             loop = asyncio.get_running_loop()
             loop.call_later(seconds, self._give_up_warming, worker)
 
-    def _give_up_warming(self, worker: LocalWorker) -> None:
+    def _give_up_warming(self, worker: Worker) -> None:
         if worker.state is WorkerState.STARTING:
             words = f"it was not warm after {self._limits.warm_timeout:g} s"
             worker.kill(ExitReason.WARMING, words)
 
-    async def _end(self, worker: LocalWorker) -> None:
+    async def _end(self, worker: Worker) -> None:
         """Let a worker exit that has done what it was for."""
         worker.retired = True
         await worker.end(EXIT_GRACE)
 
-    async def _handle_exit(self, worker: LocalWorker) -> None:
+    async def _handle_exit(self, worker: Worker) -> None:
         """Fail the calls of a worker that exited, and let the pool start another."""
         label = worker.current.label if worker.current is not None else ""
         await worker.collect()  # with the last lines that it printed
@@ -168,7 +162,7 @@ class _WorkerPool(ABC):
             self.replaced[process.exit_reason(warmed=worker.warmed)] += 1
         await self._refill(worker)
 
-    def _log_exit(self, worker: LocalWorker, label: str) -> None:
+    def _log_exit(self, worker: Worker, label: str) -> None:
         facts = {"model": self.model, "worker": worker.pid, "request_id": label}
         logger.warning(
             "%sA worker of %s ended: %s.",
@@ -183,7 +177,7 @@ class _WorkerPool(ABC):
         return False
 
     @abstractmethod
-    async def _refill(self, worker: LocalWorker) -> None:
+    async def _refill(self, worker: Worker) -> None:
         """Do what follows when a worker has exited and is collected."""
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -192,10 +186,10 @@ class _WorkerPool(ABC):
         task.add_done_callback(self._tasks.discard)
 
 
-class KeptPool(_WorkerPool):
+class KeptPool(WorkerPool):
     """Workers that are kept: each one that is lost is replaced, with a back-off."""
 
-    def __init__(self, launch: Launch, where: Local, limits: Limits) -> None:
+    def __init__(self, launch: Launch, where: Where, limits: Limits) -> None:
         super().__init__(launch, where, limits)
         self._started: asyncio.Future[None] | None = None
         """Set when all are warm for the first time, or when one cannot be."""
@@ -235,7 +229,7 @@ class KeptPool(_WorkerPool):
     def request(self, waiting: int) -> None:
         """There are always as many workers as there may be."""
 
-    def release(self, worker: LocalWorker) -> None:
+    def release(self, worker: Worker) -> None:
         """Offer a free worker to the queue, unless it has reached a limit."""
         if 0 < self._limits.max_calls <= worker.calls:
             self.queue.availability.recover()
@@ -249,7 +243,7 @@ class KeptPool(_WorkerPool):
         if started is not None and all(worker.warmed for worker in self.slots):
             started.set_result(None)
 
-    def _start_at(self, number: int) -> LocalWorker:
+    def _start_at(self, number: int) -> Worker:
         return self._new_worker(number, self._where.gpu(number))
 
     def _starting(self) -> asyncio.Future[None] | None:
@@ -264,15 +258,15 @@ class KeptPool(_WorkerPool):
         started.set_exception(StartError(message))
         return True
 
-    async def _check_memory(self, worker: LocalWorker) -> None:
+    async def _check_memory(self, worker: Worker) -> None:
         """Replace a worker that has grown too large by its last call."""
-        size = await asyncio.to_thread(worker.process.measure)
+        size = await worker.measure()
         if size > self._limits.max_memory:
             await self._retire(worker, "memory")
         elif worker.state is WorkerState.IDLE:
             self.queue.offer(worker)
 
-    async def _retire(self, worker: LocalWorker, limit: str) -> None:
+    async def _retire(self, worker: Worker, limit: str) -> None:
         """Replace a worker that has reached a limit, while it ends."""
         if not self._closing.is_set():
             self.replaced[limit] += 1
@@ -287,7 +281,7 @@ class KeptPool(_WorkerPool):
                 await self._replace(worker)
         await self._end(worker)
 
-    async def _refill(self, worker: LocalWorker) -> None:
+    async def _refill(self, worker: Worker) -> None:
         """Replace a lost worker, after a delay that grows with each failed start."""
         if worker not in self.slots:
             return  # it was replaced while it ended
@@ -312,13 +306,13 @@ class KeptPool(_WorkerPool):
             await asyncio.wait_for(self._closing.wait(), seconds)
         return self._closing.is_set()
 
-    async def _replace(self, worker: LocalWorker) -> None:
+    async def _replace(self, worker: Worker) -> None:
         replacement = self._start_at(worker.number)
         self.slots[self.slots.index(worker)] = replacement
         await self._connect(replacement)
 
 
-class TrainingPool(_WorkerPool):
+class TrainingPool(WorkerPool):
     """Workers for trainings: each is started for one of them, and ends after it."""
 
     _trains = True
@@ -358,14 +352,14 @@ class TrainingPool(_WorkerPool):
             self._spawn(self._connect(worker))
             starting += 1
 
-    def release(self, worker: LocalWorker) -> None:
+    def release(self, worker: Worker) -> None:
         """Offer a warm worker to the queue, or end it after its training."""
         if worker.calls == 0 and self.queue.waits:
             self.queue.offer(worker)
         else:
             self._spawn(self._end(worker))
 
-    async def _refill(self, worker: LocalWorker) -> None:
+    async def _refill(self, worker: Worker) -> None:
         """Make room for the next training; one that could not start has failed."""
         self.slots.remove(worker)
         if not worker.warmed:
@@ -375,11 +369,6 @@ class TrainingPool(_WorkerPool):
 
     def _fail_first(self, cause: str) -> None:
         self.queue.fail_first(WorkerDied(f"The training could not start: {cause}."))
-
-
-def _measure(workers: list[LocalWorker]) -> None:
-    for worker in workers:
-        worker.process.measure()
 
 
 def _no_process(error: OSError) -> str:

@@ -4,9 +4,7 @@ import asyncio
 import logging
 import socket
 import time
-from collections import deque
 from collections.abc import Sequence
-from typing import Protocol
 
 from deepaas.executors.base import Limits, Line, Printed, WorkerState, WorkerStatus
 from deepaas.executors.calls import ExitReason, PendingCall
@@ -26,7 +24,7 @@ from deepaas.executors.prefetch import Pace
 from deepaas.executors.process import Launch, WorkerProcess
 from deepaas.executors.process_tree import ended_with
 from deepaas.executors.stream import ReplyStream
-from deepaas.model.loading import Batching
+from deepaas.executors.workers import WorkerEvents, WorkerSlot
 from deepaas.progress import Batch
 
 logger = logging.getLogger(__name__)
@@ -34,26 +32,7 @@ logger = logging.getLogger(__name__)
 HOST = socket.gethostname()
 
 
-class WorkerEvents(Protocol):
-    """The events of a worker, for its pool. They come on the event loop."""
-
-    def on_ready(self, worker: "LocalWorker") -> None:
-        """It has warmed its model, and is idle."""
-
-    def on_answered(self, worker: "LocalWorker") -> None:
-        """It has answered calls; it goes on with the next one, or is idle."""
-
-    def on_stream(self, worker: "LocalWorker") -> None:
-        """It has begun a stream, which may take long."""
-
-    def on_exit(self, worker: "LocalWorker") -> None:
-        """Its socket has ended, so it is dead or dies; it must be given no calls."""
-
-    def on_output(self, printed: Printed) -> None:
-        """It has printed lines, in a call or outside of one."""
-
-
-class LocalWorker:
+class LocalWorker(WorkerSlot):
     """One worker process: its state, and the calls that it was given.
 
     It has more than 15 attributes because it joins five parts (process, tickets,
@@ -63,25 +42,15 @@ class LocalWorker:
     def __init__(
         self,
         launch: Launch,
-        events: WorkerEvents,
+        events: WorkerEvents["LocalWorker"],
         limits: Limits,
         *,
         number: int = 0,
         gpu: str | None = None,
     ) -> None:
         """Start the process. Raises OSError where the machine can start no more."""
-        self.name = launch.start.ref.name
-        self.number = number
-        """Its number among the workers of the model; a replacement inherits it."""
-        self.batching: Batching | None = None
-        self.given: deque[PendingCall] = deque()
-        self.warmed = False
-        """It has warmed its model; it may be dead by now."""
-        self.retired = False
-        """It was told to exit: its exit is not a failure."""
+        super().__init__(launch.start.ref.name, number)
         self.pace = Pace(limits)
-        self._state = WorkerState.STARTING
-        self._since = time.monotonic()
         self._events = events
         self.process = WorkerProcess(launch, gpu)
         self._tickets = self.process.tickets
@@ -92,46 +61,6 @@ class LocalWorker:
         self._connecting: asyncio.Task[None] | None = None
 
     # -- state
-
-    @property
-    def state(self) -> WorkerState:
-        """Return its state."""
-        return self._state
-
-    @state.setter
-    def state(self, state: WorkerState) -> None:
-        self._state = state
-        self._since = time.monotonic()
-
-    @property
-    def warm(self) -> bool:
-        """Tell whether it can run calls, now or after those that it has."""
-        return self.warmed and self._state is not WorkerState.DEAD
-
-    @property
-    def idle(self) -> bool:
-        """Tell whether it is warm and has no calls."""
-        return self._state is WorkerState.IDLE
-
-    @property
-    def trains(self) -> bool:
-        """Tell whether it runs a training."""
-        return bool(self.given) and self.given[0].trains
-
-    @property
-    def streams(self) -> bool:
-        """Tell whether it sends a stream."""
-        return bool(self.given) and self.given[0].stream is not None
-
-    @property
-    def since(self) -> float:
-        """Return the seconds since its state changed, or it began another call."""
-        return time.monotonic() - self._since
-
-    @property
-    def current(self) -> PendingCall | None:
-        """Return the call that it answers next."""
-        return self.given[0] if self.given else None
 
     @property
     def ahead(self) -> int:
@@ -165,6 +94,10 @@ class LocalWorker:
             trains=trains,
             gpu=self.process.gpu,
         )
+
+    async def measure(self) -> int:
+        """Measure the memory of its process; return the bytes."""
+        return await asyncio.to_thread(self.process.measure)
 
     # -- from start to exit
 

@@ -50,7 +50,7 @@ def main() -> None:
     lifeline = int(sys.argv[3])
     for descriptor in (connection.fileno(), tickets.fileno(), lifeline):
         os.set_inheritable(descriptor, False)  # programs must not keep them open
-    _die_with_server(lifeline)
+    end_with_server(lifeline)
     _leave_signals_to_server()
     _keep_from_children(lifeline, connection, tickets)
     try:
@@ -101,7 +101,8 @@ class _Inbox:
     def receive(self) -> Message:
         """Return the next message. Raises EOFError when there are no more."""
         code, size, _, _ = HEADER.unpack(self._read(HEADER.size))
-        return unpack(code, self._read(size))
+        message: Message = unpack(code, self._read(size))
+        return message
 
     def take(self) -> list[Message]:
         """Wait for a ticket, and return its calls.
@@ -315,7 +316,7 @@ def _send(
         connection.sendall(pending)
 
 
-def _die_with_server(lifeline: int) -> None:
+def end_with_server(lifeline: int) -> None:
     """End this process group when the server, which holds the pipe's end, is gone.
 
     On Linux the kernel does it, in the middle of C code that holds the interpreter's

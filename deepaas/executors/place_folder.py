@@ -1,0 +1,78 @@
+"""The folder of a place, for the files of calls; it does not outlive the place."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+FOLDER_PREFIX = "deepaas-place-"
+
+JANITOR = 'trap "" INT TERM HUP; read -r _; rm -rf "$0"'
+"""What the process runs that deletes a folder when its place is gone."""
+
+
+class PlaceFolder:
+    """The folder of a place, for the files of calls.
+
+    A lock shows that the place lives. A small process, which leads a group of its own,
+    deletes the folder if the place is killed.
+    """
+
+    def __init__(self) -> None:
+        self.path, self._lock = _locked_folder()
+        self._janitor = subprocess.Popen(
+            [
+                "/bin/sh",
+                "-c",
+                'trap "" INT TERM HUP; read -r _; rm -rf "$0"',
+                self.path,
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
+        )
+
+    @property
+    def janitor(self) -> int:
+        """Return the process that deletes the folder."""
+        return self._janitor.pid
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file, by its name."""
+        return Path(self.path, os.path.basename(name))
+
+    def remove(self) -> None:
+        """Delete the folder and what it holds, once."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._janitor.returncode is None:
+            self._janitor.communicate()  # it ends with its standard input
+            os.close(self._lock)
+
+
+def _locked_folder() -> tuple[str, int]:
+    """Make a folder; return its path, and a descriptor that has its lock."""
+    while True:
+        path = tempfile.mkdtemp(prefix=FOLDER_PREFIX)
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(path, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.path.isdir(path):
+                return path, lock
+            os.close(lock)  # another place has deleted it before it had its lock
+
+
+def remove_abandoned() -> None:
+    """Delete the folders of places that were killed together with their node."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            lock = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)

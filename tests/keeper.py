@@ -1,0 +1,46 @@
+"""Runs a command, and ends all that it has started when standard input ends.
+
+    python tests/keeper.py ray start --head --block
+
+So nothing is left of a Ray node, even if the tests are killed. It does not import the
+rest of the suite.
+"""
+
+import contextlib
+import ctypes
+import glob
+import os
+import signal
+import subprocess
+import sys
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def descendants(pid):
+    found = []
+    for file in glob.glob(f"/proc/{pid}/task/*/children"):
+        with contextlib.suppress(OSError), open(file) as children:
+            for child in children.read().split():
+                found += [int(child), *descendants(int(child))]
+    return found
+
+
+def main():
+    # What its children leave behind becomes its own.
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+    print("started", flush=True)
+    sys.stdin.read()
+    while left := descendants(os.getpid()):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
