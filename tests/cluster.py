@@ -17,6 +17,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
@@ -31,6 +32,8 @@ START_TIMEOUT = 100.0
 OBJECT_STORE_BYTES = 80_000_000
 DEAD_SECONDS = 3
 """Seconds after which the cluster takes a node for dead."""
+
+RAY = "from ray.scripts.scripts import main; main()"
 
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -89,7 +92,7 @@ class Node:
         self._keeper = subprocess.Popen(
             [
                 *(sys.executable, str(ROOT / "tests" / "keeper.py")),
-                *(str(Path(sys.executable).parent / "ray"), "start"),
+                *(sys.executable, "-c", RAY, "start"),
                 *("--node-ip-address=127.0.0.1", "--disable-usage-stats", "--block"),
                 f"--object-store-memory={OBJECT_STORE_BYTES}",
                 *options,
@@ -180,9 +183,16 @@ class Cluster:
         )
 
     def add_node(self, *options: str, cpus: int = 2) -> Node:
-        node = self._start(f"--address={ADDRESS}", f"--num-cpus={cpus}", *options)
-        self.nodes.append(node)
+        [node] = self.add_nodes(1, *options, cpus=cpus)
         return node
+
+    def add_nodes(self, count: int, *options: str, cpus: int = 2) -> list[Node]:
+        """Start nodes, all at once."""
+        options = (f"--address={ADDRESS}", f"--num-cpus={cpus}", *options)
+        with ThreadPoolExecutor() as threads:  # each is in this thread's network too
+            nodes = list(threads.map(lambda _: self._start(*options), range(count)))
+        self.nodes += nodes
+        return nodes
 
     def _start(self, *options: str, head: bool = False) -> Node:
         """Start a node; twice if Ray gives up after the 30 s that it allows itself."""

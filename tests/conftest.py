@@ -8,11 +8,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from tests import cluster
 from tests.server import Exit, Server, run_to_exit
 
 CHROMIUM_OPTIONS = (
@@ -111,6 +113,26 @@ def fail_to_start(make_directory: Callable[[], Path]) -> Callable[..., Exit]:
         return run_to_exit(*options, directory=make_directory(), **more)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[cluster.Cluster]:
+    """A Ray cluster of a head and two nodes, for the tests of one module.
+
+    They run in the only network that the cluster is in, which has nothing but loopback.
+    """
+    if (reason := cluster.absent()) is not None:
+        if os.environ.get("DEEPAAS_TEST_NO_SKIP") == "1":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    # A short name, since Ray puts sockets there.
+    with TemporaryDirectory(prefix="r") as folder, cluster.network():
+        started = cluster.Cluster(Path(folder))
+        try:
+            started.add_nodes(2)
+            yield started
+        finally:
+            started.close()
 
 
 @pytest.fixture(scope="session")
