@@ -90,6 +90,6 @@ $(VENV)/.%: $(VENV)/.made $(WE_ARE)
 	$(PIP) -e ".[$(EXTRAS)]"
 	@touch $@
 
-$(VENV)/.test: EXTRAS := compat,test
+$(VENV)/.test: EXTRAS := compat,ray,test
 $(VENV)/.lint: EXTRAS := lint
 $(VENV)/.doc: EXTRAS := doc

@@ -1,6 +1,10 @@
 """Sends mixed traffic while workers are killed, and checks each answer.
 
     python benchmarks/soak.py --seconds 120 --kill-every 1
+    python -m benchmarks.soak --seconds 120 --ray
+
+With `--ray`, the workers are on a Ray cluster of a head and two nodes on this machine,
+and places and nodes are killed too.
 
 Starts `deepaas-run` on a free port of 127.0.0.1 with two workers, and ends with one
 table. The exit code is 1 if a call was not answered, an answer was wrong, a 5xx had no
@@ -10,6 +14,7 @@ reason, or something was left over.
 import argparse
 import asyncio
 import bisect
+import contextlib
 import hashlib
 import itertools
 import os
@@ -20,10 +25,15 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aiohttp
 import psutil
+
+if TYPE_CHECKING:
+    from tests.cluster import Cluster
 
 MODEL = Path(__file__).parent / "soak_model.py"
 CLIENTS = 16
@@ -33,6 +43,10 @@ PREDICT_TIMEOUT = 2.0
 ORDER_MARGIN = 0.1
 """Seconds between two calls of which the first must run first."""
 
+PLACE_INTERVAL = 10.0
+NODE_INTERVAL = 40.0
+"""Seconds between two kills of a place, or a node, of a cluster."""
+
 SERVER_REASONS = re.compile(r"The worker died|took longer than|calls wait|No worker")
 """The messages of a 5xx that the model did not cause."""
 
@@ -40,16 +54,21 @@ SERVER_REASONS = re.compile(r"The worker died|took longer than|calls wait|No wor
 class Soak:
     """The traffic and its results."""
 
-    def __init__(self, url: str, server: psutil.Process) -> None:
+    def __init__(
+        self, url: str, server: psutil.Process, cluster: "Cluster | None" = None
+    ) -> None:
         self.url = f"{url}/v2/models/soak/predict"
         self.server = server
+        self.cluster = cluster
         self.numbers = itertools.count()
         self.sent = 0
         self.left = 0
         self.statuses: Counter[int] = Counter()
         self.wrong: list[str] = []
         self.unanswered: list[str] = []
-        self.kills = 0
+        self.kills: Counter[str] = Counter()
+        self.twice: list[str] = []
+        """The calls that were begun more than once."""
         self.started: list[tuple[float, float]] = []
         """Of each call without a body: when it was sent, and when it ran."""
 
@@ -133,9 +152,36 @@ class Soak:
         """Kill a worker now and then."""
         while time.monotonic() < until:
             await asyncio.sleep(random.uniform(0.5, 1.5) * every)
-            if workers := self.server.children():
-                random.choice(workers).kill()
-                self.kills += 1
+            await asyncio.to_thread(self._kill_one, "workers")
+
+    def _kill_one(self, kind: str) -> None:
+        if self.cluster is None:
+            found = self.server.children()
+        elif kind == "workers":
+            found = self.cluster.models()
+        else:
+            found = self.cluster.places()
+        if found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                random.choice(found).kill()
+            self.kills[kind] += 1
+
+    async def kill_places(self, until: float) -> None:
+        """Kill a place now and then."""
+        while time.monotonic() + PLACE_INTERVAL < until:
+            await asyncio.sleep(PLACE_INTERVAL)
+            await asyncio.to_thread(self._kill_one, "places")
+
+    async def kill_nodes(self, cluster: "Cluster", until: float) -> None:
+        """Kill a node now and then, and start another one."""
+        while time.monotonic() + NODE_INTERVAL < until:
+            await asyncio.sleep(NODE_INTERVAL)
+            node = random.choice(cluster.nodes)
+            node.kill_raylet()
+            self.kills["nodes"] += 1
+            await asyncio.sleep(20)  # the rest of it ends by itself
+            await asyncio.to_thread(cluster.remove, node)
+            await asyncio.to_thread(cluster.add_node)
 
 
 def measure(server: psutil.Process, folder: Path) -> dict[str, int]:
@@ -148,21 +194,26 @@ def measure(server: psutil.Process, folder: Path) -> dict[str, int]:
     }
 
 
-async def run(seconds: float, kill_every: float, workers: int) -> int:
-    with tempfile.TemporaryDirectory() as folder:
+async def run(
+    seconds: float, kill_every: float, workers: int, cluster: "Cluster | None" = None
+) -> int:
+    settings = {} if cluster is None else _ray_settings()
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as ours:
+        ran = Path(ours, "ran")
         server = await asyncio.create_subprocess_exec(
             str(Path(sys.executable).parent / "deepaas-run"),
             *("--listen-port=0", f"--model=soak={MODEL}", "--model-name=soak"),
             *(f"--workers={workers}", f"--predict-timeout={PREDICT_TIMEOUT}"),
+            *(() if cluster is None else _ray_options()),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            env={**os.environ, "TMPDIR": folder},
+            env={**os.environ, **settings, "TMPDIR": folder, "SOAK_RAN": str(ran)},
         )
         assert server.stdout is not None
         line = (await server.stdout.readline()).decode()
         url = line.split()[-1].removesuffix("/v2/")
         process = psutil.Process(server.pid)
-        soak = Soak(url, process)
+        soak = Soak(url, process, cluster)
         patience = aiohttp.ClientTimeout(total=60)
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(
@@ -174,6 +225,9 @@ async def run(seconds: float, kill_every: float, workers: int) -> int:
                 asyncio.create_task(soak.client(session, until)) for _ in range(CLIENTS)
             ]
             tasks.append(asyncio.create_task(soak.kill(kill_every, until)))
+            if cluster is not None:
+                tasks.append(asyncio.create_task(soak.kill_places(until)))
+                tasks.append(asyncio.create_task(soak.kill_nodes(cluster, until)))
             await asyncio.sleep(min(20, seconds / 2))
             before = measure(process, Path(folder))
             await asyncio.gather(*tasks)
@@ -181,11 +235,46 @@ async def run(seconds: float, kill_every: float, workers: int) -> int:
         await asyncio.sleep(1)  # idle connections and ended workers go
         after = measure(process, Path(folder))
         family = process.children(recursive=True)
+        if cluster is not None:
+            family += [*cluster.places(), *cluster.models()]
         server.send_signal(signal.SIGTERM)
         code = await server.wait()
+        await asyncio.to_thread(psutil.wait_procs, family, timeout=2)
         left = [child for child in family if child.is_running()]
         files = os.listdir(folder)
+        if cluster is not None:
+            files += [path.name for path in cluster.place_folders()]
+        begun = Counter((await asyncio.to_thread(ran.read_text)).split())
+    soak.twice = [n for n, count in begun.items() if count > 1]
     return report(soak, before, after, code, left, files)
+
+
+def _ray_options() -> list[str]:
+    from tests.cluster import ADDRESS
+
+    return [f"--ray-address={ADDRESS}"]
+
+
+def _ray_settings() -> dict[str, str]:
+    from tests.cluster import SETTINGS
+
+    return SETTINGS
+
+
+@contextlib.contextmanager
+def ray_cluster() -> "Iterator[Cluster]":
+    """Start a cluster in a network of its own."""
+    from tests.cluster import Cluster, absent, network
+
+    if (reason := absent()) is not None:
+        sys.exit(reason)
+    with tempfile.TemporaryDirectory(prefix="r") as folder, network():
+        cluster = Cluster(Path(folder))
+        try:
+            cluster.add_nodes(2)
+            yield cluster
+        finally:
+            cluster.close()
 
 
 async def settled(url: str, session: aiohttp.ClientSession, workers: int) -> None:
@@ -206,9 +295,10 @@ def report(soak, before, after, code, left, files) -> int:  # type: ignore[no-un
         "answered": sum(soak.statuses.values()),
         **{f"answered {status}": n for status, n in sorted(soak.statuses.items())},
         "clients that hung up": soak.left,
-        "workers killed": soak.kills,
+        **{f"{kind} killed": n for kind, n in sorted(soak.kills.items())},
         "calls never answered": len(soak.unanswered),
         "wrong answers": len(soak.wrong),
+        "calls begun twice": len(soak.twice),
         "order violations": soak.order_violations(),
         "exit code": code,
         "processes left": len(left),
@@ -220,7 +310,7 @@ def report(soak, before, after, code, left, files) -> int:  # type: ignore[no-un
         print(f"| {name} | {value} |")
     for text in (*soak.unanswered[:3], *soak.wrong[:3]):
         print(text, file=sys.stderr)
-    bad = soak.unanswered or soak.wrong or soak.order_violations()
+    bad = soak.unanswered or soak.wrong or soak.twice or soak.order_violations()
     return int(bool(bad or code or left or files))
 
 
@@ -229,5 +319,9 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--kill-every", type=float, default=1, metavar="SECONDS")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--ray", action="store_true", help="on a Ray cluster")
     options = parser.parse_args()
-    sys.exit(asyncio.run(run(options.seconds, options.kill_every, options.workers)))
+    with ray_cluster() if options.ray else contextlib.nullcontext() as started:
+        arguments = (options.seconds, options.kill_every, options.workers)
+        code = asyncio.run(run(*arguments, started))
+    sys.exit(code)

@@ -1,6 +1,7 @@
 """The model of the soak run: answers, waits, fails, and reads files."""
 
 import hashlib
+import os
 import time
 from pathlib import Path
 
@@ -25,6 +26,9 @@ def get_predict_args():
 
 def predict(n, seconds, fail, data=None):
     started = time.time()
+    if ran := os.environ.get("SOAK_RAN"):
+        with open(ran, "a") as file:
+            file.write(f"{n}\n")
     time.sleep(seconds)
     if fail == "value":
         raise ValueError(f"told to fail {n}")

@@ -3,11 +3,10 @@
 import difflib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.metadata import entry_points, version
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from oslo_config import cfg
@@ -57,17 +56,15 @@ def _read_gpus(text: str) -> list[str]:
     return names
 
 
-def _read_resources(texts: list[str]) -> dict[str, float]:
-    resources = {}
-    for text in texts:
-        name, _, number = text.partition("=")
-        try:
-            resources[name.strip()] = float(number)
-        except ValueError:
-            raise StartError(
-                f"--worker-resources {text!r} is not NAME=N, such as large=1"
-            ) from None
-    return resources
+def _read_resources(texts: list[str]) -> list[tuple[str, float]]:
+    return [_read_resource(text) for text in texts]
+
+
+def _read_resource(text: str) -> tuple[str, float]:
+    found = re.fullmatch(r"\s*([^\s=]+)\s*=\s*([0-9]+(\.[0-9]+)?)\s*", text)
+    if found is None:
+        raise StartError(f"--worker-resources {text!r} is not NAME=N, such as large=1")
+    return found[1], float(found[2])
 
 
 def _read_path(path: str | None) -> str:
@@ -270,14 +267,13 @@ class Settings:
         "GPUs that the Ray cluster reserves for each worker; 0.5 shares one.",
         min=0,
     )
-    worker_resources: Mapping[str, float] = _option(
+    worker_resources: Sequence[tuple[str, float]] = _option(
         cfg.MultiStrOpt,
-        MappingProxyType({}),
+        (),
         "Another resource that the Ray cluster reserves for each worker, as the "
         "nodes name it. May be repeated.",
         read=_read_resources,
         metavar="NAME=N",
-        default=[],
     )
     shutdown_grace: float = _option(
         cfg.FloatOpt,

@@ -103,7 +103,7 @@ def _places(settings: Settings, count: int) -> Sequence[Local | Cluster]:
             train_workers=settings.train_workers,
             cpus=settings.worker_cpus,
             gpus=settings.worker_gpus,
-            resources=settings.worker_resources,
+            resources=dict(settings.worker_resources),
         )
         return [cluster] * count  # they share its connection
     if settings.worker_gpus or settings.worker_resources:

@@ -215,6 +215,10 @@ class Cluster:
     def models(self) -> list[psutil.Process]:
         return [model for node in self.nodes for model in node.models()]
 
+    def place_folders(self) -> list[Path]:
+        """Where the nodes have the temporary files of places."""
+        return list((self.directory / "tmp").glob("deepaas-place-*"))
+
     def remove(self, node: Node) -> None:
         self.nodes.remove(node)
         node.close()

@@ -209,21 +209,23 @@ class _Current(Collector):
         memory = GaugeMetricFamily(
             "deepaas_worker_memory_bytes",
             "Resident memory of a worker with what it has started.",
-            labels=["model", "worker"],
+            labels=["model", "worker", "host"],
         )
         gpus = GaugeMetricFamily(
             "deepaas_worker_gpu",
             "1 for the GPU that a worker was given.",
-            labels=["model", "worker", "gpu"],
+            labels=["model", "worker", "gpu", "host"],
         )
         for model, status in self._state.items():
             for state in WorkerState:
                 count = sum(worker.state is state for worker in status.workers)
                 workers.add_metric([model, state.value], count)
             for place, worker in enumerate(status.workers):
-                memory.add_metric([model, str(place)], worker.memory)
+                labels = [model, str(place), worker.host]
+                memory.add_metric(labels, worker.memory)
                 if worker.gpu is not None:
-                    gpus.add_metric([model, str(place), worker.gpu], 1)
+                    labels = [model, str(place), worker.gpu, worker.host]
+                    gpus.add_metric(labels, 1)
         return workers, memory, gpus
 
     def _models(self) -> tuple[GaugeMetricFamily, CounterMetricFamily]:

@@ -163,6 +163,7 @@ def _health(status: ExecutorStatus, *, stopping: bool) -> dict[str, Any]:
             {
                 "state": worker.state.value,
                 "pid": worker.pid,
+                "host": worker.host,
                 "calls": worker.calls,
                 "memory": worker.memory,
                 "since": round(worker.since, 3),

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 import time
 from collections.abc import Sequence
 
@@ -19,7 +18,7 @@ from deepaas.executors.messages import (
     Reply,
     StreamBegan,
 )
-from deepaas.executors.output import OutputReader
+from deepaas.executors.output import HOST, OutputReader
 from deepaas.executors.prefetch import Pace
 from deepaas.executors.process import Launch, WorkerProcess
 from deepaas.executors.process_tree import ended_with
@@ -28,8 +27,6 @@ from deepaas.executors.workers import WorkerEvents, WorkerSlot
 from deepaas.progress import Batch
 
 logger = logging.getLogger(__name__)
-
-HOST = socket.gethostname()
 
 
 class LocalWorker(WorkerSlot):

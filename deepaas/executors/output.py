@@ -4,11 +4,15 @@ import asyncio
 import logging
 import os
 import re
+import socket
 from collections.abc import Callable
 
 from deepaas.executors.base import Printed
 
 logger = logging.getLogger(__name__)
+
+HOST = socket.gethostname()
+"""The name of this machine."""
 
 READ_BYTES = 65536
 """Bytes read at once: all that a pipe can hold."""
@@ -95,13 +99,16 @@ class OutputReader:
 
 def log_output(printed: Printed) -> None:
     """Log what a worker printed; each line names the worker and its calls."""
-    mark = f"[{printed.model} {printed.pid} {printed.label}".rstrip() + "]"
+    remote = printed.host not in ("", HOST)
+    pid = f"{printed.pid}@{printed.host}" if remote else str(printed.pid)
+    mark = f"[{printed.model} {pid} {printed.label}".rstrip() + "]"
     records = [f"{mark} {line}" for line in printed.lines]
     if len(records) >= MIN_JOINED_LINES:
         records = ["\n".join(records)]
     facts = {
         "model": printed.model,
         "worker": printed.pid,
+        "host": printed.host,
         "request_id": printed.label,
     }
     for record in records:

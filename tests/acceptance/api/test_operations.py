@@ -19,6 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.conftest import Serve
 from tests.server import MODELS, Server, wait_until
 
+HOST = socket.gethostname()
+
 
 def model(name: str) -> str:
     return f"--model={name}={MODELS / name}.py"
@@ -79,7 +81,7 @@ def test_metrics_of_calls(serve: Serve, promtool):
     }
     assert {key: found.of(*key) for key in expected} == expected
     assert 0.4 < found.of("deepaas_call_run_seconds_sum", "slow", "predict") < 10
-    assert found.of("deepaas_worker_memory_bytes", "slow", "0") > 5e6
+    assert found.of("deepaas_worker_memory_bytes", "slow", "0", HOST) > 5e6
     assert found.of("process_resident_memory_bytes") > 5e6
     answer = server.get("/metrics")
     assert answer.headers["Content-Type"].startswith("text/plain")
@@ -110,7 +112,7 @@ def test_the_gpus_of_workers(serve: Serve):
     server = serve(model("slow"), "--workers=2", "--gpus=a,b", "--train-workers=1")
     found = Samples(server)
     for place, gpu in enumerate("ab"):
-        assert found.of("deepaas_worker_gpu", "slow", str(place), gpu) == 1
+        assert found.of("deepaas_worker_gpu", "slow", str(place), gpu, HOST) == 1
     assert found.of("deepaas_model_ready", "slow") == 1
     assert "_created" not in server.get("/metrics").text
 
@@ -224,7 +226,7 @@ def test_what_a_model_says_as_json(serve: Serve):
     said = server.wait_for_output(r"^\{.*running 7.*$")
     line = json.loads(said[0])
     [worker] = server.workers()
-    facts = {"model": "slow", "worker": worker, "request_id": "mine-3"}
+    facts = {"model": "slow", "worker": worker, "host": HOST, "request_id": "mine-3"}
     assert line["extra"].items() >= facts.items()
 
 

@@ -1,6 +1,5 @@
 """The contract holds on a real Ray cluster of a head and two nodes."""
 
-
 import pytest
 
 from deepaas.executors import Cluster, create_executor

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from deepaas.executors import Printed
 from deepaas.executors.output import (
+    HOST,
     MAX_LINE_BYTES,
     MIN_JOINED_LINES,
     LineSplitter,
@@ -72,13 +73,19 @@ def test_a_reader_passes_on_what_was_only_begun():
 @pytest.mark.parametrize(("label", "mark"), [("a,b", "[m 7 a,b]"), ("", "[m 7]")])
 def test_each_line_in_the_log_names_its_calls(caplog, label, mark):
     caplog.set_level(logging.INFO, "deepaas.executors.output")
-    log_output(Printed("m", "host", 7, label, ["one", "two"]))
+    log_output(Printed("m", HOST, 7, label, ["one", "two"]))
     assert [r.getMessage() for r in caplog.records] == [f"{mark} one", f"{mark} two"]
     assert caplog.records[0].extra["request_id"] == label
 
 
+def test_lines_of_another_machine_name_it(caplog):
+    caplog.set_level("INFO", "deepaas.executors.output")
+    log_output(Printed("m", "node", 7, "a", ["x"]))
+    assert caplog.messages == ["[m 7@node a] x"]
+
+
 def test_many_lines_share_a_record(caplog):
     caplog.set_level(logging.INFO, "deepaas.executors.output")
-    log_output(Printed("m", "host", 7, "", ["x"] * MIN_JOINED_LINES))
+    log_output(Printed("m", HOST, 7, "", ["x"] * MIN_JOINED_LINES))
     [record] = caplog.records
     assert record.getMessage() == "\n".join(["[m 7] x"] * MIN_JOINED_LINES)
