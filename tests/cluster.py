@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import importlib.util
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -26,6 +29,8 @@ import psutil
 from tests.server import ROOT
 
 CLONE_NEWNET = 0x40000000
+SIOCSIFFLAGS = 0x8914
+IFF_UP = 1
 PORT = 6379
 ADDRESS = f"127.0.0.1:{PORT}"
 START_TIMEOUT = 100.0
@@ -73,12 +78,18 @@ def network() -> Iterator[None]:
         if libc.unshare(CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         try:
-            subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+            _raise_loopback()
             yield
         finally:
             libc.setns(before, CLONE_NEWNET)
     finally:
         os.close(before)
+
+
+def _raise_loopback() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        flags = struct.pack("16sh", b"lo", IFF_UP)
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, flags)
 
 
 class Node:
@@ -102,7 +113,7 @@ class Node:
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, **SETTINGS, "TMPDIR": str(temporary)},
-            cwd=ROOT,
+            cwd=directory,
         )
 
     def wait(self, deadline: float) -> None:

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import ray
@@ -173,7 +174,7 @@ class Link:
             max_concurrency=MAX_CALLS,
             scheduling_strategy="SPREAD",
         )
-        waits = asyncio.get_running_loop().call_later(ROOM_SECONDS, self._tell_wait)
+        waits = asyncio.create_task(self._tell_wait())
         try:
             self._actor = await asyncio.to_thread(options.remote)
             if self._ended:
@@ -196,13 +197,19 @@ class Link:
         for data in early or [b""]:
             self.send(data)
 
-    def _tell_wait(self) -> None:
-        wanted = [f"{self._message.cpus:g} CPUs"]
-        if self._message.gpus:
-            wanted.append(f"{self._message.gpus:g} GPUs")
-        wanted += [f"{name}={n:g}" for name, n in self._message.resources.items()]
-        text = f"no node of the Ray cluster has room for {', '.join(wanted)}"
-        self._gateway.send(PlaceWaits(self._place, text))
+    async def _tell_wait(self) -> None:
+        """Tell the server, after a while, what the cluster has no room for."""
+        await asyncio.sleep(ROOM_SECONDS)
+        message = self._message
+        wanted = {"CPU": message.cpus, "GPU": message.gpus, **message.resources}
+        wanted = {name: number for name, number in wanted.items() if number}
+        text = ", ".join(f"{name} {number:g}" for name, number in wanted.items())
+        nodes = [node for node in await asyncio.to_thread(ray.nodes) if node["Alive"]]
+        if any(_has(node["Resources"], wanted) for node in nodes):
+            words = f"no node of the Ray cluster has {text} free, or it starts slowly"
+        else:
+            words = f"no node of the Ray cluster has {text}"
+        self._gateway.send(PlaceWaits(self._place, words))
 
     def send(self, data: bytes) -> None:
         """Send bytes to the place."""
@@ -265,6 +272,10 @@ class Link:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _has(resources: Mapping[str, float], wanted: Mapping[str, float]) -> bool:
+    return all(resources.get(name, 0) >= number for name, number in wanted.items())
 
 
 async def _result(method: Any) -> None:
