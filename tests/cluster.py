@@ -38,7 +38,21 @@ OBJECT_STORE_BYTES = 80_000_000
 DEAD_SECONDS = 3
 """Seconds after which the cluster takes a node for dead."""
 
-RAY = "from ray.scripts.scripts import main; main()"
+RAY = """
+from ray._private import services
+get_node = services.get_node
+def get_node_later(*args):
+    for last in (False, False, False, True):
+        try:
+            return get_node(*args)
+        except RuntimeError:
+            if last:
+                raise
+services.get_node = get_node_later
+from ray.scripts.scripts import main
+main()
+"""
+"""The command `ray`. It gives up after 30 s, which is too short on a busy machine."""
 
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -206,8 +220,8 @@ class Cluster:
         return nodes
 
     def _start(self, *options: str, head: bool = False) -> Node:
-        """Start a node; twice if Ray gives up after the 30 s that it allows itself."""
-        for last in (False, True):
+        """Start a node; again if Ray gives up after the 30 s that it allows itself."""
+        for last in (False, False, True):
             node = Node(self.directory, *options, head=head)
             try:
                 node.wait(time.monotonic() + START_TIMEOUT)

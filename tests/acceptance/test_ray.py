@@ -85,6 +85,7 @@ def rss(pid):
 # -- 1: everything, over HTTP
 
 
+@pytest.mark.smoke
 def test_calls_run_on_both_nodes(shared, cluster):
     until_idle(shared)
     assert {node.models()[0].pid for node in cluster.nodes} == {
