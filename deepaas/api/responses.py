@@ -80,7 +80,7 @@ async def send(
         headers["Content-Disposition"] = _disposition(reply)
     if reply.stream is not None:
         async with contextlib.aclosing(reply.stream) as pieces:
-            return await _send_stream(request, pieces, reply)
+            return await _send_stream(request, pieces, reply, headers)
     if reply.path is not None:
         return await _send_file(request, reply, headers)
     body = reply.body or b""
@@ -99,13 +99,17 @@ async def send(
 
 
 async def begin_stream(
-    request: web.Request, media_type: str, size: int | None = None
+    request: web.Request,
+    media_type: str,
+    size: int | None = None,
+    headers: Mapping[str, str] = NO_HEADERS,
 ) -> web.StreamResponse:
     """Begin an answer that is sent in pieces, and that proxies must not hold back.
 
     `size` is its length in bytes, None if that is not known.
     """
     headers = {
+        **headers,
         "Content-Type": media_type,
         **NOSNIFF,
         "Cache-Control": "no-cache",
@@ -118,9 +122,12 @@ async def begin_stream(
 
 
 async def _send_stream(
-    request: web.Request, pieces: AsyncIterator[bytes], reply: Reply
+    request: web.Request,
+    pieces: AsyncIterator[bytes],
+    reply: Reply,
+    headers: Mapping[str, str],
 ) -> web.StreamResponse:
-    response = await begin_stream(request, reply.media_type, reply.size)
+    response = await begin_stream(request, reply.media_type, reply.size, headers)
     try:
         async for piece in pieces:
             await response.write(piece)
