@@ -13,6 +13,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -26,19 +28,27 @@ def descendants(pid):
     return found
 
 
+def collect():
+    """Collect what has ended: orphans would stay as zombies otherwise."""
+    while True:
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            time.sleep(0.1)
+
+
 def main():
     # What its children leave behind becomes its own.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
     print("started", flush=True)
+    threading.Thread(target=collect, daemon=True).start()
     sys.stdin.read()
     while left := descendants(os.getpid()):
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+        time.sleep(0.01)
     return 0
 
 

@@ -290,5 +290,6 @@ def _start(address: str, end: int, lifeline: int, output: int) -> Any:
 
 
 def _log(lines: list[str]) -> None:
+    """Log what Ray prints: pages of its own state where a node is lost."""
     for line in lines:
-        logger.info("[gateway] %s", line)
+        logger.debug("[gateway] %s", line)

@@ -68,7 +68,7 @@ from deepaas.progress import Batch
 
 CODES = {kind: code for code, kind in enumerate(PLACE_KINDS)}
 
-MAX_SILENCE = 10.0
+MAX_SILENCE = 7.0
 """Seconds without a word of the gateway after which a place ends itself."""
 
 WATCH_INTERVAL = 1.0
@@ -432,8 +432,7 @@ class Place:
         # Workers end with this process, but not those that lead groups of their own.
         for pid in descendants(os.getpid()):
             with contextlib.suppress(ProcessLookupError):
-                if pid != self._folder.janitor:
-                    os.kill(pid, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
         self._folder.remove()
         os._exit(1)
 

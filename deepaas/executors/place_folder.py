@@ -10,8 +10,12 @@ from pathlib import Path
 
 FOLDER_PREFIX = "deepaas-place-"
 
-JANITOR = 'trap "" INT TERM HUP; read -r _; rm -rf "$0"'
-"""What the process runs that deletes a folder when its place is gone."""
+JANITOR = """
+exec 3<&0
+(trap "" INT TERM HUP; read -r _ <&3; rm -rf "$0") &
+"""
+"""What the process runs that deletes a folder when its place is gone. It is no child of
+the place, since Ray kills these too."""
 
 
 class PlaceFolder:
@@ -23,24 +27,17 @@ class PlaceFolder:
 
     def __init__(self) -> None:
         self.path, self._lock = _locked_folder()
-        self._janitor = subprocess.Popen(
-            [
-                "/bin/sh",
-                "-c",
-                'trap "" INT TERM HUP; read -r _; rm -rf "$0"',
-                self.path,
-            ],
+        janitor = subprocess.Popen(
+            ["/bin/sh", "-c", JANITOR, self.path],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             cwd="/",
         )
-
-    @property
-    def janitor(self) -> int:
-        """Return the process that deletes the folder."""
-        return self._janitor.pid
+        janitor.wait()  # it has a child of its own
+        assert janitor.stdin is not None
+        self._lifeline = janitor.stdin
 
     def file(self, name: str) -> Path:
         """Return the path of a file, by its name."""
@@ -49,8 +46,8 @@ class PlaceFolder:
     def remove(self) -> None:
         """Delete the folder and what it holds, once."""
         shutil.rmtree(self.path, ignore_errors=True)
-        if self._janitor.returncode is None:
-            self._janitor.communicate()  # it ends with its standard input
+        if not self._lifeline.closed:
+            self._lifeline.close()
             os.close(self._lock)
 
 
