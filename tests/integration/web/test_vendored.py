@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -119,3 +120,11 @@ def test_the_wheel_has_the_files_and_their_licences(tmp_path):
     assert "License-Expression: Apache-2.0 AND BSD-3-Clause AND MIT" in text
     for path in VENDOR.glob("*/*LICENSE*"):
         assert f"License-File: {path.relative_to(ROOT)}" in text
+
+
+def test_newer_releases_are_looked_for_every_week():
+    workflow = (ROOT / ".github" / "workflows" / "weekly.yml").read_text()
+    assert re.search(r'cron: "\d+ \d+ \* \* \d"', workflow)
+    assert "run: .ci/weekly\n" in workflow
+    assert os.access(ROOT / ".ci" / "weekly", os.X_OK)
+    assert "\nmake vendor-check\n" in (ROOT / ".ci" / "weekly").read_text()
