@@ -1349,6 +1349,9 @@ def test_no_view_is_wider_than_a_small_phone(trained: Server, watched: Watched) 
 
 
 def test_by_keyboard_alone(digits: Server, watched: Watched) -> None:
+    # From now on the chooser is taken from the browser. Playwright does not wait until
+    # that is so, and a key pressed at once could open a chooser that nobody sees.
+    watched.page.on("filechooser", lambda _: None)
     page = watched.open(digits)
     page.locator("button[type=submit]").wait_for()
     page.keyboard.press("Tab")
