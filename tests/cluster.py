@@ -117,7 +117,7 @@ class Node:
             [
                 *(sys.executable, str(ROOT / "tests" / "keeper.py")),
                 *(sys.executable, "-c", RAY, "start"),
-                *("--node-ip-address=127.0.0.1", "--disable-usage-stats", "--block"),
+                *("--node-ip-address=127.0.0.1", "--disable-usage-stats"),
                 f"--object-store-memory={OBJECT_STORE_BYTES}",
                 *options,
             ],
