@@ -20,7 +20,6 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
@@ -118,7 +117,7 @@ class Node:
             [
                 *(sys.executable, str(ROOT / "tests" / "keeper.py")),
                 *(sys.executable, "-c", RAY, "start"),
-                *("--node-ip-address=127.0.0.1", "--disable-usage-stats", "--block"),
+                *("--node-ip-address=127.0.0.1", "--disable-usage-stats"),
                 f"--object-store-memory={OBJECT_STORE_BYTES}",
                 *options,
             ],
@@ -212,11 +211,12 @@ class Cluster:
         return node
 
     def add_nodes(self, count: int, *options: str, cpus: int = 2) -> list[Node]:
-        """Start nodes, all at once."""
+        """Start nodes, one after another: at once they choose the same ports."""
         options = (f"--address={ADDRESS}", f"--num-cpus={cpus}", *options)
-        with ThreadPoolExecutor() as threads:  # each is in this thread's network too
-            nodes = list(threads.map(lambda _: self._start(*options), range(count)))
-        self.nodes += nodes
+        nodes = []
+        for _ in range(count):
+            nodes.append(self._start(*options))
+            self.nodes.append(nodes[-1])
         return nodes
 
     def _start(self, *options: str, head: bool = False) -> Node:

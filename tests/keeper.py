@@ -1,6 +1,6 @@
 """Runs a command, and ends all that it has started when standard input ends.
 
-    python tests/keeper.py ray start --head --block
+    python tests/keeper.py ray start --head
 
 So nothing is left of a Ray node, even if the tests are killed. It does not import the
 rest of the suite.
