@@ -16,7 +16,8 @@ from deepaas.cli.session import Session
 from deepaas.cli.signals import Interrupted, interrupts_raised, raise_on_signals
 from deepaas.cmd.descriptors import open_closed_descriptors
 from deepaas.cmd.init import run_below_init
-from deepaas.config import Config, Settings, new_config, read_settings, unread_keys
+from deepaas.config import Settings
+from deepaas.config_sources import Config, new_config, read_settings, unread_keys
 from deepaas.errors import DeepaasError, InvalidArguments, ModelRaised, StartError
 from deepaas.model.adapter import ModelAdapter
 from deepaas.model.loading import ModelRef, find_models
