@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from oslo_config import cfg, types
 
+from deepaas.completion import FLAG, PrintCompletion
 from deepaas.config import GROUPS
 from deepaas.errors import StartError
 from deepaas.naming import did_you_mean
@@ -133,6 +134,7 @@ class _Parser(argparse.ArgumentParser):
             version=version,
             help="Print the version and exit.",
         )
+        group.add_argument(FLAG, action=PrintCompletion)
         group.add_argument("-h", "--help", action="help", help="Show this and exit.")
 
     def parse_args(  # type: ignore[override]
