@@ -102,6 +102,8 @@ def _settings(conf: Config, sources: "_Sources") -> Settings:
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError("it is not a finite number")
             if setting.option.multi:
+                if isinstance(value, str):  # of the environment
+                    value = [one.strip() for one in value.split(",") if one.strip()]
                 source = sources.find(setting).name
                 value = [Sourced(one, source) for one in value]
             if setting.read is not None:

@@ -292,8 +292,9 @@ def test_python_m_deepaas(serve: Serve, tmp_path):
         ),
         (
             (),
-            {"OS_DEFAULT__MODEL_NAME": "eco"},
-            "There is no model named 'eco' (OS_DEFAULT__MODEL_NAME); did you mean echo?",
+            {"OS_DEFAULT__MODEL_NAME": "echo, eco"},
+            "There is no model named 'eco' (OS_DEFAULT__MODEL_NAME); "
+            "did you mean echo?",
         ),
     ],
 )
@@ -316,7 +317,7 @@ def test_log_lines_are_in_the_order_of_their_times(serve: Serve):
     server = serve("--model", f"speaks={MODELS / 'speaks.py'}", "--model", ECHO)
     for n in range(20):
         assert server.post("/v2/models/echo/predict", params={"n": n}).is_success
-        server.post("/v2/models/speaks/predict")
+        server.post("/v2/models/speaks/predict", params={"word": n})
     server.stop()
     times = re.findall(r"^(\d{4}-\S+ [\d:.]+) \d+ INFO", server.stderr, re.MULTILINE)
     assert len(times) > 40
