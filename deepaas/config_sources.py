@@ -29,7 +29,7 @@ OUR_PREFIX = "DEEPAAS_"
 """The beginning of other variables of ours; those of models may have it too."""
 
 NEAR = 0.8
-"""The likeness from which a variable that nobody reads may be a misspelt one."""
+"""The likeness from which an unread variable may be a misspelt one."""
 
 
 class Config(cfg.ConfigOpts):
