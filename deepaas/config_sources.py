@@ -176,7 +176,9 @@ class _Sources:
             )
             self._parsed = []
             for file in found:
-                with contextlib.suppress(cfg.Error, OSError, ValueError):
+                with contextlib.suppress(
+                    cfg.Error, cfg.ParseError, OSError, ValueError
+                ):
                     self._parsed.append((file, _sections(file).get("DEFAULT", {})))
         return self._parsed
 
