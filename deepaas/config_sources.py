@@ -102,9 +102,10 @@ def _settings(conf: Config, sources: "_Sources") -> Settings:
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError("it is not a finite number")
             if setting.option.multi:
-                if isinstance(value, str):  # of the environment
-                    value = [one.strip() for one in value.split(",") if one.strip()]
                 source = sources.find(setting).name
+                if source.startswith(VARIABLE_PREFIX):  # oslo.config splits it wrongly
+                    listed = os.environ[source].split(",")
+                    value = [one.strip() for one in listed if one.strip()]
                 value = [Sourced(one, source) for one in value]
             if setting.read is not None:
                 value = setting.read(value)

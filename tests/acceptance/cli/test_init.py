@@ -31,6 +31,9 @@ def environment(tmp_path_factory):
     python = folder / "venv" / "bin" / "python"
     packages = site.getsitepackages()[0]
     [target] = (folder / "venv" / "lib").glob("python*/site-packages")
+    for name in ("setuptools", "_distutils_hack", "pkg_resources", "distutils-prec"):
+        for path in target.glob(f"{name}*"):  # those of the tests are newer
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     (target / "others.pth").write_text(f"import site; site.addsitedir({packages!r})\n")
     source = folder / "source"
     source.mkdir()
