@@ -83,7 +83,9 @@ def _run(standard: int) -> None:
     _warn_of_unread_keys(options)
     output = Output(standard, options.output)
     output.check()
-    place: Place = Worker(ref) if options.in_worker else ThisProcess(adapter)
+    place: Place = (
+        Worker(ref) if options.in_worker else ThisProcess(adapter, ref.target)
+    )
     flags = _OwnParser(_say_nothing).flags
     session = Session(adapter, place, output, options.arguments, flags)
     COMMANDS[options.command](session)
