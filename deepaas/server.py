@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from deepaas.config import Settings
+from deepaas.console import describe_addresses, describe_ready, describe_stop, say
 from deepaas.errors import StartError
 from deepaas.executors import (
     Cluster,
@@ -25,7 +26,9 @@ from deepaas.executors import (
     rotated,
 )
 from deepaas.executors.messages import Envelope
+from deepaas.gpus import is_gpu_visible
 from deepaas.model.loading import ModelRef, find_models
+from deepaas.reloading import Reloader
 from deepaas.state import state_folder
 
 if TYPE_CHECKING:
@@ -58,7 +61,9 @@ def run_server(settings: Settings) -> None:
     refs = find_models(settings.model_names, settings.models)
     with _bind(settings) as listener:
         executors = _create_executors(settings, refs)
-        for executor in executors.values():
+        reloader = Reloader(executors) if settings.reload else None
+        for ref, executor in executors.items():
+            say(f"{ref.name}: loading …")
             executor.launch()
         # The workers load while this imports most of what the server imports.
         from deepaas.api.app import create_app
@@ -72,6 +77,8 @@ def run_server(settings: Settings) -> None:
                 keep_days=settings.keep_days,
             )
             app = create_app(settings, executors, jobs)
+            if reloader is not None:
+                app.cleanup_ctx.append(reloader.context)
             server = Server(app, executors.values(), settings, signals)
             asyncio.run(server.serve(listener, tls))
 
@@ -85,17 +92,41 @@ def _create_executors(
         max_memory=settings.max_worker_memory * 2**20,
         warm_timeout=settings.warm_timeout,
     )
-    places = _places(settings, len(refs))
-    return {
-        ref: create_executor(
+    executors = {}
+    for ref, where in zip(refs, _places(settings, len(refs)), strict=True):
+        executor = create_executor(
             ref,
             where,
             limits,
             warm=settings.warm,
             envelope=Envelope.JSON if settings.raw_predictions else Envelope.TEXT,
         )
-        for ref, where in zip(refs, places, strict=True)
-    }
+        executor.listen(on_ready=_announcement(ref.name, where, settings))
+        executors[ref] = executor
+    return executors
+
+
+def _train_workers(settings: Settings) -> int:
+    """Returns how many processes of each model trainings may have of their own.
+
+    Where workers use a GPU, its memory may not hold the model twice.
+    """
+    if settings.train_workers is not None:
+        return settings.train_workers
+    if settings.gpus or is_gpu_visible():
+        say("Trainings share the workers, since a GPU is visible: see --train-workers.")
+        return 0
+    return 1
+
+
+def _announcement(
+    model: str, where: Local | Cluster, settings: Settings
+) -> Callable[[float], None]:
+    def announce(seconds: float) -> None:
+        trains = settings.train_endpoint
+        say(describe_ready(model, seconds, where, trains=trains))
+
+    return announce
 
 
 def _places(settings: Settings, count: int) -> Sequence[Local | Cluster]:
@@ -108,7 +139,7 @@ def _places(settings: Settings, count: int) -> Sequence[Local | Cluster]:
         cluster = Cluster(
             address=settings.ray_address,
             workers=settings.workers,
-            train_workers=settings.train_workers,
+            train_workers=settings.train_workers or 0,  # a place has its own CPUs
             cpus=settings.worker_cpus,
             gpus=settings.worker_gpus,
             resources=dict(settings.worker_resources),
@@ -116,11 +147,12 @@ def _places(settings: Settings, count: int) -> Sequence[Local | Cluster]:
         return [cluster] * count  # they share its connection
     if settings.worker_gpus or settings.worker_resources:
         raise StartError("--worker-gpus and --worker-resources need --ray-address")
-    workers_of_each = settings.workers + settings.train_workers
+    train_workers = _train_workers(settings)
+    workers_of_each = settings.workers + train_workers
     return [
         Local(
             workers=settings.workers,
-            train_workers=settings.train_workers,
+            train_workers=train_workers,
             gpus=rotated(settings.gpus, number * workers_of_each),
         )
         for number in range(count)
@@ -174,6 +206,7 @@ class Server:
                 gc.freeze()
                 _announce(listener, self._settings)
                 await self._signals.wait(1)
+                self._announce_stop()
                 await self._drain(controls.drain)
             else:
                 starting.cancel()
@@ -183,6 +216,10 @@ class Server:
                 listening.close()
             await self._stop(runner.cleanup())
             controls.flush_log()
+
+    def _announce_stop(self) -> None:
+        statuses = [executor.status() for executor in self._executors]
+        logger.info("%s", describe_stop(statuses, self._settings.shutdown_grace))
 
     async def _drain(self, announce: Callable[[], None]) -> None:
         """Serves for `--drain-delay` while not ready, or until the second signal."""
@@ -344,10 +381,5 @@ def _read_tls(settings: Settings) -> ssl.SSLContext | None:
 
 def _announce(listener: socket.socket, settings: Settings) -> None:
     host, port = listener.getsockname()[:2]
-    host = f"[{host}]" if ":" in host else host
-    scheme = "https" if settings.tls_cert else "http"
-    url = f"{scheme}://{host}:{port}{settings.base_path}"
-    print(f"The API is at            {url}/v2/")
-    if settings.doc_endpoint:
-        print(f"Its documentation is at  {url}/api")
-    print(f"The models are at        {url}/v2/models/", flush=True)
+    for line in describe_addresses(settings, host, port):
+        say(line)
