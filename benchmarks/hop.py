@@ -70,7 +70,7 @@ async def of_executor(name: str, executor: Executor, seconds: float) -> None:
         await executor.close(0)
 
 
-async def of_serve(seconds: float) -> None:
+async def of_serve(address: str, seconds: float) -> None:
     """Measure Ray Serve by the handle of a deployment, and by its own HTTP."""
     import aiohttp
     import ray
@@ -84,7 +84,7 @@ async def of_serve(seconds: float) -> None:
         async def __call__(self, request: Any) -> dict[str, int]:
             return {"n": int(request.query_params["n"])}
 
-    ray.init(ray_cluster.ADDRESS, log_to_driver=False, logging_level="error")
+    ray.init(address, log_to_driver=False, logging_level="error")
     serve.start(http_options={"host": "127.0.0.1", "port": 8000})
     handle = await asyncio.to_thread(serve.run, Echo.bind())
     await measure_all(
@@ -103,17 +103,17 @@ async def _awaited(response: Any) -> Any:
     return await response
 
 
-def run(seconds: float) -> None:
+def run(address: str, seconds: float) -> None:
     envelope = Envelope.NONE
     head = " | ".join(f"{n}: calls/s | p50 | p99" for n in CLIENTS)
     print(f"| | {head} |\n|---|{'---|' * 3 * len(CLIENTS)}")
     local = create_executor(MODEL, Local(WORKERS), envelope=envelope)
     asyncio.run(of_executor("local", local, seconds))
-    where = Cluster(ray_cluster.ADDRESS, workers=WORKERS)
+    where = Cluster(address, workers=WORKERS)
     places = create_executor(MODEL, where, envelope=envelope)
     asyncio.run(of_executor("places on Ray", places, seconds))
     if importlib.util.find_spec("starlette") is not None:
-        asyncio.run(of_serve(seconds))
+        asyncio.run(of_serve(address, seconds))
     else:
         print("Ray Serve is missing: pip install 'ray[serve]'", file=sys.stderr)
 
@@ -128,7 +128,7 @@ if __name__ == "__main__":
         cluster = ray_cluster.Cluster(Path(folder))
         try:
             cluster.add_nodes(2)
-            run(options.seconds)
+            run(cluster.address, options.seconds)
         finally:
             cluster.close()
     os._exit(0)  # Ray's driver may wait for its cluster

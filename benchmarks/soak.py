@@ -204,7 +204,7 @@ async def run(
             str(Path(sys.executable).parent / "deepaas-run"),
             *("--listen-port=0", f"--model=soak={MODEL}", "--model-name=soak"),
             *(f"--workers={workers}", f"--predict-timeout={PREDICT_TIMEOUT}"),
-            *(() if cluster is None else _ray_options()),
+            *(() if cluster is None else (f"--ray-address={cluster.address}",)),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             env={**os.environ, **settings, "TMPDIR": folder, "SOAK_RAN": str(ran)},
@@ -247,12 +247,6 @@ async def run(
         begun = Counter((await asyncio.to_thread(ran.read_text)).split())
     soak.twice = [n for n, count in begun.items() if count > 1]
     return report(soak, before, after, code, left, files)
-
-
-def _ray_options() -> list[str]:
-    from tests.cluster import ADDRESS
-
-    return [f"--ray-address={ADDRESS}"]
 
 
 def _ray_settings() -> dict[str, str]:

@@ -12,6 +12,7 @@ import ctypes
 import fcntl
 import importlib.util
 import os
+import random
 import signal
 import socket
 import struct
@@ -30,8 +31,6 @@ from tests.server import ROOT
 CLONE_NEWNET = 0x40000000
 SIOCSIFFLAGS = 0x8914
 IFF_UP = 1
-PORT = 6379
-ADDRESS = f"127.0.0.1:{PORT}"
 START_TIMEOUT = 100.0
 OBJECT_STORE_BYTES = 80_000_000
 DEAD_SECONDS = 3
@@ -197,11 +196,14 @@ class Cluster:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.nodes: list[Node] = []
+        # Ray looks for a head with the same address among all processes of the machine.
+        self._port = random.randrange(10000, 30000)
+        self.address = f"127.0.0.1:{self._port}"
         self.head = self._start_head()
 
     def _start_head(self) -> Node:
         return self._start(
-            *("--head", f"--port={PORT}", "--num-cpus=0"),
+            *("--head", f"--port={self._port}", "--num-cpus=0"),
             *("--include-dashboard=false", f"--temp-dir={self.directory}"),
             head=True,
         )
@@ -212,7 +214,7 @@ class Cluster:
 
     def add_nodes(self, count: int, *options: str, cpus: int = 2) -> list[Node]:
         """Start nodes, one after another: at once they choose the same ports."""
-        options = (f"--address={ADDRESS}", f"--num-cpus={cpus}", *options)
+        options = (f"--address={self.address}", f"--num-cpus={cpus}", *options)
         nodes = []
         for _ in range(count):
             nodes.append(self._start(*options))

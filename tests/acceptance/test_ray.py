@@ -21,13 +21,17 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 MODEL = f"--model=m={MODELS / 'clustered.py'}"
 PREDICT = "/v2/models/m/predict"
 TRAIN = "/v2/models/m/train"
-ON = (MODEL, f"--ray-address={ray.ADDRESS}", "--raw-predictions")
 MIB = 2**20
 
 
 @pytest.fixture(scope="module")
 def cluster(ray_cluster):
     return ray_cluster
+
+
+def on(cluster):
+    """Options of a server on the cluster."""
+    return (MODEL, f"--ray-address={cluster.address}", "--raw-predictions")
 
 
 @pytest.fixture(autouse=True)
@@ -39,13 +43,15 @@ def nothing_is_left(cluster):
 @pytest.fixture(scope="module")
 def shared(cluster, serve_module):
     """A server with a place on each node."""
-    return serve_module(*(*ON, "--workers=2", "--client-max-size=0"), env=ray.SETTINGS)
+    return serve_module(
+        *(*on(cluster), "--workers=2", "--client-max-size=0"), env=ray.SETTINGS
+    )
 
 
 @pytest.fixture
 def start(cluster, serve):
     def start(*options, **more):
-        return serve(*ON, *options, env=ray.SETTINGS, **more)
+        return serve(*on(cluster), *options, env=ray.SETTINGS, **more)
 
     return start
 
@@ -329,7 +335,7 @@ def test_a_start_that_cannot_be(cluster, fail_to_start, options, words):
 
 
 def test_more_gpus_than_there_are(cluster, fail_to_start):
-    options = (*ON, "--worker-gpus=8", "--warm-timeout=12")
+    options = (*on(cluster), "--worker-gpus=8", "--warm-timeout=12")
     ended = fail_to_start(*options, env=ray.SETTINGS)
     assert ended.code == 1
     assert "no node of the Ray cluster has CPU 1, GPU 8" in ended.stderr
@@ -339,7 +345,7 @@ def test_two_models_share_a_gpu(cluster, serve):
     node = cluster.add_node("--num-gpus=1")
     path = MODELS / "clustered.py"
     server = serve(
-        *(*ON, f"--model=other={path}", "--worker-gpus=0.5"), env=ray.SETTINGS
+        *(*on(cluster), f"--model=other={path}", "--worker-gpus=0.5"), env=ray.SETTINGS
     )
     for name in ("m", "other"):
         answer = server.post(f"/v2/models/{name}/predict")

@@ -23,8 +23,8 @@ def cluster(ray_cluster):
 class TestRay(ExecutorContract):
     @pytest.fixture(autouse=True)
     def on(self, cluster):
-        """Each test has the cluster."""
+        self.address = cluster.address
 
     def make(self, ref, limits, workers):
-        where = Cluster(ray.ADDRESS, workers=workers)
+        where = Cluster(self.address, workers=workers)
         return create_executor(ref, where, limits, envelope=Envelope.NONE)
