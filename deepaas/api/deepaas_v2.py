@@ -278,13 +278,18 @@ def _prefers_async(request: web.Request) -> bool:
 
 
 def _news(before: Job | None, now: Job) -> bytes:
-    """Return the changes of a job as server-sent events; a comment for none."""
-    events = b""
+    """Return the changes of a job as server-sent events; a comment for none.
+
+    Both may have changed at once; the last event of a job is its end.
+    """
+    status = progress = b""
     if before is None or before.status is not now.status:
-        events += _event("status", describe_job(now))
+        status = _event("status", describe_job(now))
     if now.progress is not None and (before is None or before.progress != now.progress):
-        events += _event("progress", now.progress)
-    return events or encode_comment("nothing new")
+        progress = _event("progress", now.progress)
+    if before is not None and now.status.ended:
+        return progress + status or encode_comment("nothing new")
+    return status + progress or encode_comment("nothing new")
 
 
 def _event(name: str, data: Mapping[str, Any]) -> bytes:
