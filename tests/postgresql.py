@@ -11,8 +11,9 @@ import signal
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tests.server import free_port, wait_until
 
@@ -85,7 +86,9 @@ class PostgreSQL:
         """Returns the address of a database."""
         return f"postgresql+psycopg://deepaas@127.0.0.1:{self.port}/{database}"
 
-    def execute(self, statement: str, database: str = "postgres") -> list[Sequence]:
+    def execute(
+        self, statement: str, database: str = "postgres"
+    ) -> list[tuple[Any, ...]]:
         """Returns the rows that a statement gives."""
         import psycopg
 

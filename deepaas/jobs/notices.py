@@ -67,9 +67,7 @@ class Notices:
                 async for notice in self._source():
                     self._take(notice, on_cancel)
             except DeepaasError as error:
-                logger.warning(
-                    "Changes of jobs are looked for once a second: %s", error
-                )
+                logger.warning("No notices of jobs come, it polls: %s", error)
             self._heard = float("-inf")
             self.wake_all()
             await asyncio.sleep(RECONNECT_INTERVAL)
