@@ -234,41 +234,45 @@ class Run:
 
     def work(self) -> None:
         """Starts jobs while servers are killed, and waits for the ends of all."""
-        seconds = self.options.kills * KILL_INTERVAL
-        with ThreadPoolExecutor(CLIENTS + 2) as threads:
+        with ThreadPoolExecutor(CLIENTS + 1) as threads:
             try:
-                disturber = threads.submit(self.disturb)
                 watcher = threads.submit(self.watch)
-                began = time.monotonic()
                 calls = []
-                for number in range(self.options.jobs):
-                    at = began + seconds * number / self.options.jobs
-                    time.sleep(max(0, at - time.monotonic()))
-                    calls.append(threads.submit(self.start_job, number))
+                for batch in self.batches():
+                    calls += [threads.submit(self.start_job, each) for each in batch]
+                    self.disturb()
                 for call in calls:
                     call.result()
-                disturber.result()
                 self.wait_for_ends()
             finally:
                 self.over.set()
             watcher.result()
 
+    def batches(self) -> Iterator[range]:
+        """Yields the numbers of the jobs that begin before each kill."""
+        jobs, kills = self.options.jobs, self.options.kills
+        for kill in range(kills):
+            yield range(jobs * kill // kills, jobs * (kill + 1) // kills)
+
     def disturb(self) -> None:
-        """Kills servers, and restarts PostgreSQL."""
+        """Kills a server while jobs begin and run, and restarts PostgreSQL at times.
+
+        Does nothing when the time for kills is over.
+        """
+        if time.monotonic() - self.began > self.options.seconds:
+            return
         kills, restarts = self.options.kills, self.options.restarts
-        for number in range(kills):
-            if time.monotonic() - self.began > self.options.seconds:
-                return
-            self.kills += 1
-            if restarts and number % (kills // restarts) == kills // restarts // 2:
-                self.postgresql.restart()
-                self.restarts += 1
-            began = time.monotonic()
-            server = self.random.choice(self.servers)
-            server.kill()
-            server.start()
-            server.wait()
-            time.sleep(max(0, KILL_INTERVAL - (time.monotonic() - began)))
+        began = time.monotonic()
+        time.sleep(self.random.uniform(0, 1))
+        if restarts and self.kills % (kills // restarts) == kills // restarts // 2:
+            self.postgresql.restart()
+            self.restarts += 1
+        self.kills += 1
+        server = self.random.choice(self.servers)
+        server.kill()
+        server.start()
+        server.wait()
+        time.sleep(max(0, KILL_INTERVAL - (time.monotonic() - began)))
 
     def start_job(self, number: int) -> None:
         chance = random.Random(number)

@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -131,6 +132,62 @@ def test_a_stream_and_a_large_file_are_results(serve: Serve, database_url, tmp_p
     until(b, job, "done", path=PREDICT)
     now = a.post(PREDICT, params={"items": 3})
     assert b.get(f"{PREDICT}/{job}/result").content == now.content
+
+
+NO_NOTICES = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND query LIKE 'LISTEN%'
+"""
+
+
+def test_servers_poll_where_no_notices_come(
+    serve: Serve, in_database, database_url, postgresql, tmp_path
+):
+    a, b = serve(*in_database), serve(*in_database)
+    job, other = begin(a, tmp_path), begin(a, tmp_path / "never")
+    over = threading.Event()
+
+    def break_connections():
+        while not over.wait(0.05):
+            rows(postgresql, database_url, NO_NOTICES)
+
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        breaking = threads.submit(break_connections)
+        try:
+            with events(b, job) as happens:
+                next(happens)
+                a.wait_for_output("No notices of jobs come")
+                step(tmp_path, 1)
+                name, progress = next(happens)
+                assert (name, progress["step"]) == ("progress", 1)
+                step(tmp_path, 2)
+                *_, (_, last) = happens
+                assert last["status"] == "done"
+            answer = b.delete(f"{TRAIN}/{other}")
+            assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
+            assert log(b, job) == "step 1\nstep 2\n"
+        finally:
+            over.set()
+        breaking.result()
+
+
+def test_a_job_that_was_stored_but_has_not_begun(
+    serve: Serve, in_database, database_url, postgresql
+):
+    """As after an INSERT whose answer is lost with the connection."""
+    a, b = serve(*in_database), serve(*in_database)
+    done = until(a, start(a), *ENDED)["uuid"]
+    lost = "0" * 32
+    columns = "kind, model, date, args, owner, epoch, cancel"
+    rows(
+        postgresql,
+        database_url,
+        f"INSERT INTO jobs (uuid, status, {columns}) "
+        f"SELECT '{lost}', 'queued', {columns} FROM jobs WHERE uuid = '{done}'",
+    )
+    assert until(b, lost, *ENDED)["message"].startswith("interrupted: ")
+    assert get(a, done)["status"] == "done"
+    a.wait_for_output(f"{lost} was stored, but has not begun")
 
 
 # -- cancel

@@ -238,6 +238,26 @@ def test_several_processes_open_a_new_database_at_once(url, make):
     assert made.get(job.uuid) == job
 
 
+def test_two_open_a_new_database_at_once_20_times(postgresql):
+    for _ in range(20):
+        with postgresql.database() as name:
+            ready, url = threading.Barrier(2), postgresql.url(name)
+
+            def make(_, ready=ready, url=url):
+                ready.wait()
+                return SQLRecords(url)
+
+            with concurrent.futures.ThreadPoolExecutor() as threads:
+                one, other = threads.map(make, range(2))
+            job = train()
+            one.insert(job)
+            assert other.get(job.uuid) == job
+            version = postgresql.execute("SELECT * FROM schema_version", name)
+            assert len(version) == 1
+            one.close()
+            other.close()
+
+
 # -- owners
 
 
