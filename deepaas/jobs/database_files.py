@@ -88,7 +88,7 @@ class DatabaseFiles(Files):
         move: bool = False,
     ) -> None:
         """Writes a file, whole or not at all. Raises NoSpace, StoreFailed or OSError;
-        a source that is to be moved is there still then."""
+        then a source that it should move is left where it was."""
         with self._database.write() as connection:
             connection.execute(FILES.delete().where(_is_file(uuid, part)))
             start = 0

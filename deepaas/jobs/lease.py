@@ -31,7 +31,7 @@ RETRY_INTERVAL = 1.0
 
 
 class Owner(Protocol):
-    """What runs the jobs of this server."""
+    """Runs the jobs of this server."""
 
     def running(self) -> set[str]:
         """Returns the uuids of the jobs that it runs and that have a record."""

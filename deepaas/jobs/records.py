@@ -202,7 +202,7 @@ class Records(Protocol):
 
     def renew(self, owner: str, name: str) -> dict[str, bool]:
         """Renews the lease of a server, or begins one. Returns its open jobs, and
-        whether each is to be cancelled."""
+        whether each has to be cancelled."""
 
     def adopt(self, owner: str, lease: float, grace: float) -> list[str]:
         """Ends the open jobs of servers that have not renewed their leases for `lease`

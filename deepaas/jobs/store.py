@@ -168,7 +168,7 @@ class SQLRecords(Records):
 
     def renew(self, owner: str, name: str) -> dict[str, bool]:
         """Renews the lease of a server, or begins one. Returns its open jobs, and
-        whether each is to be cancelled."""
+        whether each has to be cancelled."""
         now = self._database.now()
         renew = SERVERS.update().where(SERVERS.c.owner == owner).values(seen=now)
         begin = SERVERS.insert().values(owner=owner, name=name, started=now, seen=now)
@@ -207,7 +207,7 @@ class SQLRecords(Records):
         return [row.uuid for row in rows]
 
     def _remove_dead(self, connection: sa.Connection, lease: float) -> None:
-        """Removes servers without a lease: nobody is the owner of their jobs then."""
+        """Removes servers without a lease: their jobs have no owner then."""
         dead = sa.select(SERVERS.c.owner).where(
             SERVERS.c.seen < self._database.now() - lease
         )
