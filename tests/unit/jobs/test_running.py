@@ -1,12 +1,15 @@
 """The log and the record of a running job on their way to the disk."""
 
 import asyncio
+import threading
+
+import pytest
 
 from deepaas.errors import StoreUnavailable
-from deepaas.jobs import running
+from deepaas.jobs import running, threads
 from deepaas.jobs.records import Kind, new_job
 from deepaas.jobs.running import MAX_LOG_BYTES, LogWriter, RecordWriter, merged
-from deepaas.jobs.threads import DatabaseThreads
+from deepaas.jobs.threads import DatabaseThreads, persist
 from deepaas.progress import Batch, Report
 
 
@@ -176,3 +179,48 @@ async def test_calls_that_wait_for_a_database_fail_together():
     assert {type(error) for error in failed} == {StoreUnavailable}
     assert loop.time() - began < 3  # not 20 times 0.3 s
     await threads.close()
+
+
+async def test_a_result_waits_for_the_database(monkeypatch):
+    monkeypatch.setattr(threads, "PERSIST_INTERVAL", 0.01)
+    tries = []
+
+    def call():
+        tries.append(1)
+        if len(tries) < 3:
+            raise StoreUnavailable("away")
+        return "stored"
+
+    assert await persist(call, asyncio.Event()) == "stored"
+    assert len(tries) == 3
+
+
+async def test_a_result_is_given_up():
+    given_up = asyncio.Event()
+
+    def call():
+        raise StoreUnavailable("away")
+
+    waiting = asyncio.create_task(persist(call, given_up))
+    await asyncio.sleep(0.01)
+    given_up.set()
+    with pytest.raises(StoreUnavailable):
+        await waiting
+
+
+async def test_a_cancelled_write_ends_before_its_task():
+    written, go_on = [], threading.Event()
+
+    def call():
+        go_on.wait()
+        written.append(1)
+
+    waiting = asyncio.create_task(persist(call, asyncio.Event()))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert written
