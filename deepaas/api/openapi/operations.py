@@ -129,6 +129,8 @@ IDEMPOTENCY_KEY: Mapping[str, Any] = {
     "description": "For a day, the same key gives the same job, not another one.",
 }
 
+ASYNCHRONOUS = "With the header `Prefer: respond-async`, the answer is a job at once."
+
 FOLLOW: Mapping[str, Any] = {
     "type": "string",
     "enum": ["0", "1"],
@@ -256,8 +258,9 @@ def _predictions(model: ModelAdapter, path: str, answer: Shape) -> Iterator[Oper
         tag="models",
         operation_id=f"predict-{model.name}",
         summary=f"Make a prediction with {model.name}",
-        description="With the header `Prefer: respond-async`, the answer is a job "
-        "at once.",
+        description="\n\n".join(
+            filter(None, (model.predict_args.description, ASYNCHRONOUS))
+        ),
         arguments=model.predict_args,
         takes_body=True,
         additions=Additions(
@@ -282,6 +285,7 @@ def _trainings(model: ModelAdapter, path: str) -> Iterator[Operation]:
         tag="trainings",
         operation_id=f"train-{model.name}",
         summary=f"Train {model.name}",
+        description=model.train_args.description or "",
         arguments=model.train_args,
         takes_body=True,
         additions=Additions(headers={request_keys.NAME: IDEMPOTENCY_KEY}),
