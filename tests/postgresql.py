@@ -25,6 +25,9 @@ ROOTS_USERS = ("postgres", "nobody")
 
 STOP_TIMEOUT = 30.0
 
+_WITH_PARENT = ("setpriv", "--pdeathsig=INT") if shutil.which("setpriv") else ()
+"""Ends it with the thread that started it, also when that is killed."""
+
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -116,6 +119,7 @@ class PostgreSQL:
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
+                    *_WITH_PARENT,
                     self._programs / "postgres",
                     *("-D", self._folder / "data", f"--port={self.port}"),
                     *settings,
