@@ -197,7 +197,7 @@ class Cluster:
         self.directory = directory
         self.nodes: list[Node] = []
         # Ray looks for a head with the same address among all processes of the machine.
-        self._port = random.randrange(10000, 30000)
+        self._port = random.randrange(20000, 30000)  # below are ports of its workers
         self.address = f"127.0.0.1:{self._port}"
         self.head = self._start_head()
 

@@ -45,7 +45,7 @@ RAY_SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0"}
 
 @dataclass(frozen=True)
 class Resources:
-    """What the cluster reserves for one place."""
+    """The resources that the cluster reserves for one place."""
 
     cpus: float
     gpus: float
@@ -75,9 +75,9 @@ class Link:
         self.facts: PlaceFacts | None = None
         """Set when the place has begun."""
         self.waits: str | None = None
-        """Why it has not begun for a while."""
+        """The reason why it has not begun for a while."""
         self.lost: str | None = None
-        """Why it is gone."""
+        """The reason why it is gone."""
         self.users: dict[int, LinkUser] = {}
         """The workers in the place, by their numbers."""
         self.numbers = itertools.count()
@@ -140,7 +140,7 @@ class GatewayProcess:
         self._links: dict[int, Link] = {}
         self._numbers = itertools.count()
         self._early: list[bytes] | None = []
-        """What is sent when the event loop has the socket."""
+        """Messages to send when the event loop has the socket."""
         self._failure: str | None = None
         self._connecting: asyncio.Task[None] | None = None
         self.alive = True

@@ -33,6 +33,7 @@ from deepaas.executors.exchange import InOrder, Outbox
 from deepaas.executors.frames import FrameReader, pack
 from deepaas.executors.local_worker import LocalWorker
 from deepaas.executors.messages import Call, Reply, Stream
+from deepaas.executors.place_environment import node_environment
 from deepaas.executors.place_folder import PlaceFolder, remove_abandoned
 from deepaas.executors.place_messages import (
     MAX_PIECE_BYTES,
@@ -76,21 +77,6 @@ WATCH_INTERVAL = 1.0
 
 STREAM_END_SECONDS = 0.2
 """Seconds to send what is left of a stream whose worker has died."""
-
-KEPT_VARIABLES = ("HOME", "PATH", "HOSTNAME", "PWD", "USER", "LOGNAME", "SHELL")
-KEPT_PREFIXES = (
-    "CUDA_",
-    "KUBERNETES_",
-    "LD_",
-    "NVIDIA_",
-    "PYTHON",
-    "RAY_",
-    "TEMP",
-    "TMP",
-    "VIRTUAL_ENV",
-    "XDG_",
-)
-"""Variables that describe a machine or an installation: the node's own count."""
 
 
 class _Transfer:
@@ -184,12 +170,7 @@ class Place:
     # -- workers
 
     def _start(self, message: StartWorker, _: Any) -> None:
-        environment = {
-            name: value
-            for name, value in message.environment.items()
-            if name not in KEPT_VARIABLES and not name.startswith(KEPT_PREFIXES)
-        }
-        environment |= os.environ
+        environment = node_environment(message.environment)
         launch = Launch(message.start, list(sys.path), environment, message.folder)
         number = message.worker
         try:
