@@ -103,7 +103,7 @@ async def _awaited(response: Any) -> Any:
     return await response
 
 
-def run(address: str, seconds: float) -> None:
+def run(address: str, seconds: float, no_serve: bool) -> None:
     envelope = Envelope.NONE
     head = " | ".join(f"{n}: calls/s | p50 | p99" for n in CLIENTS)
     print(f"| | {head} |\n|---|{'---|' * 3 * len(CLIENTS)}")
@@ -112,6 +112,8 @@ def run(address: str, seconds: float) -> None:
     where = Cluster(address, workers=WORKERS)
     places = create_executor(MODEL, where, envelope=envelope)
     asyncio.run(of_executor("places on Ray", places, seconds))
+    if no_serve:
+        return
     if importlib.util.find_spec("starlette") is not None:
         asyncio.run(of_serve(address, seconds))
     else:
@@ -121,6 +123,7 @@ def run(address: str, seconds: float) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--no-serve", action="store_true", help="without Ray Serve")
     options = parser.parse_args()
     if (reason := ray_cluster.absent()) is not None:
         sys.exit(reason)
@@ -128,7 +131,7 @@ if __name__ == "__main__":
         cluster = ray_cluster.Cluster(Path(folder))
         try:
             cluster.add_nodes(2)
-            run(cluster.address, options.seconds)
+            run(cluster.address, options.seconds, options.no_serve)
         finally:
             cluster.close()
     os._exit(0)  # Ray's driver may wait for its cluster

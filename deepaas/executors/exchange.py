@@ -2,7 +2,8 @@
 
 A place cannot call its gateway, so the gateway always has one call open there, which
 the place answers when it has something to send. A call that brings bytes to the place
-becomes the open one, and the older one is answered. Calls and answers are numbered:
+is the second one; the answer to these bytes goes out by the first, and the second stays
+open. So a call of a model costs one call of the place. Calls and answers are numbered:
 they may overtake each other on the way.
 """
 
@@ -12,6 +13,9 @@ from collections.abc import Callable
 
 MAX_ANSWER_BYTES = 2 * 1024 * 1024
 """Most bytes of one answer."""
+
+MAX_OPEN_CALLS = 2
+"""Calls that stay open while there is nothing to send."""
 
 OPEN_SECONDS = 2.0
 """Seconds after which a place answers a call even if it has nothing to send."""
@@ -38,8 +42,8 @@ class InOrder:
 class Outbox:
     """The bytes that a place has to send, and the calls that it may answer with them.
 
-    Invariants: bytes leave in the order in which they were put; at most one call is
-    open when there is nothing to send.
+    Invariants: bytes leave in the order in which they were put; at most
+    MAX_OPEN_CALLS are open when there is nothing to send.
     """
 
     def __init__(self) -> None:
@@ -74,7 +78,7 @@ class Outbox:
         self._open.append(future)
         timer = loop.call_later(OPEN_SECONDS, self._resolve, future)
         self._flush()
-        while len(self._open) > 1:
+        while len(self._open) > MAX_OPEN_CALLS:
             self._resolve(self._open[0])
         try:
             return await future

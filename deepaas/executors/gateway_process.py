@@ -137,6 +137,7 @@ class GatewayProcess:
 
     def __init__(self, address: str) -> None:
         """Start the process. Raises OSError where the machine can start no more."""
+        self._address = address
         self._links: dict[int, Link] = {}
         self._numbers = itertools.count()
         self._early: list[bytes] | None = []
@@ -214,7 +215,9 @@ class GatewayProcess:
         if not self.alive:
             return
         self.alive = False
-        words = self._failure or "the gateway to the Ray cluster has ended"
+        # Ray may end its driver's process without a word.
+        lost = f"the Ray cluster at {self._address} cannot be used, or was lost"
+        words = self._failure or lost
         for link in self._links.values():
             link.lose(words)
         self._links.clear()

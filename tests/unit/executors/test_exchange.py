@@ -17,16 +17,20 @@ def test_pieces_that_overtake_each_other():
     assert b"".join(taken) == bytes(n for n in range(50) if n % 5)
 
 
-def test_only_one_call_stays_open():
+def test_two_calls_stay_open_and_the_first_is_answered_first():
     async def scenario():
         outbox = Outbox()
-        first = asyncio.create_task(outbox.answer())
-        await asyncio.sleep(0)
-        second = asyncio.create_task(outbox.answer())
-        assert await first == (0, b"")
-        assert not second.done()
+        calls = []
+        for _ in range(3):
+            calls.append(asyncio.create_task(outbox.answer()))
+            await asyncio.sleep(0)
+        assert await calls[0] == (0, b"")
+        assert not calls[1].done()
         outbox.put(b"a", b"", b"b")
-        assert await second == (1, b"ab")
+        assert await calls[1] == (1, b"ab")
+        assert not calls[2].done()
+        outbox.put(b"c")
+        assert await calls[2] == (2, b"c")
 
     asyncio.run(scenario())
 
