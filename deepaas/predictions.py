@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 from deepaas.arguments import Arguments
 from deepaas.arguments.outcome import Values, load, unpack_outcome
 from deepaas.config import Settings
-from deepaas.errors import DeepaasError, NotFound
+from deepaas.errors import DeepaasError, InvalidArguments, NotAcceptable, NotFound
 from deepaas.executors import Event, Reply
 from deepaas.served import ServedModel
 
@@ -127,6 +127,17 @@ class Predictions:
         Raises InvalidArguments or NotAcceptable; for a model whose author's code loads
         its arguments, also ModelRaised, WorkerDied, CallTimeout or Unavailable.
         """
+        try:
+            return await self._prepare(model, method, given, shows=shows)
+        except (InvalidArguments, NotAcceptable):
+            # They may fit what a training that has just ended has made of the model.
+            if not await model.executor.renewed():
+                raise
+        return await self._prepare(model, method, given, shows=shows)
+
+    async def _prepare(
+        self, model: ServedModel, method: str, given: Values, *, shows: bool
+    ) -> PreparedCall:
         timeout = self._timeouts[method]
         arguments = model.arguments(method)
         if not isinstance(arguments, Arguments):

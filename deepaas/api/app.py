@@ -1,6 +1,14 @@
 """create_app(): puts the parts together; the order of start and stop is here."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -66,7 +74,7 @@ def create_app(
     app.on_shutdown.append(_stop(jobs, settings.shutdown_grace))
     if settings.debug_endpoint:
         app.cleanup_ctx.append(operations.recorder)
-    app[CONTROLS] = _controls(tokens, readiness, access_log)
+    app[CONTROLS] = _controls(tokens, readiness, access_log, by_name.values())
     return app
 
 
@@ -113,15 +121,24 @@ def _stop(jobs: Jobs, grace: float) -> Callable[[web.Application], Awaitable[Non
 
 
 def _controls(
-    tokens: Tokens | None, readiness: Readiness, access_log: AccessLog
+    tokens: Tokens | None,
+    readiness: Readiness,
+    access_log: AccessLog,
+    executors: Iterable[Executor],
 ) -> Controls:
+    reading: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        if tokens is not None:
+            tokens.reload()
+        for executor in executors:
+            task = asyncio.ensure_future(executor.read_again())
+            reading.add(task)
+            task.add_done_callback(reading.discard)
+
     return Controls(
-        reload=tokens.reload if tokens is not None else _do_nothing,
+        reload=reload,
         drain=readiness.stop,
         log_request=access_log.note_request,
         flush_log=access_log.flush,
     )
-
-
-def _do_nothing() -> None:
-    pass

@@ -165,8 +165,11 @@ class Executor(Protocol):
     async def read_again(self) -> None:
         """Read in a new process what the author declares; keep what is known if not.
 
-        A training that ends well does this before its call ends.
+        This begins when a training has ended well.
         """
+
+    async def renewed(self) -> bool:
+        """Wait until what is being read again has been read; tell if that was so."""
 
     async def metadata(self) -> bytes:
         """Call the model's `get_metadata`, out of the way of its calls.
