@@ -70,7 +70,7 @@ def create_app(
         allow_origins(app, settings.cors_origins)
     merge_slashes(app)
     app.on_response_prepare.append(add_headers)
-    app.cleanup_ctx.append(_lifetime(list(executors.values()), jobs))
+    app.cleanup_ctx.append(_lifetime(list(models.values()), jobs))
     app.on_shutdown.append(_stop(jobs, settings.shutdown_grace))
     if settings.debug_endpoint:
         app.cleanup_ctx.append(operations.recorder)
@@ -93,8 +93,10 @@ def _middlewares(settings: Settings, tokens: Tokens | None) -> Sequence[Middlewa
 
 
 def _lifetime(
-    executors: Sequence[Executor], jobs: Jobs
+    models: Sequence[ServedModel], jobs: Jobs
 ) -> Callable[[web.Application], AsyncIterator[None]]:
+    executors = [model.executor for model in models]
+
     async def context(app: web.Application) -> AsyncIterator[None]:
         for executor in executors:
             executor.launch()
@@ -102,6 +104,8 @@ def _lifetime(
             await jobs.open()
             for executor in executors:
                 await executor.start()
+            for model in models:
+                model.warn()
             yield
         finally:
             await jobs.close()  # while their workers run

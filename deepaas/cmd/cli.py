@@ -70,7 +70,9 @@ def _run(standard: int) -> None:
     _warn_of_unread_keys(options)
     output = Output(standard, options.output)
     output.check()
-    place: Place = Worker(ref) if options.in_worker else ThisProcess(adapter)
+    place: Place = (
+        Worker(ref) if options.in_worker else ThisProcess(adapter, ref.target)
+    )
     COMMANDS[options.command](Session(adapter, place, output, options.arguments))
 
 
@@ -275,7 +277,10 @@ def _selection(options: argparse.Namespace) -> tuple[object, ...]:
 def _load(options: argparse.Namespace) -> tuple[ModelRef, ModelAdapter]:
     ref = _choose_model(_settings(options, new_config()))
     with interrupts_raised():
-        return ref, ModelAdapter(ref)
+        adapter = ModelAdapter(ref)
+    for line in adapter.mistakes:
+        logger.warning("%s: %s", adapter.name, line)
+    return ref, adapter
 
 
 def _log(debug: bool) -> None:

@@ -79,6 +79,17 @@ class Call(NamedTuple):
     """In place of `kwargs`: these, as they were pickled where they were loaded."""
 
 
+class Loaded(NamedTuple):
+    """From a worker: the model is loaded; if it is to be warmed, that begins."""
+
+
+class StartFailed(NamedTuple):
+    """From a worker: its model cannot be loaded or warmed, and it ends."""
+
+    cause: str
+    traceback: str
+
+
 class Ready(NamedTuple):
     """From a worker: the model is loaded and warm."""
 
@@ -121,7 +132,7 @@ class End(NamedTuple):
 
 
 class Raised(NamedTuple):
-    """From a worker: loading, warming or calling raised. Exceptions cross as text."""
+    """From a worker: the model raised in a call. Exceptions cross as text."""
 
     kind: str
     message: str
@@ -132,8 +143,6 @@ class Raised(NamedTuple):
     """The caller gets the message without the exception's kind."""
 
     def __str__(self) -> str:
-        if not self.kind:
-            return self.message
         return f"{self.kind}: {self.message}" if self.message else self.kind
 
     def error(self) -> ModelRaised:
@@ -147,7 +156,9 @@ class Raised(NamedTuple):
 
 
 ToWorker = Start | Call
-FromWorker = Ready | Reply | StreamBegan | Piece | End | Raised | Batch
+FromWorker = (
+    Loaded | StartFailed | Ready | Reply | StreamBegan | Piece | End | Raised | Batch
+)
 Message = ToWorker | FromWorker
 
 KINDS: tuple[type[Message], ...] = get_args(Message)

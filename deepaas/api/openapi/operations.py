@@ -95,6 +95,8 @@ PREFER: Mapping[str, Any] = {
     "description": "Begin a job, and answer with it at once (RFC 7240).",
 }
 
+ASYNCHRONOUS = "With the header `Prefer: respond-async`, the answer is a job at once."
+
 FOLLOW: Mapping[str, Any] = {
     "type": "string",
     "enum": ["0", "1"],
@@ -216,8 +218,9 @@ def _predictions(
         tag="models",
         operation_id=f"predict-{model.name}",
         summary=f"Make a prediction with {model.name}",
-        description="With the header `Prefer: respond-async`, the answer is a job "
-        "at once.",
+        description="\n\n".join(
+            filter(None, (model.predict.description, ASYNCHRONOUS))
+        ),
         takes_body=True,
         additions=Additions(headers={"Prefer": PREFER}),
         responses={
@@ -239,6 +242,7 @@ def _trainings(model: ModelDescription, path: str) -> Iterator[Operation]:
         tag="trainings",
         operation_id=f"train-{model.name}",
         summary=f"Train {model.name}",
+        description=model.train.description or "",
         takes_body=True,
         responses={
             "200": Response("The training, which has begun", schemas.Job),
