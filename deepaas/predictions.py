@@ -15,6 +15,7 @@ from deepaas.arguments.outcome import Values, load, unpack_outcome
 from deepaas.config import Settings
 from deepaas.errors import DeepaasError, InvalidArguments, NotAcceptable, NotFound
 from deepaas.executors import Event, Reply
+from deepaas.naming import did_you_mean
 from deepaas.served import ServedModel
 
 __all__ = ["OnEvent", "Predictions", "PreparedCall", "ServedModel", "Values"]
@@ -100,8 +101,9 @@ class Predictions:
             return self.models[name]
         except KeyError:
             known = ", ".join(self.models)
+            near = did_you_mean(name, self.models) or ";"
             raise NotFound(
-                f"There is no model {name!r}; these are served: {known}."
+                f"There is no model {name!r}{near} these are served: {known}."
             ) from None
 
     def find_callable(self, name: str, method: str) -> ServedModel:

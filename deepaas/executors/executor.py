@@ -235,12 +235,29 @@ class QueuedExecutor:
         self,
         on_end: Callable[[Ended], None] | None = None,
         on_output: Callable[[Printed], None] | None = None,
+        on_ready: Callable[[float], None] | None = None,
     ) -> None:
         """Call these for all queues, as `Executor.listen` describes."""
         for queue in self._queues:
             queue.listen(on_end, on_output)
+            queue.on_ready += [] if on_ready is None else [on_ready]
         if self._describers is not None:
             self._describers.listen(None, on_output)
+
+    async def reload(self) -> None:
+        """Replace the workers of all queues, as `Executor.reload` describes."""
+        before = self.description
+        self._queue.forget_description()
+        try:
+            for queue in self._queues:
+                await queue.pool.reload()
+        except BaseException:
+            self._queue.described = before.pack()
+            raise
+        if self._queue.described is not None:
+            self._description = unpack_description(self._queue.described)
+        if self._describers is not None:
+            await self._describers.pool.reload()
 
     async def close(self, grace: float) -> None:
         """End all queues; running calls have `grace` seconds."""
