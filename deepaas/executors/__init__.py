@@ -45,9 +45,12 @@ def create_executor(
     *,
     warm: bool = True,
     envelope: Envelope = Envelope.TEXT,
+    describe: bool = True,
 ) -> Executor:
     """Make the executor of a model, with the workers that `where` names.
 
+    `describe` is for those who have not loaded the model themselves: they can ask what
+    it is, and have values loaded.
     They are started with the environment and the folder that this process has now.
     """
     # A worker imports this package too, and has no use for the parent's side.
@@ -55,7 +58,9 @@ def create_executor(
         from deepaas.executors.ray import ray_executor
 
         limits = limits or Limits()
-        return ray_executor(ref, where, limits, warm=warm, envelope=envelope)
+        return ray_executor(
+            ref, where, limits, warm=warm, envelope=envelope, describe=describe
+        )
 
     from deepaas.executors.local import local_executor
 
@@ -65,4 +70,5 @@ def create_executor(
         limits or Limits(),
         warm=warm,
         envelope=envelope,
+        describe=describe,
     )

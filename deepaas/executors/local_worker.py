@@ -214,6 +214,7 @@ class LocalWorker(WorkerSlot):
             self._output.drain()
             self.state = WorkerState.IDLE
             self.batching = message.batching
+            self.description = message.description
             self.warmed = True
             self.process.step = ""
             self._events.on_ready(self)

@@ -186,7 +186,7 @@ class Place:
 
     def on_ready(self, worker: LocalWorker) -> None:
         """Tell the server that a worker is warm."""
-        self._send(WorkerWarm(worker.number, worker.batching))
+        self._send(WorkerWarm(worker.number, worker.batching, worker.description))
 
     def on_answered(self, worker: LocalWorker) -> None:
         """Nothing is to do: its calls were told."""

@@ -1,7 +1,7 @@
 """Everything that a server, its gateway and the places on a cluster say to each other.
 
 The messages are sent as frames (`frames.py`), with tables of kinds of their own. What
-comes from a place holds only strings, numbers and classes of deepaas.
+comes from a place holds only strings, numbers, bytes and classes of deepaas.
 """
 
 from __future__ import annotations
@@ -119,6 +119,8 @@ class WorkerWarm(NamedTuple):
 
     worker: int
     batching: Batching | None
+    description: bytes | None
+    """A packed ModelDescription, if one was asked for."""
 
 
 class WorkerExited(NamedTuple):

@@ -3,13 +3,19 @@
 Everything else is that of `local.py`: when a worker is started, replaced or ended.
 """
 
+import errno
 import importlib.util
 
 from deepaas.errors import StartError
 from deepaas.executors.base import Cluster, Executor, Limits
 from deepaas.executors.executor import QueuedExecutor
 from deepaas.executors.gateway_process import Gateway, Link, Resources
-from deepaas.executors.local import KeptPool, TrainingPool, WorkerPool
+from deepaas.executors.local import (
+    DescriberPool,
+    KeptPool,
+    TrainingPool,
+    WorkerPool,
+)
 from deepaas.executors.messages import Envelope
 from deepaas.executors.output import log_output
 from deepaas.executors.process import Launch
@@ -26,17 +32,25 @@ def ray_executor(
     *,
     warm: bool,
     envelope: Envelope,
+    describe: bool,
 ) -> Executor:
     """Make an executor with worker processes in places on a cluster.
 
     Raises StartError where Ray is not installed, or cannot be used in this way.
     """
-    launch = Launch.from_this_process(ref, warm=warm, envelope=envelope)
-    queue = Queue(RayKeptPool(launch, where, limits), limits.max_queued)
-    trainings = None
+    launch = Launch.from_this_process(
+        ref, warm=warm, envelope=envelope, describe=describe
+    )
+    kept = RayKeptPool(launch, where, limits)
+    queue = Queue(kept, limits.max_queued)
+    silent = launch.with_start(describe=False)
+    trainings = describers = None
     if where.train_workers:
-        trainings = Queue(RayTrainingPool(launch, where, limits), limits.max_queued)
-    executor = QueuedExecutor(queue, trainings)
+        trainings = Queue(RayTrainingPool(silent, where, limits), limits.max_queued)
+    if describe:
+        pool = RayDescriberPool(silent.with_start(warm=False), where, limits, kept)
+        describers = Queue(pool, limits.max_queued)
+    executor = QueuedExecutor(queue, trainings, describers)
     executor.listen(on_output=log_output)
     return executor
 
@@ -78,7 +92,7 @@ class _Places(WorkerPool):
                 self._gateway.acquire()
             link = self._gateway.open_link(self.model, self._wanted)
             self._links[number] = link
-        return RemoteWorker(self._launch, link, self, number=number)
+        return RemoteWorker(self._next_launch(), link, self, number=number)
 
     async def _connect(self, worker: Worker) -> None:
         await self._gateway.connect()
@@ -98,6 +112,17 @@ class _Places(WorkerPool):
 class RayKeptPool(_Places, KeptPool):
     """Workers in places that are kept, each with what the cluster reserves for it."""
 
+    def shared_link(self) -> Link:
+        """Return the way to a place that may run one more process of the model.
+
+        Raises OSError where there is none at the moment.
+        """
+        links = [link for link in self._links.values() if link.lost is None]
+        for link in links:
+            if link.facts is not None:
+                return link
+        raise OSError(errno.EAGAIN, "the model has no place on the cluster now")
+
 
 class RayTrainingPool(_Places, TrainingPool):
     """Places for trainings: the cluster reserves something only while one runs."""
@@ -107,3 +132,21 @@ class RayTrainingPool(_Places, TrainingPool):
         if link is not None:
             link.close()
         await super()._refill(worker)
+
+
+class RayDescriberPool(DescriberPool):
+    """Describers beside the workers of kept places, which have the model's packages.
+
+    The cluster reserves nothing more for them.
+    """
+
+    def __init__(
+        self, launch: Launch, where: Cluster, limits: Limits, kept: RayKeptPool
+    ) -> None:
+        super().__init__(launch, where, limits)
+        self._kept = kept
+
+    def _new_worker(self, number: int, gpu: str | None) -> Worker:
+        """Order a process. Raises OSError where the model has no place now."""
+        link = self._kept.shared_link()
+        return RemoteWorker(self._next_launch(), link, self, number=number)

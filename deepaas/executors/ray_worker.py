@@ -319,6 +319,7 @@ class RemoteWorker(WorkerSlot):
         elif isinstance(message, WorkerWarm):
             self.state = WorkerState.IDLE
             self.batching = message.batching
+            self.description = message.description
             self.warmed = True
             self._events.on_ready(self)
         elif isinstance(message, WorkerMeasured):

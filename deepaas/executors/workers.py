@@ -70,6 +70,8 @@ class Worker(Slot, Protocol):
     """It has warmed its model; it may be dead by now."""
     retired: bool
     """It was told to exit: its exit is not a failure."""
+    description: bytes | None
+    """What it says of its model, packed, if it was asked."""
 
     @property
     def process(self) -> Process:
@@ -119,6 +121,8 @@ class WorkerSlot:
         self.number = number
         """Its number among the workers of the model; a replacement inherits it."""
         self.batching: Batching | None = None
+        self.description: bytes | None = None
+        """What it says of its model, packed, if it was asked."""
         self.given: deque[PendingCall] = deque()
         self.warmed = False
         """It has warmed its model; it may be dead by now."""
