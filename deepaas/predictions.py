@@ -6,7 +6,7 @@ every API and the jobs make their calls here.
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple, TypeAlias
 
@@ -15,6 +15,7 @@ from deepaas.arguments.outcome import Values, load, unpack_outcome
 from deepaas.config import Settings
 from deepaas.errors import DeepaasError, InvalidArguments, NotAcceptable, NotFound
 from deepaas.executors import Event, Reply
+from deepaas.executors.uploads import paths_of
 from deepaas.naming import did_you_mean
 from deepaas.served import ServedModel
 
@@ -44,6 +45,8 @@ class PreparedCall(NamedTuple):
     """Those that loaded it here."""
     shown: str = "{}"
     """JSON of what a job's record shows of the arguments, where none loaded it here."""
+    uploads: Sequence[str] = ()
+    """Paths of the files in the arguments."""
 
     def show_arguments(self) -> dict[str, Any]:
         """Returns the arguments as JSON values, without secrets. Takes milliseconds."""
@@ -77,6 +80,7 @@ class PreparedCall(NamedTuple):
             label=label,
             reports=reports,
             on_event=on_event,
+            uploads=self.uploads,
         )
 
 
@@ -149,7 +153,15 @@ class Predictions:
         else:
             kwargs = load(arguments, given)
         media_type = arguments.accepted(kwargs) if method == "predict" else None
-        return PreparedCall(model, method, kwargs, media_type, timeout, arguments)
+        return PreparedCall(
+            model,
+            method,
+            kwargs,
+            media_type,
+            timeout,
+            arguments,
+            uploads=paths_of(given.values),
+        )
 
     async def _prepare_there(
         self, model: ServedModel, method: str, given: Values, *, shows: bool
@@ -165,6 +177,7 @@ class Predictions:
             loaded.media_type if method == "predict" else None,
             self._timeouts[method],
             shown=loaded.shown,
+            uploads=paths_of(given.values),
         )
 
     async def predict(

@@ -227,12 +227,14 @@ class Executor(Protocol):
         label: str = "",
         reports: bool = False,
         on_event: Callable[[Event], None] | None = None,
+        uploads: Sequence[str] = (),
     ) -> Reply:
         """Call a method of the model; `timeout` is in seconds of its running.
 
         What the model prints meanwhile is logged under `label`. `on_event` is called
         on the event loop, in order, and must not raise; with `reports`, what the model
-        reports is an event too.
+        reports is an event too. `uploads` are the paths of the files in the arguments,
+        which a worker on another machine gets a copy of.
 
         Cancelling drops a call that waits. One that runs loses its worker; with
         `finish` the model may finish first, and the cancellation takes effect then.

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import pickle
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -86,12 +86,14 @@ class QueuedExecutor:
         label: str = "",
         reports: bool = False,
         on_event: Callable[[Event], None] | None = None,
+        uploads: Sequence[str] = (),
     ) -> Coroutine[Any, Any, Reply]:
         """Call a method of the model, as `Executor.call` describes."""
+        files = [(path, path) for path in uploads]
         if isinstance(kwargs, bytes):
-            message = Call(method, {}, media_type, reports, kwargs)
+            message = Call(method, {}, media_type, reports, kwargs, files)
         else:
-            message = Call(method, kwargs, media_type, reports)
+            message = Call(method, kwargs, media_type, reports, b"", files)
         call = self._queue_of(method).run(
             message,
             timeout=timeout,

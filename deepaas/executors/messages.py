@@ -8,7 +8,7 @@ find a class by its name is most of what pickling one costs.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, get_args
 
 from deepaas.errors import ModelRaised
@@ -77,6 +77,8 @@ class Call(NamedTuple):
     """Its reports are sent, in messages of type `progress.Batch`."""
     packed: bytes = b""
     """In place of `kwargs`: these, as they were pickled where they were loaded."""
+    uploads: Sequence[tuple[str, str]] = ()
+    """Of each upload the path that the arguments have, and the one for the worker."""
 
 
 class Loaded(NamedTuple):

@@ -228,7 +228,7 @@ class RemoteWorker(WorkerSlot):
         self.given.extend(calls)
         if self.batching is not None:
             calls[0].batch = len(calls)
-        if any(has_uploads(call.call.kwargs) for call in calls):
+        if any(has_uploads(call.call) for call in calls):
             self._uploading = asyncio.create_task(self._upload(list(calls)))
         else:
             numbers = [next(self.link.numbers) for _ in calls]
@@ -273,8 +273,7 @@ class RemoteWorker(WorkerSlot):
             packed = []
             for call, number in zip(calls, numbers, strict=True):
                 uploads = Uploads(self._folder, number)
-                kwargs = uploads.moved(call.call.kwargs)
-                packed.append(pack_call(call.call._replace(kwargs=kwargs)))
+                packed.append(pack_call(uploads.moved_call(call.call)))
                 for path, name in uploads.files:
                     await self._send_file(number, path, name)
         except asyncio.CancelledError:

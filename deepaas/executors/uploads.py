@@ -2,18 +2,43 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
+from deepaas.executors.messages import Call
 from deepaas.model.v2.wrapper import UploadedFile
 
 
-def has_uploads(kwargs: Mapping[str, Any]) -> bool:
-    """Tell whether a call has uploads: arguments are files, or lists of files."""
-    return any(
-        isinstance(each, UploadedFile)
-        for value in kwargs.values()
-        for each in (value if type(value) is list else (value,))
-    )
+def paths_of(values: Mapping[str, Any]) -> list[str]:
+    """Return the paths of the uploads among values: files, or lists of files."""
+    paths = []
+    for value in values.values():
+        files = value if type(value) is list else (value,)
+        if files and isinstance(files[0], UploadedFile):  # else none is
+            paths += [each.filename for each in files if each.filename is not None]
+    return paths
+
+
+def has_uploads(call: Call) -> bool:
+    """Tell whether a call has uploads."""
+    return bool(call.uploads) or bool(paths_of(call.kwargs))
+
+
+def with_paths(value: Any, paths: Mapping[str, str]) -> Any:
+    """Return an argument with other paths of its files, in lists and dicts too.
+
+    Files in objects of an author's own class keep their paths.
+    """
+    if isinstance(value, UploadedFile):
+        return value._replace(filename=paths.get(value.filename or "", value.filename))
+    if isinstance(value, PurePath):
+        path = paths.get(str(value))
+        return value if path is None else type(value)(path)
+    if type(value) in (list, tuple):
+        return type(value)(with_paths(each, paths) for each in value)
+    if type(value) is dict:
+        return {key: with_paths(each, paths) for key, each in value.items()}
+    return value
 
 
 class Uploads:
@@ -24,6 +49,13 @@ class Uploads:
         self._number = number
         self.files: list[tuple[str, str]] = []
         """The path of each here, and its name in the place's folder."""
+
+    def moved_call(self, call: Call) -> Call:
+        """Return the call that finds its files on the node."""
+        if not call.uploads:
+            return call._replace(kwargs=self.moved(call.kwargs))
+        pairs = [(path, self._path(path)) for path, _ in call.uploads]
+        return call._replace(uploads=pairs)
 
     def moved(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of the call with the paths on the node."""
@@ -37,7 +69,10 @@ class Uploads:
     def _move(self, value: Any) -> Any:
         if not isinstance(value, UploadedFile) or value.filename is None:
             return value
-        base = os.path.basename(value.filename)
-        name = f"{self._number}-{len(self.files)}-{base}"
-        self.files.append((value.filename, name))
-        return value._replace(filename=os.path.join(self._folder, name))
+        return value._replace(filename=self._path(value.filename))
+
+    def _path(self, path: str) -> str:
+        """Return where a file is written on the node, and note that it is needed."""
+        name = f"{self._number}-{len(self.files)}-{os.path.basename(path)}"
+        self.files.append((path, name))
+        return os.path.join(self._folder, name)

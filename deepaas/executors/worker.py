@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -165,6 +165,8 @@ class _Inbox:
             message = self.receive()
             if isinstance(message, Call) and message.packed:
                 message = message._replace(kwargs=pickle.loads(message.packed))
+            if isinstance(message, Call) and message.uploads:
+                message = message._replace(kwargs=_with_uploads(message))
             return message
         except EOFError:
             raise
@@ -176,6 +178,17 @@ class _Inbox:
         if len(data) < size:
             raise EOFError
         return data
+
+
+def _with_uploads(call: Call) -> Mapping[str, Any]:
+    """Return the arguments of a call with the paths that its files have here."""
+    paths = {before: here for before, here in call.uploads if before != here}
+    if not paths:
+        return call.kwargs
+    from deepaas.executors.uploads import with_paths  # only on another machine
+
+    kwargs = call.kwargs.items()
+    return {name: with_paths(value, paths) for name, value in kwargs}
 
 
 def _answer(

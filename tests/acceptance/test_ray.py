@@ -16,7 +16,7 @@ import pytest
 from tests import cluster as ray
 from tests.server import MODELS, prediction, wait_until
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ray, pytest.mark.weekly, pytest.mark.timeout(300)]
 
 MODEL = f"--model=m={MODELS / 'clustered.py'}"
 PREDICT = "/v2/models/m/predict"
@@ -127,6 +127,50 @@ def test_files(shared, tmp_path, size):
     assert answer.content == b"a" * size
     assert answer.headers["Content-Length"] == str(size)
     assert "ran.answer" in answer.headers["Content-Disposition"]
+
+
+NODES_ONLY = """
+import os
+if "RAY_RAYLET_PID" not in os.environ:
+    raise ImportError("this machine has none of the packages")
+from webargs import fields
+class Even(fields.Int):
+    def _deserialize(self, value, *args, **kwargs):
+        number = super()._deserialize(value, *args, **kwargs)
+        if number % 2:
+            raise self.make_error("invalid")
+        return number
+def get_metadata():
+    return {"summary": "On nodes only."}
+def get_predict_args():
+    return {
+        "n": Even(load_default=2),
+        "scan": fields.Field(type="file", location="form"),
+    }
+def predict(n, scan=None):
+    return [n, scan and os.path.getsize(scan.filename)]
+def train():
+    print("training")
+"""
+
+
+def test_a_server_without_the_packages_of_its_model(cluster, serve, tmp_path):
+    path = tmp_path / "nodes_only.py"
+    path.write_text(NODES_ONLY)
+    options = (f"--model=m={path}", f"--ray-address={cluster.address}")
+    server = serve(*options, "--raw-predictions", env=ray.SETTINGS)
+    assert server.get("/v2/models/m/").json()["summary"] == "On nodes only."
+    for document in ("/openapi.json", "/swagger.json", "/ui"):
+        assert server.get(document).status_code == 200
+    assert server.post(PREDICT, params={"n": 3}).status_code == 422
+    files = [("scan", ("scan.bin", bytes(3 * MIB)))]
+    answer = server.post(PREDICT, params={"n": 4}, files=files)
+    assert prediction(answer) == [4, 3 * MIB]
+    job = server.post(TRAIN).json()
+    wait_until(lambda: server.get(f"{TRAIN}/{job['uuid']}").json()["status"] == "done")
+    assert server.post(PREDICT, params={"n": 3}).status_code == 422
+    assert uploaded(cluster) == []
+    assert server.stop() == 0
 
 
 def test_a_training_reports(shared):

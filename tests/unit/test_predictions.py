@@ -76,6 +76,7 @@ def test_a_prediction(make):
         "label": "id",
         "reports": False,
         "on_event": print,
+        "uploads": [],
     }
 
 
