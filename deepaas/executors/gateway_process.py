@@ -145,6 +145,7 @@ class GatewayProcess:
         self._failure: str | None = None
         self._connecting: asyncio.Task[None] | None = None
         self.alive = True
+        self._closing = False
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
             end, other = socket.socketpair()
             ours.enter_context(end)
@@ -185,8 +186,8 @@ class GatewayProcess:
 
     def write(self, message: GatewayMessage, body: bytes = b"") -> None:
         """Send a message to the gateway."""
-        if not self.alive:
-            return
+        if not self.alive or self._closing:
+            return  # all its places end
         data = pack(message, body, codes=GATEWAY_CODES) + body
         if self._early is not None:
             self._early.append(data)
@@ -235,6 +236,7 @@ class GatewayProcess:
         """End the process and its places."""
         await self.connect()
         if self.alive:
+            self._closing = True
             self._connection.end()
         try:
             await asyncio.wait_for(self._gone.wait(), END_SECONDS)

@@ -160,7 +160,7 @@ def test_a_server_without_the_packages_of_its_model(cluster, serve, tmp_path):
     options = (f"--model=m={path}", f"--ray-address={cluster.address}")
     server = serve(*options, "--raw-predictions", env=ray.SETTINGS)
     assert server.get("/v2/models/m/").json()["summary"] == "On nodes only."
-    for document in ("/openapi.json", "/swagger.json", "/ui"):
+    for document in ("/openapi.json", "/swagger.json", "/ui/"):
         assert server.get(document).status_code == 200
     assert server.post(PREDICT, params={"n": 3}).status_code == 422
     files = [("scan", ("scan.bin", bytes(3 * MIB)))]
