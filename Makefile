@@ -11,6 +11,10 @@ PYTEST := pytest -n $(TESTS) --dist worksteal
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# The PyTorch of the tests. Newer ones come with libraries for GPUs, of 4 GB, unless pip is
+# told where to find a build for the processor.
+TORCH ?= torch<2.14
+
 # What decides which packages are installed. The code itself is installed in place.
 WE_ARE := setup.cfg setup.py pyproject.toml
 DIGITS := $(wildcard examples/digits/setup.cfg examples/digits/setup.py \
@@ -91,7 +95,7 @@ $(VENV)/.run: $(VENV)/.made $(WE_ARE) $(DIGITS)
 	@touch $@
 
 $(VENV)/.examples: $(VENV)/.made examples/requirements.txt
-	$(PIP) -r examples/requirements.txt
+	$(PIP) "$(TORCH)" -r examples/requirements.txt
 	@touch $@
 
 $(VENV)/.%: $(VENV)/.made $(WE_ARE)

@@ -155,6 +155,8 @@ class PageRun:
             "PYTHONPATH": site,
             "PAGE_SITE": site,
             "PYTHONDONTWRITEBYTECODE": "1",
+            # matplotlib takes half a minute to look for fonts in a new folder
+            "MPLCONFIGDIR": str(Path("~/.cache/matplotlib").expanduser()),
         }
 
     # One block
@@ -210,7 +212,8 @@ class PageRun:
 
     def run_shell(self, block: Block) -> None:
         """Run commands with bash, or start a server."""
-        words = shlex.split(block.text, comments=True)
+        text = block.text.replace("\\\n", " ")
+        words = shlex.split(text, comments=True)
         if "exit" not in block.marks and _starts_server(words):
             self._start(block, words)
         else:
@@ -310,8 +313,11 @@ def _starts_server(words: list[str]) -> bool:
 
 def _remembering(script: str) -> str:
     """Return a script that ends by writing down its folder and its variables."""
-    write = "{ pwd; printf '\\0'; env -0; } >\"$PAGE_STATE\""
-    return f"set -ea\ntrap '{write}' EXIT\n{script}"
+    return f"""set -ea
+remember() {{ pwd; printf '\\0'; env -0; }}
+trap 'remember > "$PAGE_STATE"' EXIT
+{script}
+"""
 
 
 # Comparison
