@@ -50,7 +50,7 @@ def _place(file: str, line: int) -> str:
 
 
 def _is_authors(file: str) -> bool:
-    """Tell whether a file is neither ours nor Python's, and in no installed package."""
+    """Tell whether a file is not ours, not Python's, and in no installed package."""
     return not file.startswith(("<", _OURS, _LIBRARY)) and not _is_installed(file)
 
 

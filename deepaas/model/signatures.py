@@ -28,7 +28,7 @@ def is_annotated(function: Any) -> bool:
 
 
 class Misfit(NamedTuple):
-    """Why calls do not fit a function."""
+    """The reason why calls do not fit a function."""
 
     text: str
     always: bool

@@ -42,10 +42,12 @@ class Own:
 
 def show(value):
     """Return a value with the names of the types in it."""
-    if isinstance(value, list | tuple | set):
-        return [type(value).__name__, *map(show, value)]
     if isinstance(value, UploadedFile):
         return ["UploadedFile", Path(value.filename).read_text()]
+    if isinstance(value, set):
+        return ["set", *sorted(map(show, value))]
+    if isinstance(value, list | tuple):
+        return [type(value).__name__, *map(show, value)]
     if isinstance(value, Path):
         return ["Path", value.read_text(), value.suffix]
     if isinstance(value, dict):

@@ -117,3 +117,5 @@ def scale(factor, n: int):
 
 
 Partial = SimpleNamespace(predict=functools.partial(scale, 3))
+
+predict = Method().predict

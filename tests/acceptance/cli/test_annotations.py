@@ -43,7 +43,7 @@ def test_positional_arguments(cli, name, place):
 
 def test_values_that_do_not_fit(cli, picture):
     done = cli.model("annotated", "predict", "--image", picture, "--threshold=2")
-    assert done.code == 1
+    assert done.code == 2
     assert "argument --threshold: Must be greater than or equal to 0" in done.stderr
     done = cli.model("annotated", "predict", "--image", picture, '--box={"x": 1}')
     assert done.code == 1

@@ -33,9 +33,8 @@ def predict(accept): pass
             "arguments (net.py, line 1)",
         ),
         (
-            f"{ARGUMENTS}class Model:\n    def predict(n): pass\nimport sys\n"
-            "Model.get_predict_args = staticmethod(get_predict_args)\n"
-            "sys.modules[__name__] = Model()\n",
+            f"{ARGUMENTS}class Model:\n    def predict(n): pass\n"
+            "predict = Model().predict\n",
             "predict cannot be called: it does not take 'n' (net.py, line 5)",
         ),
         (

@@ -134,7 +134,6 @@ def loaded(hint, value):
             [Box(size=Size(3), mode=Mode.EXACT, tags=["a"])],
         ),
     ],
-    ids=str,
 )
 def test_the_model_gets_the_annotated_type(hint, value, expected):
     value = loaded(hint, value)
@@ -160,7 +159,6 @@ def test_the_model_gets_the_annotated_type(hint, value, expected):
         (Size, {"width": 1, "x": 1}, {"x": ["Unknown field."]}),
         (Box, {"size": {"width": 1}, "area": 3}, {"area": ["Unknown field."]}),
     ],
-    ids=str,
 )
 def test_values_that_do_not_fit(hint, value, messages):
     with pytest.raises(InvalidArguments) as refused:
@@ -194,7 +192,6 @@ def test_values_that_do_not_fit(hint, value, messages):
         (datetime.datetime, WHEN, WHEN, WHEN),
         (UploadedFile, None, None, None),
     ],
-    ids=str,
 )
 def test_a_default_is_the_callers_form_of_it(hint, default, shown, expected):
     annotated = read_annotations(of(hint, default))
@@ -218,7 +215,6 @@ def test_a_default_is_the_callers_form_of_it(hint, default, shown, expected):
         (Any, object()),
         (Any, float),
     ],
-    ids=str,
 )
 def test_a_default_that_no_caller_could_send_is_the_functions_own(hint, default):
     annotated = read_annotations(of(hint, default))
@@ -247,7 +243,6 @@ def test_a_default_that_no_caller_could_send_is_the_functions_own(hint, default)
         (type(None), "NoneType"),
         (pytest.fixture, "fixture"),
     ],
-    ids=str,
 )
 def test_types_that_cannot_be_arguments(hint, words):
     with pytest.raises(TypeError, match=rf"parameter 'it' is .*{words}.*cannot be"):

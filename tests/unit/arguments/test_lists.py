@@ -100,7 +100,6 @@ class OwnList(fields.List):
         fields.List(fields.Decimal()),
         fields.Dict(values=fields.List(fields.Float())),
     ],
-    ids=str,
 )
 def test_fields_that_do_more_are_left_to_marshmallow(field):
     assert choose_load(field) == field.deserialize
