@@ -110,7 +110,7 @@ def warm():
 
 
 def read_picture(path):
-    """Read a picture as white on black, whichever way round it was drawn."""
+    """Read a picture as white on black, even if it was drawn black on white."""
     try:
         with Image.open(path) as image:
             gray = ImageOps.autocontrast(ImageOps.exif_transpose(image).convert("L"))
