@@ -1,7 +1,7 @@
-"""The command line of deepaas-run: its help in groups, and what is wrong with it.
+"""The command line of deepaas-run: its help in groups, and messages on mistakes.
 
-oslo.config reads the same command line again. Its own parser has no groups and no
-defaults, and names neither an option as it was typed nor the nearest one.
+oslo.config reads the same command line again. Its own parser shows no groups and no
+defaults, and does not name an option as it was typed, or the nearest one.
 """
 
 import argparse

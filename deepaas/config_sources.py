@@ -29,7 +29,7 @@ OUR_PREFIX = "DEEPAAS_"
 """The beginning of other variables of ours; those of models may have it too."""
 
 NEAR = 0.8
-"""The likeness from which a variable that nobody reads may be a misspelt one."""
+"""The likeness from which an unread variable may be a misspelt one."""
 
 
 class Config(cfg.ConfigOpts):
@@ -102,9 +102,10 @@ def _settings(conf: Config, sources: "_Sources") -> Settings:
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError("it is not a finite number")
             if setting.option.multi:
-                if isinstance(value, str):  # of the environment
-                    value = [one.strip() for one in value.split(",") if one.strip()]
                 source = sources.find(setting).name
+                if source.startswith(VARIABLE_PREFIX):  # oslo.config splits it wrongly
+                    listed = os.environ[source].split(",")
+                    value = [one.strip() for one in listed if one.strip()]
                 value = [Sourced(one, source) for one in value]
             if setting.read is not None:
                 value = setting.read(value)
@@ -176,7 +177,9 @@ class _Sources:
             )
             self._parsed = []
             for file in found:
-                with contextlib.suppress(cfg.Error, OSError, ValueError):
+                with contextlib.suppress(
+                    cfg.Error, cfg.ParseError, OSError, ValueError
+                ):
                     self._parsed.append((file, _sections(file).get("DEFAULT", {})))
         return self._parsed
 

@@ -1,4 +1,4 @@
-"""What `deepaas-run` tells the person who starts it, on standard output."""
+"""The lines for the person who starts `deepaas-run`, on standard output."""
 
 import contextlib
 import ipaddress

@@ -45,9 +45,15 @@ class Bar:
 
     def __init__(self) -> None:
         self._bar: Any = None
-        self._words: Any = tqdm(
-            desc="warming …", bar_format="{desc}", leave=False, file=sys.stderr
-        )
+        self._words: Any = None
+        with contextlib.suppress(OSError):  # the terminal is gone
+            self._words = tqdm(
+                desc="warming …",
+                bar_format="{desc}",
+                leave=False,
+                file=sys.stderr,
+                **_size(),
+            )
 
     def handle_event(self, event: Event) -> None:
         """Draw the progress of a report."""
@@ -68,8 +74,9 @@ class Bar:
         self._bar.refresh()
 
     def _remove_words(self) -> None:
-        with contextlib.suppress(OSError):
-            self._words.close()
+        if self._words is not None:
+            with contextlib.suppress(OSError):
+                self._words.close()
 
     def close(self) -> None:
         """Remove the bar."""

@@ -38,7 +38,7 @@ class Place(NamedTuple):
     is_json: bool = False
     """The value is a JSON text."""
     delimiter: str = ""
-    """What parts the values of a list; an empty text if its name is repeated."""
+    """The text between the values of a list; empty if its name is repeated."""
     is_file: bool = False
 
 

@@ -1,4 +1,4 @@
-"""What the clients with and without coroutines have in common: no input or output."""
+"""The common part of the clients with and without coroutines; no input or output."""
 
 import json
 from collections.abc import Mapping
@@ -92,7 +92,7 @@ def build(
 def merged(
     arguments: Mapping[str, Any] | None, named: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the arguments of a call, of which some have names of Python."""
+    """Return the arguments of a call: those in a dict, and those given by name."""
     return {**(arguments or {}), **named}
 
 

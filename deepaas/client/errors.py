@@ -1,4 +1,4 @@
-"""What a call of a server may raise."""
+"""The exceptions that a call of a server raises."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a server answers, as values of Python."""
+"""The answers of a server, as values of Python."""
 
 import json
 from collections.abc import Mapping

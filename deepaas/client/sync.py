@@ -104,7 +104,7 @@ class Client:
             yield response
 
     def describe(self, model: str, method: str, *, anew: bool) -> Description | None:
-        """Returns the arguments of a method, None if there is no such method.
+        """Returns the arguments of a method, None if the model does not have it.
 
         The document is read once, unless it is to be read `anew`. Raises ClientError.
         """

@@ -108,6 +108,15 @@ def test_a_truth_that_is_misspelt(tmp_path):
     )
 
 
+def test_several_values_in_the_environment(monkeypatch):
+    monkeypatch.setenv("OS_DEFAULT__MODEL_NAME", "a, b")
+    monkeypatch.setenv("OS_DEFAULT__CORS_ORIGIN", "*")
+    found = read_settings(configuration(), [])
+    assert found.model_names == ["a", "b"]
+    assert found.cors_origins == ["*"]
+    assert read_settings(configuration(), ["--model-name=c"]).model_names == ["c"]
+
+
 def test_the_command_line_goes_before_the_environment(monkeypatch):
     monkeypatch.setenv("OS_DEFAULT__WORKERS", "3")
     assert read_settings(configuration(), ["--workers=2"]).workers == 2

@@ -31,6 +31,9 @@ def environment(tmp_path_factory):
     python = folder / "venv" / "bin" / "python"
     packages = site.getsitepackages()[0]
     [target] = (folder / "venv" / "lib").glob("python*/site-packages")
+    for name in ("setuptools", "_distutils_hack", "pkg_resources", "distutils-prec"):
+        for path in target.glob(f"{name}*"):  # those of the tests are newer
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     (target / "others.pth").write_text(f"import site; site.addsitedir({packages!r})\n")
     source = folder / "source"
     source.mkdir()
@@ -128,11 +131,38 @@ def test_init_without_a_name(cli):
     assert b"usage: deepaas-cli init NAME" in cli("init", "--help").stdout
 
 
-def test_check(cli, digits):
-    done = cli("--model-name=digits", "check", env=digits)
+WITH_EXAMPLES = """
+from pathlib import Path
+from webargs import fields
+
+def get_predict_args():
+    file = {"type": "file", "location": "form", "examples": ["written.py"]}
+    return {
+        "n": fields.Int(required=True, metadata={"examples": [3, 4]}),
+        "file": fields.Field(required=True, metadata=file),
+        "other": fields.Int(load_default=7),
+    }
+
+def predict(n, file, other):
+    assert (n, other) == (3, 7)
+    assert "def predict" in Path(file.filename).read_text()
+    return b"1234"
+"""
+
+
+def test_check(cli):
+    done = cli(cli.written(WITH_EXAMPLES), "check")
     assert done.code == 0
+    assert done.stdout.decode().splitlines()[0].split() == ["load", "ok", "predict"]
     *_, last = done.stdout.decode().splitlines()
-    assert last.startswith("warm and predict     ok  application/json, ")
+    assert last.startswith("warm and predict     ok  application/octet-stream, 4 bytes")
+
+
+def test_check_of_an_example_that_is_missing(cli):
+    source = WITH_EXAMPLES.replace("written.py", "none.png")
+    done = cli(cli.written(source), "check")
+    assert done.code == 1
+    assert "There is no example " in done.stdout.decode()
 
 
 def test_check_of_a_model_without_examples(cli):
