@@ -38,6 +38,7 @@ from markdown_it import MarkdownIt
 from tests.server import ROOT, Server, wait_until
 
 COMMAND_TIMEOUT = 100.0
+START_TIMEOUT = 120.0  # several models at once, one of them with torch
 SERVER_TIMEOUT = 60.0
 OUTPUT_LANGUAGES = {"text", "json"}
 COMMENT = re.compile(r"<!--\s*(file|not run|exit|page)\s*:\s*(.*?)\s*-->\s*", re.DOTALL)
@@ -242,6 +243,7 @@ class PageRun:
                 cwd=self._cwd,
                 env=env,
                 errors_expected=self._errors_expected,
+                start_timeout=START_TIMEOUT,
             )
         except AssertionError as error:
             raise BlockFailed(f"{block.place}: {error}") from None

@@ -32,7 +32,7 @@ def server(serve_module, tmp_path_factory):
     # nothing may be downloaded: a connection to a proxy that is not there would fail
     nowhere = "http://127.0.0.1:9"
     env = {"SHAPES_FILE": str(weights), "https_proxy": nowhere, "http_proxy": nowhere}
-    return serve_module(*targets, env=env)
+    return serve_module(*targets, env=env, start_timeout=110)
 
 
 def test_all_are_listed(server):
