@@ -9,9 +9,11 @@ A pipeline of transformers, such as `pipeline("zero-shot-classification")`, take
 same place: make it in `warm`, and call it in `predict`.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import wordllama
 from marshmallow import Schema, fields
 from marshmallow.validate import Length
 from wordllama import WordLlama
@@ -30,7 +32,8 @@ schema = Topics
 def warm():
     """Load weights and tokenizer from the installed package."""
     global model
-    model = WordLlama.load(disable_download=True)
+    package = Path(wordllama.__file__).parent
+    model = WordLlama.load(cache_dir=package, disable_download=True)
 
 
 def predict(
