@@ -156,6 +156,7 @@ class PageRun:
             "PYTHONPATH": site,
             "PAGE_SITE": site,
             "PYTHONDONTWRITEBYTECODE": "1",
+            "TORCHINDUCTOR_CACHE_DIR": str(self.directory / "home" / "torch"),
             # matplotlib takes half a minute to look for fonts in a new folder
             "MPLCONFIGDIR": str(Path("~/.cache/matplotlib").expanduser()),
         }

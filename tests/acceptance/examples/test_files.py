@@ -31,7 +31,12 @@ def server(serve_module, tmp_path_factory):
     targets = [f"--model={name}=examples/{name}.py" for name in EXAMPLES]
     # nothing may be downloaded: a connection to a proxy that is not there would fail
     nowhere = "http://127.0.0.1:9"
-    env = {"SHAPES_FILE": str(weights), "https_proxy": nowhere, "http_proxy": nowhere}
+    env = {
+        "SHAPES_FILE": str(weights),
+        "TORCHINDUCTOR_CACHE_DIR": str(weights.parent),  # else in the temporary folder
+        "https_proxy": nowhere,
+        "http_proxy": nowhere,
+    }
     return serve_module(*targets, env=env, start_timeout=110)
 
 
