@@ -323,10 +323,29 @@ class Settings:
     database_url: str = _option(
         cfg.StrOpt,
         "",
-        "Database of the jobs' records, as SQLAlchemy names it, for this server "
-        "alone. Without it, SQLite in the state directory.",
+        "Database of the jobs' records, as SQLAlchemy names it. Several servers may "
+        "share one of PostgreSQL, which has the logs and results too; any other one is "
+        "for this server alone. Without it, SQLite in the state directory.",
         secret=True,
         metavar="URL",
+    )
+    files_dir: str = _option(
+        cfg.StrOpt,
+        "",
+        "Folder of the logs and results of jobs that all servers of one "
+        "--database-url share. Without it, they are in the database.",
+        read=_read_path,
+        metavar="DIR",
+        default=None,
+    )
+    """Empty for the database."""
+    server_lease: float = _option(
+        cfg.FloatOpt,
+        30,
+        "Time after which the other servers of one --database-url end the jobs of a "
+        "server that they do not hear of any more.",
+        min=1,
+        metavar="SECONDS",
     )
     keep_jobs: int = _option(
         cfg.IntOpt,

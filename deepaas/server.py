@@ -66,6 +66,8 @@ def run_server(settings: Settings) -> None:
             jobs = create_jobs(
                 folder,
                 settings.database_url,
+                settings.files_dir,
+                lease=settings.server_lease,
                 keep=settings.keep_jobs,
                 keep_days=settings.keep_days,
             )

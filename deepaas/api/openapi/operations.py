@@ -13,6 +13,7 @@ from urllib.parse import quote
 import marshmallow
 
 from deepaas.api import schemas
+from deepaas.api.requests import request_keys
 from deepaas.arguments import Arguments
 from deepaas.config import Settings
 from deepaas.jobs.records import Kind
@@ -120,6 +121,12 @@ PREFER: Mapping[str, Any] = {
     "type": "string",
     "enum": ["respond-async"],
     "description": "Begin a job, and answer with it at once (RFC 7240).",
+}
+
+IDEMPOTENCY_KEY: Mapping[str, Any] = {
+    "type": "string",
+    "pattern": request_keys.PATTERN,
+    "description": "For a day, the same key gives the same job, not another one.",
 }
 
 ASYNCHRONOUS = "With the header `Prefer: respond-async`, the answer is a job at once."
@@ -256,7 +263,9 @@ def _predictions(model: ModelAdapter, path: str, answer: Shape) -> Iterator[Oper
         ),
         arguments=model.predict_args,
         takes_body=True,
-        additions=Additions(headers={"Prefer": PREFER}),
+        additions=Additions(
+            headers={"Prefer": PREFER, request_keys.NAME: IDEMPOTENCY_KEY}
+        ),
         responses={
             "200": prediction,
             "202": Response("The job that makes it", schemas.Job, headers=location),
@@ -279,6 +288,7 @@ def _trainings(model: ModelAdapter, path: str) -> Iterator[Operation]:
         description=model.train_args.description or "",
         arguments=model.train_args,
         takes_body=True,
+        additions=Additions(headers={request_keys.NAME: IDEMPOTENCY_KEY}),
         responses={
             "200": Response("The training, which has begun", schemas.Job),
             **FAILURES,
