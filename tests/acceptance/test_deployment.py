@@ -46,7 +46,7 @@ def test_the_container_has_an_init():
 
 
 REQUIREMENT = re.compile(
-    r"\bdeepaas *(?:\[[^]\n]*\] *)?(?:[<>=~!]=?=?) *\d[\w.,<>=~! ]*"
+    r"\bdeepaas *(?:\[[^]\n]*\] *)?(?:[<>]=?|[=~!]==?) *\d[\w.,<>=~! ]*"
 )
 TEXTS = {
     "",
