@@ -1,6 +1,14 @@
 """create_app(): puts the parts together; the order of start and stop is here."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -26,7 +34,6 @@ from deepaas.api.routes import Route, Routes
 from deepaas.config import Settings
 from deepaas.executors import Executor
 from deepaas.jobs.service import Jobs
-from deepaas.model.adapter import ModelAdapter
 from deepaas.model.loading import ModelRef
 from deepaas.predictions import Predictions, ServedModel
 
@@ -36,24 +43,22 @@ def create_app(
 ) -> web.Application:
     """Returns the application that serves these models, and runs these jobs.
 
-    Loads each model, and raises StartError for one that cannot be served. The
-    executors are started with the application; they and the jobs are closed with it.
+    The executors are started with the application, and tell then what their models
+    are; they and the jobs are closed with it.
     """
     tokens = Tokens(settings.auth_token_file) if settings.auth_token_file else None
-    models = _load_models(executors)
-    adapters = [model.adapter for model in models.values()]
-    by_name = {name: model.executor for name, model in models.items()}
+    by_name = {ref.name: executor for ref, executor in executors.items()}
+    models = {name: ServedModel(name, each) for name, each in by_name.items()}
     metrics = Metrics(by_name)
     access_log = AccessLog(metrics, by_name)
     readiness = Readiness()
-    examples = Examples(adapters, settings.base_path)
     operations = Operations(metrics, access_log, jobs, settings, readiness)
 
     routes = Routes(expect_handler=None if tokens is None else expect_later)
     routes.add(DeepaasV2(Predictions(models, settings), jobs, settings).routes())
     routes.add(operations.routes())
-    routes.add(examples.routes())
-    routes.add(Documentation(adapters, settings, examples.addresses()).routes())
+    routes.add(Examples(models, settings.base_path).routes())
+    routes.add(Documentation(list(models.values()), settings).routes())
     routes.add(_pages(settings))
 
     app = web.Application(
@@ -65,20 +70,13 @@ def create_app(
         allow_origins(app, settings.cors_origins)
     merge_slashes(app)
     app.on_response_prepare.append(add_headers)
-    app.cleanup_ctx.append(_lifetime(list(executors.values()), jobs))
+    app.cleanup_ctx.append(_lifetime(list(models.values()), jobs))
     app.on_shutdown.append(_stop(jobs, settings.shutdown_grace))
     app.cleanup_ctx.append(access_log.in_order)
     if settings.debug_endpoint:
         app.cleanup_ctx.append(operations.recorder)
-    app[CONTROLS] = _controls(tokens, readiness, access_log)
+    app[CONTROLS] = _controls(tokens, readiness, access_log, by_name.values())
     return app
-
-
-def _load_models(executors: Mapping[ModelRef, Executor]) -> dict[str, ServedModel]:
-    return {
-        ref.name: ServedModel(ModelAdapter(ref, shared=True), executor)
-        for ref, executor in executors.items()
-    }
 
 
 def _pages(settings: Settings) -> Sequence[Route]:
@@ -96,8 +94,10 @@ def _middlewares(settings: Settings, tokens: Tokens | None) -> Sequence[Middlewa
 
 
 def _lifetime(
-    executors: Sequence[Executor], jobs: Jobs
+    models: Sequence[ServedModel], jobs: Jobs
 ) -> Callable[[web.Application], AsyncIterator[None]]:
+    executors = [model.executor for model in models]
+
     async def context(app: web.Application) -> AsyncIterator[None]:
         for executor in executors:
             executor.launch()
@@ -105,6 +105,8 @@ def _lifetime(
             await jobs.open()
             for executor in executors:
                 await executor.start()
+            for model in models:
+                model.warn()
             yield
         finally:
             await jobs.close()  # while their workers run
@@ -124,15 +126,24 @@ def _stop(jobs: Jobs, grace: float) -> Callable[[web.Application], Awaitable[Non
 
 
 def _controls(
-    tokens: Tokens | None, readiness: Readiness, access_log: AccessLog
+    tokens: Tokens | None,
+    readiness: Readiness,
+    access_log: AccessLog,
+    executors: Iterable[Executor],
 ) -> Controls:
+    reading: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        if tokens is not None:
+            tokens.reload()
+        for executor in executors:
+            task = asyncio.ensure_future(executor.read_again())
+            reading.add(task)
+            task.add_done_callback(reading.discard)
+
     return Controls(
-        reload=tokens.reload if tokens is not None else _do_nothing,
+        reload=reload,
         drain=readiness.stop,
         log_request=access_log.note_request,
         flush_log=access_log.flush,
     )
-
-
-def _do_nothing() -> None:
-    pass

@@ -1,4 +1,4 @@
-"""Argument: a field that an author declared, with the facts that are known at start."""
+"""Arguments, by the facts that are known at start, and the fields that declare them."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -29,31 +29,42 @@ EVERYWHERE = ("query", "form", "json")
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of a method, with the facts that are known at start."""
+    """One argument of a method, by facts that need no code of the author's."""
 
     name: str
     """The name that callers use."""
     attribute: str
     """The name that the model uses."""
-    field: Field
     locations: tuple[str, ...]
     multiple: bool
     """It takes a list."""
     is_file: bool
     structured: bool
     """It takes an object, which is JSON text where a location holds text only."""
-    is_list: bool = False
+    is_list: bool
     """It takes a list, perhaps as one delimited text."""
-    lists_arrays: bool = False
+    lists_arrays: bool
     """The items of its list are JSON arrays themselves."""
-    refuses_files: bool = False
+    refuses_files: bool
     """No file can fit its field, which reads values as marshmallow does."""
-    hints: Hints = dataclasses.field(default_factory=Hints)
 
     @property
     def in_body(self) -> bool:
         """Tell whether it may be in a body."""
         return "form" in self.locations or "json" in self.locations
+
+    def facts(self) -> "Argument":
+        """Return these facts alone."""
+        names = [one.name for one in dataclasses.fields(Argument)]
+        return Argument(**{name: getattr(self, name) for name in names})
+
+
+@dataclass(frozen=True)
+class DeclaredArgument(Argument):
+    """An argument with its field, which the author has declared."""
+
+    field: Field
+    hints: Hints = dataclasses.field(default_factory=Hints)
 
 
 def read_schema(definition: Any) -> marshmallow.Schema:
@@ -89,12 +100,14 @@ def read_locations(name: str, field: Field) -> tuple[str, ...]:
     return (LOCATIONS[location],)
 
 
-def read_argument(attribute: str, field: Field, locations: tuple[str, ...]) -> Argument:
+def read_argument(
+    attribute: str, field: Field, locations: tuple[str, ...]
+) -> DeclaredArgument:
     """Return the argument of a field."""
     is_list = isinstance(field, fields.List)
     inner = field.inner if isinstance(field, fields.List) else field
     is_file = _takes_file(field)
-    return Argument(
+    return DeclaredArgument(
         name=field.data_key or attribute,
         attribute=attribute,
         field=field,

@@ -8,7 +8,8 @@ from typing import Any
 
 import marshmallow
 
-from deepaas.arguments import Argument, Arguments
+from deepaas.arguments import Arguments, DeclaredArgument
+from deepaas.cli.metadata import read_metadata
 from deepaas.cli.output import discard
 from deepaas.cli.places import Place
 from deepaas.cli.signals import run
@@ -36,7 +37,7 @@ class Check:
         self._note("load", "ok", _methods(adapter))
         self._note("predict's arguments", "ok", _names(adapter.predict_args))
         self._note("train's arguments", "ok", _names(adapter.train_args))
-        self._try("get_metadata", lambda: str(run(adapter.metadata())["name"]))
+        self._try("get_metadata", lambda: str(run(read_metadata(adapter))["name"]))
         if adapter.has_predict:
             self._predict()
         else:
@@ -94,7 +95,7 @@ class Check:
         self._rows.append((step, outcome, said))
 
 
-def _example(item: Argument, folder: Path | None) -> Any:
+def _example(item: DeclaredArgument, folder: Path | None) -> Any:
     """Return the first example of an argument. Raises InvalidArguments for no file."""
     example = item.hints.examples[0]
     if not item.is_file:

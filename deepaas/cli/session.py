@@ -8,6 +8,7 @@ from typing import Any
 from deepaas.arguments import Arguments
 from deepaas.cli.check import Check
 from deepaas.cli.display import shown_progress
+from deepaas.cli.metadata import read_metadata
 from deepaas.cli.options import MethodOptions
 from deepaas.cli.output import Output
 from deepaas.cli.places import Place
@@ -35,7 +36,7 @@ class Session:
     def get_metadata(self) -> None:
         """Describe the model."""
         with self._parsed("get_metadata", Arguments({})):
-            metadata = run(self.adapter.metadata())
+            metadata = run(read_metadata(self.adapter))
             self.output.write(Reply(JSON, encode_json(metadata)))
 
     def warm(self) -> None:

@@ -297,7 +297,10 @@ def _selection(options: argparse.Namespace) -> tuple[object, ...]:
 def _load(options: argparse.Namespace) -> tuple[ModelRef, ModelAdapter]:
     ref = _choose_model(_settings(options, new_config()))
     with interrupts_raised():
-        return ref, ModelAdapter(ref)
+        adapter = ModelAdapter(ref)
+    for line in adapter.mistakes:
+        logger.warning("%s: %s", adapter.name, line)
+    return ref, adapter
 
 
 def _log(debug: bool) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepaas.encoding import describe_json
 from deepaas.errors import DeepaasError, authors_errors, text_of
-from deepaas.executors.messages import Call, Envelope, Raised, Reply
+from deepaas.executors.messages import QUESTIONS, Call, Envelope, Raised, Reply
 from deepaas.executors.replies import Validate, is_file, make_reply
 from deepaas.executors.yields import InTurn, encoder, is_iterator, stream_type
 from deepaas.media_types import JSON
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from deepaas.arguments.annotations import AnnotatedFunction
+    from deepaas.executors.describer import Describer
 
 MAX_ERROR_CHARS = 65536
 """Characters of an exception's text and of its traceback that are kept."""
@@ -60,7 +61,16 @@ class Yields:
 class ModelHost:
     """A model in the process that computes. Used by every kind of worker."""
 
-    def __init__(self, model: Any, *, envelope: Envelope) -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        envelope: Envelope,
+        describer: Callable[[], Describer] | None = None,
+    ) -> None:
+        """Make it of a loaded model; `describer` makes what answers questions on it."""
+        self._make_describer = describer
+        self._describer: Describer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._model = model
         self._validate = _validator(model)
@@ -85,6 +95,8 @@ class ModelHost:
             return self.call_together([call])[0]
         started = time.time()
         try:
+            if call.method in QUESTIONS:
+                return self._answer_question(call)
             method = getattr(self._model, call.method)
             if (annotated := self._annotated.get(call.method)) is None:
                 value = self._run(method, **call.kwargs)
@@ -98,6 +110,12 @@ class ModelHost:
             return self._reply(value, call, started)
         except authors_errors() as error:
             return describe(error)
+
+    def _answer_question(self, call: Call) -> Reply:
+        if self._describer is None:
+            assert self._make_describer is not None
+            self._describer = self._make_describer()
+        return self._describer.answer(call.method, call.kwargs)
 
     def call_together(self, calls: Sequence[Call]) -> list[Reply | Raised]:
         """Call `predict_batch`; return the answer of each call, in their order."""

@@ -97,7 +97,7 @@ class Runner:
             await files.aclose()
             raise
         files.callback(place.close)
-        kind, model = Kind(call.method), call.model.adapter.name
+        kind, model = Kind(call.method), call.model.name
         running = self._new_running_job(new_job(kind, model, args, self._owner))
 
         async def run() -> Reply:

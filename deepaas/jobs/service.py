@@ -129,7 +129,7 @@ class Jobs:
             return await self._runner.start(call, files, key)
         except KeyTaken as taken:
             assert key is not None
-            kind, model = Kind(call.method), call.model.adapter.name
+            kind, model = Kind(call.method), call.model.name
             job = await self.find_started(kind, model, key)
             if job is None:  # it was removed just now
                 raise Unavailable("The job with this key was removed.") from taken
