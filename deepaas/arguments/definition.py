@@ -11,6 +11,8 @@ from marshmallow.fields import Field
 
 from deepaas.arguments.hints import Hints, read_hints
 from deepaas.model.loading import is_field
+from deepaas.tensors.fields import ANY_TENSOR, read_tensor
+from deepaas.tensors.specs import TensorSpec
 
 LOCATIONS = {
     "query": "query",
@@ -48,6 +50,9 @@ class Argument:
     """The items of its list are JSON arrays themselves."""
     refuses_files: bool = False
     """No file can fit its field, which reads values as marshmallow does."""
+    required: bool = False
+    tensor: TensorSpec = ANY_TENSOR
+    """The tensor that callers of the Open Inference Protocol send for it."""
     hints: Hints = dataclasses.field(default_factory=Hints)
 
     @property
@@ -107,6 +112,8 @@ def read_argument(attribute: str, field: Field, locations: tuple[str, ...]) -> A
         lists_arrays=isinstance(inner, fields.List | fields.Tuple)
         or (isinstance(inner, fields.Nested) and inner.many),
         refuses_files=not is_file and _refuses_files(field),
+        required=field.required,
+        tensor=read_tensor(field, _takes_file),
         hints=read_hints(field, is_file=is_file),
     )
 
