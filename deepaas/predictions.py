@@ -5,15 +5,17 @@ every API and the jobs make their calls here.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from deepaas.arguments import Arguments
 from deepaas.config import Settings
-from deepaas.errors import DeepaasError, InvalidArguments, NotFound
+from deepaas.errors import DeepaasError, InvalidArguments, NotFound, name_row
 from deepaas.executors import Event, Executor, Reply
 from deepaas.model.adapter import ModelAdapter
 
@@ -81,6 +83,7 @@ class PreparedCall(NamedTuple):
         on_event: OnEvent,
         finish: bool = False,
         reports: bool = False,
+        tensors: bool = False,
     ) -> Reply:
         """Runs the call; the parameters and errors are those of `Executor.call`."""
         return await self.model.executor.call(
@@ -91,6 +94,7 @@ class PreparedCall(NamedTuple):
             finish=finish,
             label=label,
             reports=reports,
+            tensors=tensors,
             on_event=on_event,
         )
 
@@ -145,6 +149,37 @@ class Predictions:
         media_type = arguments.accepted(kwargs) if method == "predict" else None
         return PreparedCall(model, method, kwargs, media_type, self._timeouts[method])
 
+    async def predict_tensors(
+        self,
+        model: ServedModel,
+        rows: Sequence[Values],
+        *,
+        label: str,
+        on_event: OnEvent,
+    ) -> list[Reply]:
+        """Makes predictions together; each reply holds packed outputs.
+
+        The first call that fails ends the others and is the error, with the number of
+        its row if there are several. Otherwise it is as `predict`.
+        """
+        calls = []
+        for number, given in enumerate(rows):
+            with _of_row(number, len(rows)):
+                calls.append(await self.prepare(model, "predict", given))
+        run = partial(
+            PreparedCall.run,
+            label=label,
+            on_event=on_event,
+            finish=True,
+            tensors=True,
+        )
+        if len(calls) == 1:
+            return [await run(calls[0])]
+        with model.executor.hold():
+            tasks = [asyncio.create_task(run(call)) for call in calls]
+            await asyncio.sleep(0)  # each joins the queue
+        return await _gather(tasks)
+
     async def predict(
         self, model: ServedModel, given: Values, *, label: str, on_event: OnEvent
     ) -> Reply:
@@ -155,6 +190,34 @@ class Predictions:
         """
         call = await self.prepare(model, "predict", given)
         return await call.run(label=label, on_event=on_event, finish=True)
+
+
+async def _gather(tasks: Sequence[asyncio.Task[Reply]]) -> list[Reply]:
+    """Returns the results of all tasks; the first error ends the others."""
+    try:
+        if tasks:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for number, task in enumerate(tasks):
+            if task.done():
+                with _of_row(number, len(tasks)):
+                    task.result()
+        return [task.result() for task in tasks]
+    finally:
+        for task in tasks:
+            task.cancel()
+        # A call that runs may finish: its files must not be removed before.
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _of_row(number: int, count: int) -> Iterator[None]:
+    """Names the row in an error, where there are several."""
+    try:
+        yield
+    except DeepaasError as error:
+        if count == 1:
+            raise
+        raise name_row(error, number) from error
 
 
 def _load(arguments: Arguments, given: Values) -> dict[str, Any]:

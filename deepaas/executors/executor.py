@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 from deepaas.executors.base import Ended, Event, ExecutorStatus, Printed
@@ -46,11 +46,12 @@ class QueuedExecutor:
         finish: bool = False,
         label: str = "",
         reports: bool = False,
+        tensors: bool = False,
         on_event: Callable[[Event], None] | None = None,
     ) -> Coroutine[Any, Any, Reply]:
         """Call a method of the model, as `Executor.call` describes."""
         return self._queue_of(method).run(
-            Call(method, kwargs, media_type, reports),
+            Call(method, kwargs, media_type, reports, tensors),
             timeout=timeout,
             finish=finish,
             label=label,
@@ -60,6 +61,10 @@ class QueuedExecutor:
     def admit(self, method: str) -> ExitStack:
         """Reserve room for a call, as `Executor.admit` describes."""
         return self._queue_of(method).admit(method)
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Let predictions wait meanwhile, as `Executor.hold` describes."""
+        return self._queue.hold()
 
     def status(self) -> ExecutorStatus:
         """Describe the workers and the calls of all queues."""

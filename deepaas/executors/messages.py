@@ -60,6 +60,8 @@ class Call(NamedTuple):
     """The media type that was negotiated; None means the model's own choice."""
     reports: bool = False
     """Its reports are sent, in messages of type `progress.Batch`."""
+    tensors: bool = False
+    """The reply holds the packed outputs of the Open Inference Protocol."""
 
 
 class Ready(NamedTuple):
