@@ -11,7 +11,7 @@ from aiohttp import web
 from marshmallow import EXCLUDE, ValidationError
 
 from deepaas.api import schemas
-from deepaas.api.context import JOB, REQUEST_ID, note_end, prefix
+from deepaas.api.context import JOB, REQUEST_ID, UNCODED, note_end, prefix
 from deepaas.api.model_tensors import EXTENSIONS, ModelTensors
 from deepaas.api.paths import relative
 from deepaas.api.requests.values import Parsing
@@ -115,6 +115,7 @@ class DeepaasV2:
 
         The keys of the Open Inference Protocol are added to those of the author.
         """
+        request[UNCODED] = True
         model = self._find(request)
         value = await self._describe(model, prefix(request) + self._base)
         if self._settings.inference_endpoint:

@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from deepaas.api.context import REQUEST_ID, note_end
+from deepaas.api.context import REQUEST_ID, UNCODED, note_end
 from deepaas.api.model_tensors import ModelTensors
 from deepaas.api.requests.tensors import Inference as Given
 from deepaas.api.requests.tensors import TensorParsing
@@ -68,16 +68,41 @@ class Inference:
         """Returns the routes of these handlers."""
         model = f"{self._settings.base_path}/v2/models/{MODEL}"
         version = f"{model}/versions/{{version}}"
+        index = f"{self._settings.base_path}/v2/repository/index"
         public = Access.PUBLIC
         return [
+            *both(web.post, index, self.index),
             *both(web.post, f"{model}/infer", self.infer),
             *both(web.post, f"{version}/infer", self.infer),
             *both(web.get, version, self.version),
             *both(web.get, f"{version}/ready", self.version_ready, public),
         ]
 
+    async def index(self, request: web.Request) -> web.Response:
+        """Lists the models with their states."""
+        self._check_offered()
+        request[UNCODED] = True
+        listed = []
+        for name, model in self._predictions.models.items():
+            status, version = (
+                model.executor.status(),
+                await self._tensors.version(model),
+            )
+            state = "READY" if status.ready else "UNAVAILABLE"
+            reason = "" if status.ready else status.cause or "starting"
+            listed.append(
+                {
+                    "name": name,
+                    **({} if version is None else {"version": version}),
+                    "state": state,
+                    "reason": reason,
+                }
+            )
+        return json_response(listed)
+
     async def version(self, request: web.Request) -> web.Response:
         """Answers with the description of a version of a model."""
+        request[UNCODED] = True
         model = await self._find(request)
         described = await self._tensors.describe(model)
         return json_response({"name": model.adapter.name, **described})
@@ -97,12 +122,15 @@ class Inference:
             )
         return await _send(request, answer)
 
+    def _check_offered(self) -> None:
+        if not self._settings.inference_endpoint:
+            raise NotFound(TURNED_OFF)
+
     async def _find(
         self, request: web.Request, *, callable: bool = False
     ) -> ServedModel:
         """Returns the model of a request. Raises NotFound."""
-        if not self._settings.inference_endpoint:
-            raise NotFound(TURNED_OFF)
+        self._check_offered()
         name = request.match_info["model"]
         if callable:
             model = self._predictions.find_callable(name, "predict")
