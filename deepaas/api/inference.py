@@ -31,7 +31,7 @@ from deepaas.errors import (
     NotFound,
 )
 from deepaas.executors import Reply
-from deepaas.media_types import JSON
+from deepaas.media_types import BINARY, JSON
 from deepaas.predictions import Predictions, ServedModel, Values
 from deepaas.tensors.answer import PIECE_BYTES, Answer, empty_batch
 from deepaas.tensors.datatypes import DATATYPES
@@ -258,5 +258,5 @@ async def _send(request: web.Request, answer: Answer) -> web.StreamResponse:
             content_type=JSON,
             zlib_executor_size=MIN_THREADED_COMPRESS_BYTES,
         )
-    headers = {HEADER: str(len(text)), "Content-Type": "application/octet-stream"}
+    headers = {HEADER: str(len(text)), "Content-Type": BINARY}
     return await send_parts(request, [text, *answer.tails], headers)

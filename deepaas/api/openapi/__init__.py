@@ -8,6 +8,7 @@ from aiohttp import web
 
 from deepaas.api.context import prefix
 from deepaas.api.openapi.arguments31 import FileExamples
+from deepaas.api.openapi.inference import add_inference
 from deepaas.api.openapi.openapi31 import write_openapi31
 from deepaas.api.openapi.operations import describe
 from deepaas.api.openapi.swagger import write_swagger
@@ -54,6 +55,8 @@ class Documentation:
 
     def _write_openapi(self) -> dict[str, Any]:
         description = describe(self._models, self._settings)
+        if self._settings.inference_endpoint:
+            description = add_inference(description, self._models, self._settings)
         return write_openapi31(
             description, self._base, self._examples, self._settings.client_max_size
         )

@@ -127,6 +127,9 @@ class _Document:
         )
 
     def _body(self, operation: Operation) -> dict[str, Any]:
+        if operation.body:
+            content = {kind: {"schema": one} for kind, one in operation.body.items()}
+            return {"required": True, "content": content}
         if operation.arguments is None or not operation.takes_body:
             return {}
         examples = {} if operation.call is None else self._examples[operation.call]
@@ -136,9 +139,9 @@ class _Document:
 
     def _responses(self, operation: Operation) -> dict[str, Any]:
         responses = {
+            "default": FAILURES["default"],
             **operation.responses,
             **operation.additions.responses,
-            "default": FAILURES["default"],
         }
         return {status: self._response(one) for status, one in responses.items()}
 

@@ -92,6 +92,8 @@ class _Document:
         for arguments in description.arguments:
             self._known[id(arguments)] = self._parameters(arguments)
         for operation in description.operations:
+            if not operation.in_swagger:
+                continue
             self._converter.spec.path(
                 path=self._base_path + operation.path,
                 operations={operation.method: self._operation(operation)},
