@@ -5,8 +5,8 @@
 Serves a model that doubles 1,024 numbers of FP32, in one worker process each, on
 127.0.0.1: ours, asked in JSON and in binary, and MLServer, which reads only JSON. Then
 serves two models with `predict_batch`, and compares a request of 64 rows with single
-ones. Makes the environments that it needs, as benchmarks.compare does. It needs wrk, and
-a machine that does nothing else. The exit code is 1 if an answer was wrong.
+ones. Makes the environments that it needs, as benchmarks.compare does. It needs wrk,
+and a machine that does nothing else. The exit code is 1 if an answer was wrong.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m tests.inference_clients
 
-They are the SDK of KServe and the command `mlserver infer`, each in an environment of its
-own, which is made at first. Ends with 1 if a check fails.
+They are the SDK of KServe and the command `mlserver infer`, each in an environment of
+its own, which is made at first. Ends with 1 if a check fails.
 """
 
 from __future__ import annotations
