@@ -51,7 +51,7 @@ _PYTHON: Mapping[type, Datatype] = {bool: BOOL, int: INT64, float: FP64}
 
 @dataclasses.dataclass(frozen=True)
 class Returned:
-    """What a call returned, and what is needed to send its files."""
+    """The result of a call, and the facts that are needed to send its files."""
 
     value: Any
     media_type: str | None
@@ -129,7 +129,7 @@ def _content(reply: Reply) -> bytes | memoryview:
 
 
 def _output(name: str, value: Any, declared: str | None) -> Output:
-    """Returns a value that is no file as an output."""
+    """Returns a value as an output, unless it is a file."""
     if (png := encode_png(value)) is not None:
         parameters = {"content_type": BASE64, "media_type": PNG}
         return Output(name, BYTES, (1,), join([png]), parameters)
@@ -194,7 +194,7 @@ def _text_parameters(datatype: Datatype) -> dict[str, Any]:
 
 
 def _numpy() -> Any:
-    """Returns numpy, if the model has imported it; else there are no arrays."""
+    """Returns numpy, if the model has imported it; otherwise it has no arrays."""
     return sys.modules.get("numpy")
 
 
@@ -234,7 +234,7 @@ def _as_array(value: Any) -> Any:
 
 
 def _of_array(name: str, value: Any) -> Output | None:
-    """Returns an array as it is; None for what is no array, or has no datatype."""
+    """Returns an array as it is; None for other values, and without a datatype."""
     numpy = _numpy()
     if numpy is None or not _is_array(value):
         return None

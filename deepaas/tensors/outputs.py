@@ -41,7 +41,7 @@ class Outputs:
 
     items: Sequence[Output]
     empty: frozenset[str] = frozenset()
-    """Names whose value is None: they are no outputs."""
+    """Names whose value is None, which is left out."""
 
 
 def text_output(name: str, elements: Sequence[bytes], content_type: str) -> Output:

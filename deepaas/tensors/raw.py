@@ -42,8 +42,8 @@ def raw_tensor(
         body, shape = join([body]), (1,)
     elif spec.rank > 1 or len(body) % datatype.size:
         raise BadBody(
-            f"{HEADER} is 0, and the {len(body)} bytes of the body are no vector of "
-            f"{datatype.name}, which {name!r} would have to be."
+            f"{HEADER} is 0, and the body cannot be {name!r}: {len(body)} bytes "
+            f"are not a vector of {datatype.name}."
         )
     else:
         shape = (len(body) // datatype.size,)

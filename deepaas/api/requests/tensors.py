@@ -25,7 +25,7 @@ from deepaas.tensors.request import HEADER, InferRequest, Input, parse
 from deepaas.tensors.specs import BASE64, Signature, TensorSpec
 
 MAX_TENSOR_BYTES = 64 * 1024 * 1024
-"""Bytes of the tensors of a request that are no files and not in its JSON."""
+"""Bytes of tensors that a request may have beside files and its JSON."""
 
 MAX_FILES = 1000
 """Files that the tensors of a request may hold."""
@@ -103,8 +103,8 @@ class TensorParsing(AbstractAsyncContextManager[Inference]):
         in_memory = sum(one.size or 0 for one in head.inputs if not self._streams(one))
         if in_memory > MAX_TENSOR_BYTES:
             raise BodyTooLarge(
-                f"The tensors have {in_memory} bytes; {MAX_TENSOR_BYTES} is the limit "
-                "for those that are no files."
+                f"The tensors have {in_memory} bytes without files; "
+                f"{MAX_TENSOR_BYTES} is the limit."
             )
 
     def _spec(self, given: Input) -> TensorSpec:
