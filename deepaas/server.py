@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import ipaddress
 import logging
@@ -27,6 +28,12 @@ logger = logging.getLogger(__name__)
 
 MAX_OPEN_FILES = 65536
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Parameters of glibc's mallopt(), from its malloc.h."""
+
+KEPT_BYTES = 4 * 2**20
+"""Freed bytes at the end of the heap that the C library keeps for the next body."""
+
 OUTCOME_TIMEOUT = 1.0
 """Seconds that jobs have to store their outcomes when the server ends at once."""
 
@@ -38,6 +45,7 @@ def run_server(settings: Settings) -> None:
     """
     signals = Signals()
     _raise_file_limit()
+    _keep_freed_memory()
     _warn(settings)
     tls = _read_tls(settings)
     refs = find_models(settings.model_names, settings.models)
@@ -234,6 +242,19 @@ def _raise_file_limit() -> None:
     wanted = MAX_OPEN_FILES if unlimited else min(MAX_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _keep_freed_memory() -> None:
+    """Keeps the C library from giving the memory of each piece of a body back.
+
+    A piece that is read from a socket takes 256 KiB. By default glibc returns this
+    much to the kernel as soon as it is freed, if it happens to lie at the end of the
+    heap: the page faults of the next pieces doubled the system time of an upload.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def _warn(settings: Settings) -> None:

@@ -6,7 +6,7 @@ has just run runs several times as fast as code that runs once in a request.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from time import time as wall_clock
 from typing import Any
@@ -73,18 +73,25 @@ class AccessLog:
         requests, self._requests = self._requests, []
         for model, call in calls:
             self._metrics.count_call(model, call)
-        logs = self._logger.isEnabledFor(logging.INFO)
-        for when, request, response, seconds in requests:
-            self._metrics.count_request(
-                request.method,
-                _route(request),
-                response.status,
-                request.content.total_bytes,
-                request.writer.output_size,
-            )
-            if logs:
+        self._count(requests)
+        if self._logger.isEnabledFor(logging.INFO):
+            for when, request, response, seconds in requests:
                 line, facts = _describe(request, response, seconds)
                 self._logger.handle(_Line(self._template, when, line, facts))
+
+    def _count(self, requests: Iterable[_Answered]) -> None:
+        """Count requests; those alike are counted in one step, which is faster."""
+        sizes: dict[tuple[str, web.AbstractResource | None, int], list[int]] = {}
+        for _, request, response, _ in requests:
+            key = (request.method, _resource(request), response.status)
+            size = sizes.setdefault(key, [0, 0, 0])
+            size[0] += 1
+            size[1] += request.content.total_bytes
+            size[2] += request.writer.output_size
+        for (method, resource, status), (number, received, sent) in sizes.items():
+            self._metrics.count_requests(
+                method, _pattern(resource), status, number, received, sent
+            )
 
 
 class AccessLogger(AbstractAccessLogger):
@@ -162,10 +169,14 @@ class _Line(logging.LogRecord):
         self.msecs = int(when % 1 * 1000)
 
 
-def _route(request: web.Request) -> str:
-    """Return the pattern of a request's path: the number of patterns is limited."""
+def _resource(request: web.Request) -> web.AbstractResource | None:
+    """Return the resource that a request's path matched, if any."""
     try:
-        resource = request.match_info.route.resource
+        return request.match_info.route.resource
     except (AssertionError, AttributeError):  # its head could not be read
-        return "unknown"
+        return None
+
+
+def _pattern(resource: web.AbstractResource | None) -> str:
+    """Return the pattern of a resource's paths: the number of patterns is limited."""
     return "unknown" if resource is None else resource.canonical.rstrip("/") or "/"

@@ -84,12 +84,20 @@ async def send(
     if reply.path is not None:
         return await _send_file(request, reply, headers)
     body = reply.body or b""
-    response = web.StreamResponse(headers=headers)
-    if len(body) <= WRITE_CHUNK_BYTES or may_compress(request, response, len(body)):
-        body = bytes(body)
-        return web.Response(
-            body=body, headers=headers, zlib_executor_size=MIN_THREADED_COMPRESS_BYTES
-        )
+    if len(body) > WRITE_CHUNK_BYTES:
+        response = web.StreamResponse(headers=headers)
+        if not may_compress(request, response, len(body)):
+            return await _send_large(request, response, body)
+    return web.Response(
+        body=bytes(body),
+        headers=headers,
+        zlib_executor_size=MIN_THREADED_COMPRESS_BYTES,
+    )
+
+
+async def _send_large(
+    request: web.Request, response: web.StreamResponse, body: bytes | memoryview
+) -> web.StreamResponse:
     response.content_length = len(body)
     await response.prepare(request)
     await _write(response, body)
