@@ -18,6 +18,9 @@ from deepaas.errors import BadBody
 MAX_LEVELS = 32
 """Levels of nested lists that the data of a tensor may have, and its dimensions."""
 
+STEP_ELEMENTS = 2**16
+"""Elements that are looked at in one step, in which no other thread runs."""
+
 _LENGTH = struct.Struct("<I")
 
 _SWAPS = sys.byteorder == "big"
@@ -150,10 +153,20 @@ def encode(datatype: Datatype, elements: Sequence[Any]) -> bytes:
 # -- elements in JSON
 
 
+def _kinds(elements: list[Any]) -> set[type]:
+    """Returns the types of the elements. A long list takes several steps."""
+    if len(elements) <= STEP_ELEMENTS:
+        return set(map(type, elements))
+    kinds: set[type] = set()
+    for start in range(0, len(elements), STEP_ELEMENTS):
+        kinds.update(map(type, elements[start : start + STEP_ELEMENTS]))
+    return kinds
+
+
 def flatten(data: list[Any], place: str) -> list[Any]:
     """Returns the elements of nested lists in order. Raises BadBody."""
     for _ in range(MAX_LEVELS):
-        kinds = set(map(type, data))
+        kinds = _kinds(data)
         if list not in kinds:
             return data
         if len(kinds) == 1:
@@ -166,7 +179,7 @@ def flatten(data: list[Any], place: str) -> list[Any]:
 
 def check(datatype: Datatype, elements: list[Any], place: str) -> list[Any]:
     """Returns elements from JSON as those of a datatype. Raises BadBody."""
-    kinds = set(map(type, elements))
+    kinds = _kinds(elements)
     if datatype is BYTES:
         return _all(elements, kinds, {str}, place, "a string")
     if datatype is BOOL:

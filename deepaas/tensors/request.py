@@ -13,6 +13,7 @@ import orjson
 
 from deepaas.errors import BadBody
 from deepaas.tensors.datatypes import BF16, DATATYPES, MAX_LEVELS, Datatype
+from deepaas.tensors.long_json import decode_long_json
 
 MAX_INPUTS = 1000
 """Inputs that a request may have."""
@@ -25,6 +26,9 @@ MAX_EMPTY_LISTS = 2**16
 
 MAX_EXACT_INTEGER = 2.0**63
 """Numbers from which the quick decoder of JSON may give a float for an integer."""
+
+MIN_LONG_BYTES = 1024 * 1024
+"""Bytes of JSON from which it is decoded in steps."""
 
 HEADER = "Inference-Header-Content-Length"
 """The header with the length of the JSON before the bytes of tensors."""
@@ -95,8 +99,11 @@ def parse(text: bytes | bytearray | memoryview, *, whole: bool = False) -> Infer
 def decode_json(text: bytes | bytearray | memoryview, *, whole: bool) -> Any:
     """Decodes JSON, NaN and infinities included. Raises BadBody."""
     try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        if len(text) > MIN_LONG_BYTES:
+            value = decode_long_json(bytes(text))
+        else:
+            value = orjson.loads(text)
+    except ValueError:
         return _decode_slowly(bytes(text), whole=whole)
     parameters = value.get("parameters") if isinstance(value, dict) else None
     if isinstance(parameters, dict) and any(
