@@ -336,8 +336,8 @@ class Settings:
     doc_endpoint: bool = _option(
         cfg.BoolOpt,
         True,
-        "Offer the pages /api and /ui. The document /swagger.json is there "
-        "without them too.",
+        "Offer the pages /api and /ui. The documents /openapi.json and "
+        "/swagger.json are there without them too.",
     )
     debug_endpoint: bool = _option(
         cfg.BoolOpt,

@@ -6,8 +6,8 @@
 
 npm fetches a package; its hash must be the one that VENDORED.toml has for this version,
 or, for another version, the one that the registry names. Then the files are copied,
-without references to source maps, which are not copied; a packed copy lies beside each
-large one. Then VENDORED.toml is written again.
+without references to source maps, which are not copied; large ones are packed, and kept
+only so. Then VENDORED.toml is written again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ VENDOR = Path(__file__).resolve().parent.parent / "deepaas" / "web" / "vendor"
 MANIFEST = VENDOR / "VENDORED.toml"
 
 MIN_PACKED_BYTES = 16384
-"""Size from which a text file has a packed copy."""
+"""Size from which a text file is packed."""
 
 TEXT = (".js", ".css")
 
@@ -43,7 +43,8 @@ SOURCE_MAP = re.compile(rb"\n*(//|/\*)# sourceMappingURL=[^\n]*\n*\Z")
 HEAD = """\
 # The files of others in this folder. Written by `make vendor` (tools/vendor.py), which
 # reads it too: name, version, files. The integrity is npm's, of the whole package; the
-# SHA-256 is that of each file here. License: an SPDX expression; its texts are files.
+# SHA-256 is that of each file, unpacked: large ones are here as .gz only. License: an
+# SPDX expression; its texts are files.
 """
 
 
@@ -129,12 +130,20 @@ def _copy(archive: Path, folder: Path, names: list[str]) -> dict[str, str]:
             if name.endswith(TEXT):
                 content = SOURCE_MAP.sub(b"\n", content)
             hashes[name] = hashlib.sha256(content).hexdigest()
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(content)
-            if name.endswith(TEXT) and len(content) >= MIN_PACKED_BYTES:
-                packed = gzip.compress(content, 9, mtime=0)
-                (folder / f"{name}.gz").write_bytes(packed)
+            _write(folder / name, content)
     return hashes
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file, packed if that is worth it; remove the other form of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    packed = path.with_name(f"{path.name}.gz")
+    if path.name.endswith(TEXT) and len(content) >= MIN_PACKED_BYTES:
+        packed.write_bytes(gzip.compress(content, 9, mtime=0))
+        path.unlink(missing_ok=True)
+    else:
+        path.write_bytes(content)
+        packed.unlink(missing_ok=True)
 
 
 def _table(name: str, package: dict[str, Any]) -> str:

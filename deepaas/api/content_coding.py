@@ -15,11 +15,15 @@ _IMPLIED = 1e-9
 
 
 def compress(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
-    """Compresses text and JSON where the caller accepts that; returns the response."""
+    """Compresses text and JSON where the caller accepts that; returns the response.
+
+    An answer that has a content coding already stays as it is.
+    """
     if (
         isinstance(response, web.Response)
         and isinstance(response.body, bytes | bytearray)
         and may_compress(request, response, len(response.body))
+        and "Content-Encoding" not in response.headers
     ):
         response.enable_compression(web.ContentCoding.gzip)
     return response

@@ -3,7 +3,9 @@
 All addresses in a page are relative, so that a proxy may cut off a prefix.
 """
 
+import asyncio
 import functools
+import gzip
 import hashlib
 import html
 import string
@@ -12,6 +14,7 @@ from pathlib import Path
 
 from aiohttp import ETag, web
 
+from deepaas.api.content_coding import may_compress
 from deepaas.api.paths import relative
 from deepaas.api.routes import Access, Route, both
 from deepaas.errors import NotFound
@@ -61,27 +64,36 @@ UI_HEADERS = {
     "Permissions-Policy": "camera=(self), microphone=(self)",
 }
 
+PACKED = ".gz"
+"""The suffix of files that are kept packed only, and sent so where that is accepted."""
+
+
+def _name(path: Path) -> str:
+    """Return the name under which a file is served."""
+    return path.name.removesuffix(PACKED)
+
+
 _VENDORED = WEB / "vendor" / "swagger-ui-dist"
 
 STATIC_FILES = {
-    path.name: path
+    _name(path): path
     for path in (
         WEB / "api.css",
         WEB / "api.js",
         _VENDORED / "favicon-32x32.png",
-        _VENDORED / "swagger-ui-bundle.js",
-        _VENDORED / "swagger-ui.css",
+        _VENDORED / "swagger-ui-bundle.js.gz",
+        _VENDORED / "swagger-ui.css.gz",
     )
 }
+"""The files of /api by their names below /api/static/."""
 
 UI_FILES = {
-    f"{place}/{path.name}": path
+    f"{place}/{_name(path)}": path
     for place, folder in (
         ("static", WEB / "static"),
         ("vendor", WEB / "vendor" / "uplot" / "dist"),
     )
     for path in folder.iterdir()
-    if path.suffix != ".gz"  # aiohttp sends it in place of what it is packed from
 }
 """The files of /ui/ by their places below it: static/main.js, vendor/uPlot.min.css."""
 
@@ -137,15 +149,13 @@ class Pages:
             raise web.HTTPPermanentRedirect("../" * (slashes - 1))
         return web.Response(body=self._ui, headers=UI_HEADERS)
 
-    async def static(self, request: web.Request) -> web.FileResponse:
+    async def static(self, request: web.Request) -> web.Response:
         path = _find(STATIC_FILES, request.match_info["name"])
-        headers = {**COMMON_HEADERS, "Content-Type": _content_type(path)}
-        return web.FileResponse(path, headers=headers)
+        return await _send(request, path)
 
     async def ui_static(self, request: web.Request) -> web.Response:
         folder, name = request.match_info["folder"], request.match_info["name"]
-        path = _find(UI_FILES, f"{folder}/{name}")
-        return _answer_small_file(request, path)
+        return await _send(request, _find(UI_FILES, f"{folder}/{name}"))
 
 
 def _find(files: Mapping[str, Path], name: str) -> Path:
@@ -156,25 +166,30 @@ def _find(files: Mapping[str, Path], name: str) -> Path:
         raise NotFound(f"There is no file {name!r}.") from None
 
 
-def _content_type(path: Path) -> str:
-    return CONTENT_TYPES[path.suffix]
-
-
 @functools.cache
 def _read(path: Path) -> tuple[bytes, str]:
-    """Return a small file and its hash, read once."""
+    """Return a file as it is kept, and its hash; read once."""
     content = path.read_bytes()
     return content, hashlib.sha256(content).hexdigest()[:32]
 
 
-def _answer_small_file(request: web.Request, path: Path) -> web.Response:
-    """Answer with a file that is compressed as other text is, unlike FileResponse's."""
-    content, tag = _read(path)
-    headers = {**COMMON_HEADERS, "Content-Type": _content_type(path)}
+async def _send(request: web.Request, path: Path) -> web.Response:
+    """Answer with a static file; compress() packs what is not packed yet."""
+    content, tag = await asyncio.to_thread(_read, path)
+    headers = {
+        **COMMON_HEADERS,
+        "Content-Type": CONTENT_TYPES[Path(_name(path)).suffix],
+    }
     if any(known.value == tag for known in request.if_none_match or ()):
         response = web.Response(status=304, headers=headers)
     else:
-        response = web.Response(body=content, headers=headers)
+        response = web.Response(headers=headers)
+        if path.suffix == PACKED:
+            if may_compress(request, response, len(content)):
+                response.headers["Content-Encoding"] = "gzip"
+            else:
+                content = await asyncio.to_thread(gzip.decompress, content)
+        response.body = content
     response.etag = ETag(tag, is_weak=True)  # the same for other codings
     return response
 

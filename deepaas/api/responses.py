@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -30,6 +31,18 @@ WRITE_CHUNK_BYTES = 256 * 1024
 
 NOSNIFF = {"X-Content-Type-Options": "nosniff"}
 """Keeps a browser from running what a model declares as plain text."""
+
+_ACTIVE = re.compile("html|xml|xsl|multipart|message/", re.IGNORECASE)
+"""Found in the types of answers in which a browser runs scripts when it opens them.
+
+Parameters are searched too: a browser takes `text/plain;a, text/html` for HTML.
+"""
+
+SANDBOX = {"Content-Security-Policy": "sandbox"}
+"""Keeps scripts in a model's answer from running as if they were the server's own.
+
+A page elsewhere can open an answer, for example with a form that it sends to predict.
+"""
 
 CONDITIONS = (
     "If-Match",
@@ -75,7 +88,7 @@ async def send(
     request: web.Request, reply: Reply, *, headers: Mapping[str, str] = NO_HEADERS
 ) -> web.StreamResponse:
     """Answer with a model's reply."""
-    headers = {**headers, "Content-Type": reply.media_type, **NOSNIFF}
+    headers = {**_protect(reply.media_type), **headers}
     if reply.filename:
         headers["Content-Disposition"] = _disposition(reply)
     if reply.stream is not None:
@@ -129,6 +142,14 @@ async def _write(response: web.StreamResponse, body: bytes | memoryview) -> None
         await response.write(view[start : start + WRITE_CHUNK_BYTES])
 
 
+def _protect(media_type: str) -> dict[str, str]:
+    """Return the type of a model's answer, and what keeps it from doing harm."""
+    headers = {"Content-Type": media_type, **NOSNIFF}
+    if _ACTIVE.search(media_type):
+        headers |= SANDBOX
+    return headers
+
+
 async def begin_stream(
     request: web.Request, media_type: str, size: int | None = None
 ) -> web.StreamResponse:
@@ -137,8 +158,7 @@ async def begin_stream(
     `size` is its length in bytes, None if that is not known.
     """
     headers = {
-        "Content-Type": media_type,
-        **NOSNIFF,
+        **_protect(media_type),
         "Cache-Control": "no-cache",
         "X-Accel-Buffering": "no",
     }

@@ -147,6 +147,8 @@ def _details2properties(
         found.clear()
         inner = converter.field2property(field.schema.fields[field.field_name])
         return {"type": "array", "items": inner} if field.many else inner
+    if isinstance(field, fields.DateTime) and "format" not in field.metadata:
+        found.pop("format", None)  # apispec takes all of them for ISO 8601
     details = {**_limits(field), **_described(converter, field)}
     return {k: v for k, v in details.items() if k not in field.metadata}
 
@@ -158,6 +160,8 @@ def _described(converter: Any, field: marshmallow.fields.Field) -> dict[str, Any
         size = len(items)
         exact = {"prefixItems": items, "minItems": size, "maxItems": size}
         return {"type": "array", **exact}
+    if isinstance(field, fields.DateTime):
+        return _moment(field)
     if isinstance(field, fields.TimeDelta):
         return {"type": "number" if field.serialization_type is float else "integer"}
     if isinstance(field, fields.Constant):
@@ -173,6 +177,23 @@ def _described(converter: Any, field: marshmallow.fields.Field) -> dict[str, Any
         inner = {} if value is None else converter.field2property(value)
         return {"type": "object", **({"additionalProperties": inner} if inner else {})}
     return {}
+
+
+def _moment(field: fields.DateTime) -> dict[str, Any]:
+    """Return the words of a date, a time, or both; it may have its own format."""
+    if field.format in ("timestamp", "timestamp_ms"):
+        return {"type": "number"}
+    if field.format not in (None, "iso", "iso8601"):
+        return {"type": "string"}
+    if isinstance(field, fields.Date):
+        return {"type": "string", "format": "date"}
+    if isinstance(field, fields.Time):
+        return {"type": "string", "format": "time"}
+    needs_zone = (
+        isinstance(field, fields.AwareDateTime) and field.default_timezone is None
+    )
+    zone = {"x-deepaas-zone": True} if needs_zone else {}
+    return {"type": "string", "format": "date-time", **zone}
 
 
 def _limits(field: marshmallow.fields.Field) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 // Calls the server: addresses, the token, errors, and answers that are streams.
 
 import { M } from "./messages.js";
+import { keep, kept } from "./storage.js";
 
 const KEY = "deepaas-token";
 
@@ -22,15 +23,14 @@ export class CallError extends Error {
   }
 }
 
-let token = sessionStorage.getItem(KEY) ?? "";
+let token = kept(KEY) ?? "";
 let ask = async () => null;
 let asking = null;
 
 /** Use a token from now on; `remember` keeps it until the tab is closed. */
 export function setToken(value, remember) {
   token = value;
-  sessionStorage.removeItem(KEY);
-  if (remember && value) sessionStorage.setItem(KEY, value);
+  keep(KEY, (remember && value) || null);
 }
 
 export const hasToken = () => token !== "";

@@ -1,6 +1,6 @@
 // Draws metrics as curves with uPlot, which is loaded when it is first needed.
 
-import { fill, h } from "./dom.js";
+import { fill, h, tickBox } from "./dom.js";
 import { M, num } from "./messages.js";
 
 // Okabe and Ito's colours, told apart by nearly all eyes, and lighter ones for a dark
@@ -208,7 +208,7 @@ export function chart(title, { signal, sync = "deepaas" }) {
       cursor: { sync: { key: sync }, drag: { x: true, y: false } },
       scales: { x: { time: look.axis === "date", distr: look.logX ? 3 : 1 }, y: { distr: look.logY ? 3 : 1, range: look.logY ? undefined : padded } },
       axes: [
-        { ...axis, size: 34, values: look.axis === "date" ? undefined : (u, splits) => splits.map((one) => (one === null ? "" : num(one))) },
+        { ...axis, size: 26, values: look.axis === "date" ? undefined : (u, splits) => splits.map((one) => (one === null ? "" : num(one))) },
         { ...axis, size: 64, values: (u, splits) => splits.map((one) => (one === null ? "" : num(one))) },
       ],
       series: [{}, ...series, ...faint],
@@ -286,10 +286,7 @@ export function lookControls(onchange, onreset) {
   };
   const axes = Object.entries(M.x).map(([value, label]) => h("option", { value }, label));
   const axis = h("select", { "aria-label": M.xAxis, onchange: () => change("axis", axis.value) }, axes);
-  const flag = (name, label) => {
-    const input = h("input", { type: "checkbox", onchange: () => change(name, input.checked) });
-    return h("label", { class: "choice small" }, input, label);
-  };
+  const flag = (name, label) => tickBox(label, (on) => change(name, on)).element;
   const value = h("output", {}, "0");
   const slider = h("input", {
     type: "range", min: 0, max: 0.99, step: 0.01, value: 0, "aria-label": M.smoothing,
@@ -302,8 +299,7 @@ export function lookControls(onchange, onreset) {
     "div",
     { class: "tools" },
     h("label", { class: "choice small" }, M.xAxis, axis),
-    flag("logX", M.logX),
-    flag("logY", M.logY),
+    h("span", { class: "flags" }, flag("logX", M.logX), flag("logY", M.logY)),
     h("label", { class: "choice small smoothing" }, M.smoothing, slider, value),
     h("button", { type: "button", class: "quiet reset-zoom", onclick: onreset }, M.resetZoom),
   );

@@ -3,8 +3,8 @@
 import { getJson } from "./api.js";
 import { chart, horizontal, lookControls, metricNames, summarise, swatch } from "./chart.js";
 import { modelPath } from "./describe.js";
-import { fill, h } from "./dom.js";
-import { hasEnded, pause } from "./follow.js";
+import { card, fill, h, scroller, tableOf } from "./dom.js";
+import { hasEnded, isFinal, pause } from "./follow.js";
 import { historyOf, showStatus } from "./jobs.js";
 import { duration, M, num, when } from "./messages.js";
 import { link } from "./models.js";
@@ -26,7 +26,7 @@ export function compareView(context, query) {
   const runs = runsOf(query).map(({ model, uuid }) => ({ model: model || only, uuid, job: null, metrics: null }));
   const controls = lookControls(draw, () => charts.forEach((one) => one.resetZoom()));
   const plots = h("div", { class: "charts" });
-  const table = h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": M.args });
+  const table = scroller(M.args);
   const problem = h("p", { class: "alert", hidden: true });
   const charts = new Map();
   const few = runs.length < 2 ? h("p", { class: "help" }, M.compareNeed) : null;
@@ -66,7 +66,7 @@ export function compareView(context, query) {
       problem.hidden = !failed;
       problem.textContent = failed ? (failed.status === 404 ? M.gone : failed.message) : "";
       draw();
-      if (failed?.status >= 400 && failed.status < 500 && !runs.some(({ job }) => job && !hasEnded(job))) return;
+      if (failed && isFinal(failed) && !runs.some(({ job }) => job && !hasEnded(job))) return;
       await pause(PAUSE, context.signal).catch(() => {});
     }
   }
@@ -77,8 +77,8 @@ export function compareView(context, query) {
     { class: "page" },
     h("div", { class: "head" }, back, h("h1", { tabindex: "-1" }, M.compareTitle), few),
     problem,
-    h("section", { class: "card" }, h("h2", {}, M.curves), controls.element, plots),
-    h("section", { class: "card" }, h("h2", {}, M.args), table),
+    card(M.curves, controls.element, plots),
+    card(M.args, table),
   );
 }
 
@@ -95,17 +95,10 @@ function argumentTable(runs, metrics) {
   };
   const text = (value) => (value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : num(value));
   const lasts = metrics.map((name) => [name, runs.map(({ metrics: own }) => num(own?.[name] ? summarise(own[name], own.step).last : null))]);
-  return h(
-    "table",
-    { class: "compare" },
-    h("thead", {}, h("tr", {}, h("td"), head)),
-    h(
-      "tbody",
-      {},
-      names.map((name) => row(name, runs.map(({ job }) => text(job.args?.[name])), true)),
-      lasts.map(([name, cells]) => row(`${M.last} ${name}`, cells)),
-      row(M.started, runs.map(({ job }) => when(job.date))),
-      row(M.took, runs.map(({ job }) => (job.result ? duration(job.result.duration) : "–"))),
-    ),
-  );
+  return tableOf("compare", [h("td"), head], [
+    names.map((name) => row(name, runs.map(({ job }) => text(job.args?.[name])), true)),
+    lasts.map(([name, cells]) => row(`${M.last} ${name}`, cells)),
+    row(M.started, runs.map(({ job }) => when(job.date))),
+    row(M.took, runs.map(({ job }) => (job.result ? duration(job.result.duration) : "–"))),
+  ]);
 }

@@ -198,6 +198,7 @@ function argument(document, name, place, raw, required) {
     integer: (kind === "list" ? items : schema).type === "integer",
     numeric: ["integer", "number"].includes((kind === "list" ? items : schema).type),
     format: schema.format ?? null,
+    zone: schema["x-deepaas-zone"] === true,
     choices: (kind === "choices" ? items : schema).enum?.filter((one) => one !== null),
     fields: kind === "object" ? fieldsOf(document, schema) : null,
     ...limits(schema),

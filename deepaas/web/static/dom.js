@@ -101,19 +101,45 @@ export function copyButton(label, text, done) {
   return element;
 }
 
-/** Return a switch between views: a button for each, one view at a time. */
+/** Return buttons of which one is pressed, at first the first: {element, choose}. */
+export function segmented(labels, onchoose) {
+  const buttons = Object.entries(labels).map(([name, label], index) => {
+    const props = { type: "button", name, "aria-pressed": String(index === 0), onclick: () => choose(name) };
+    return h("button", props, label);
+  });
+  function choose(name) {
+    for (const one of buttons) one.setAttribute("aria-pressed", String(one.name === name));
+    onchoose(name);
+  }
+  return { element: h("div", { class: "segmented", role: "group" }, buttons), choose };
+}
+
+/** Return a switch between views, [label, make] each: one view at a time. */
 export function switched(views) {
   const place = h("div", { class: "view" });
-  const buttons = views.map(([label, make], index) =>
-    h("button", { type: "button", "aria-pressed": String(index === 0), onclick: () => choose(index, make) }, label),
-  );
-  function choose(index, make) {
-    buttons.forEach((one, at) => one.setAttribute("aria-pressed", String(at === index)));
-    fill(place, make());
-  }
-  choose(0, views[0][1]);
-  return h("div", {}, h("div", { class: "segmented views", role: "group" }, buttons), place);
+  const labels = Object.fromEntries(views.map(([label], at) => [at, label]));
+  const { element, choose } = segmented(labels, (at) => fill(place, views[at][1]()));
+  element.classList.add("views");
+  choose("0");
+  return h("div", {}, element, place);
 }
+
+/** Return a small box to tick with its label: {element, input}. */
+export function tickBox(label, onchange, checked = false) {
+  const input = h("input", { type: "checkbox", checked, onchange: () => onchange(input.checked) });
+  return { element: h("label", { class: "choice small" }, input, label), input };
+}
+
+/** Return a card with a title. */
+export const card = (title, ...children) => h("section", { class: "card" }, h("h2", {}, title), children);
+
+/** Return a frame in which what is wide is scrolled, by the keyboard too. */
+export const scroller = (label, ...children) =>
+  h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": label }, children);
+
+/** Return a table of rows (tr) under these heads (td or th). */
+export const tableOf = (name, heads, rows) =>
+  h("table", { class: name }, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, rows));
 
 /** Save a blob under a name, as a link with `download` does. */
 export function download(blob, name) {

@@ -85,7 +85,7 @@ function chooseControl(argument, ids, onchange) {
 }
 
 function helpFor(argument) {
-  const { description, kind, min, max, above, below } = argument;
+  const { description, kind, min, max, above, below, zone } = argument;
   const said = [description && sentence(description)];
   const limits = [
     above === null ? null : M.above(above),
@@ -96,6 +96,7 @@ function helpFor(argument) {
   ].filter(Boolean);
   if (limits.length) said.push(sentence(limits.join(", ").replace(/^./, (c) => c.toUpperCase())));
   if (kind === "list") said.push(M.listHelp);
+  if (zone) said.push(M.zoneHelp(Intl.DateTimeFormat().resolvedOptions().timeZone));
   return said.filter(Boolean).join(" ");
 }
 
@@ -122,11 +123,17 @@ function exampleButtons(argument, write) {
 const shortened = (text) => (text.length > 40 ? `${text.slice(0, 39)}…` : text);
 
 function simple(input, argument, read, write) {
+  // The browser may write a default in another way: 10:00 for 10:00:00.
+  let preset = "";
   return {
     element: input,
-    read: () => (input.value === "" ? ABSENT : read(input.value)),
+    read() {
+      if (input.value === "") return ABSENT;
+      return input.value === preset ? argument.default : read(input.value);
+    },
     write(value) {
       input.value = asText(write(value === undefined ? argument.default : value));
+      if (value === undefined) preset = input.value;
       input.dispatchEvent(new Event("input", { bubbles: true }));
     },
   };
@@ -152,7 +159,8 @@ function textField(argument, ids, onchange) {
   const { name, description, maxLength, widget, format } = argument;
   const props = inputProps(argument, ids, onchange);
   if (DATES[format]) {
-    return simple(h("input", { ...props, type: DATES[format], step: "any" }), argument, same, same);
+    const input = h("input", { ...props, type: DATES[format], step: "any" });
+    return argument.zone ? simple(input, argument, withZone, inZone) : simple(input, argument, same, same);
   }
   if (widget === "color") {
     return simple(h("input", { ...props, type: "color" }), argument, same, same);
@@ -169,6 +177,22 @@ function textField(argument, ids, onchange) {
   const tall = long || widget === "textarea" || asText(argument.default).includes("\n");
   const area = h("textarea", { ...props, rows: tall ? 3 : 1, class: "grows" });
   return simple(area, argument, same, same);
+}
+
+const twoDigits = (number) => String(Math.trunc(number)).padStart(2, "0");
+
+/** Add the browser's own zone to a date and time, which the browser's picker leaves out. */
+export function withZone(text) {
+  const east = -new Date(text).getTimezoneOffset();
+  const [hours, minutes] = [Math.abs(east) / 60, Math.abs(east) % 60];
+  return `${text}${east < 0 ? "-" : "+"}${twoDigits(hours)}:${twoDigits(minutes)}`;
+}
+
+/** Write a moment as the picker takes it: in the browser's own zone, without that. */
+export function inZone(value) {
+  const moment = new Date(value ?? NaN);
+  if (Number.isNaN(moment.getTime())) return value;
+  return new Date(moment - moment.getTimezoneOffset() * 60_000).toISOString().slice(0, 23);
 }
 
 function passwordField(argument, ids, onchange) {

@@ -30,11 +30,14 @@ export function pause(seconds, signal) {
   });
 }
 
+/** Tell whether a call that failed will fail again. */
+export const isFinal = ({ status }) => status >= 400 && status < 500 && ![408, 425, 429].includes(status);
+
 /**
  * Do something again and again until it says that it is done, pausing when it fails.
  *
  * `attempt(progressed)` returns true when all is done; it calls `progressed` when the
- * connection works. Errors with a status of 400 to 499 are raised.
+ * connection works. Errors that would come again are raised.
  */
 export async function persist(attempt, { signal, onWait = () => {}, wait = pause }) {
   let seconds = FIRST_WAIT;
@@ -44,7 +47,7 @@ export async function persist(attempt, { signal, onWait = () => {}, wait = pause
       if (await attempt(progressed)) return;
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
-      if (error.status >= 400 && error.status < 500) throw error;
+      if (isFinal(error)) throw error;
     }
     onWait(seconds);
     await wait(seconds, signal);
@@ -77,16 +80,23 @@ export function followJob(path, { signal, onJob, onProgress, onLive, onWait }) {
   );
 }
 
-/** Follow the log of a job; a reconnection goes on after the last byte received. */
-export function followLog(path, { signal, onText, isOver }) {
+/**
+ * Follow the log of a job; a reconnection goes on after the last byte received.
+ *
+ * Returns {ended, reconnect}. A job may print nothing for hours, and so only others can
+ * tell that the connection is lost: they call `reconnect`.
+ */
+export function followLog(path, { signal, onText, isOver, wait = pause }) {
   let received = 0;
+  let connection = new AbortController();
   const decoder = new TextDecoder();
-  return persist(
+  const ended = persist(
     async (progressed) => {
       const over = isOver();
-      const response = await request(`${path}log?follow=1`, { signal });
+      connection = new AbortController();
+      const either = AbortSignal.any([signal, connection.signal]);
+      const response = await request(`${path}log?follow=1`, { signal: either });
       let skip = received;
-      // A job may print nothing for hours: silence is not a lost connection.
       for await (const piece of pieces(response, Infinity)) {
         progressed();
         const fresh = piece.subarray(Math.min(skip, piece.length));
@@ -96,8 +106,9 @@ export function followLog(path, { signal, onText, isOver }) {
       }
       return over || isOver();
     },
-    { signal },
+    { signal, wait },
   );
+  return { ended, reconnect: () => connection.abort(new Error("the connection is lost")) };
 }
 
 /** Fetch the metrics of a job when `wake` is called, not too often; onMetrics(metrics). */
@@ -117,7 +128,7 @@ export function metricsFetcher(path, { signal, onMetrics }) {
         try {
           onMetrics(await getJson(`${path}metrics`, { signal }));
         } catch (error) {
-          if (signal.aborted || (error.status >= 400 && error.status < 500)) return;
+          if (signal.aborted || isFinal(error)) return;
         }
         // A long history is asked for less often.
         const took = performance.now() - began;

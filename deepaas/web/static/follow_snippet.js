@@ -8,11 +8,11 @@ export const quoteShell = (text) => `'${String(text).replaceAll("'", `'\\''`)}'`
 /** Return [language, code] pairs that follow a job; `url` ends in a slash. */
 export function followSnippets(url, { kind, token = false }) {
   const header = token ? '-H "Authorization: Bearer $TOKEN" ' : "";
-  const last = kind === "predict" ? `curl ${header}-o result ${quoteShell(`${url}result`)}` : `curl ${header}${quoteShell(`${url}metrics`)}`;
   const shell = [
-    `curl -N ${header}${quoteShell(`${url}events`)}`,
-    `curl -N ${header}${quoteShell(`${url}log?follow=1`)}`,
-    last,
+    `job=${quoteShell(url)}`,
+    `curl -N ${header}"\${job}events"`,
+    `curl -N ${header}"\${job}log?follow=1"`,
+    kind === "predict" ? `curl ${header}-o result "\${job}result"` : `curl ${header}"\${job}metrics"`,
   ];
   const headers = token ? `, headers={"Authorization": f"Bearer {os.environ['TOKEN']}"}` : "";
   const imports = [...(token ? ["import os"] : []), "import requests"];

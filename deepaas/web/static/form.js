@@ -4,6 +4,7 @@ import { ABSENT, Bad, makeField, parseJson } from "./fields.js";
 import { fill, h, newId } from "./dom.js";
 import { M } from "./messages.js";
 import { BadValues } from "./request.js";
+import { keep, kept } from "./storage.js";
 
 /**
  * Return the form of an operation: {element, values, accept, write, reset, say}.
@@ -37,7 +38,7 @@ export function makeForm(operation, onchange = () => {}) {
   );
   function changed() {
     if (quiet) return;
-    remember();
+    keep(key, plainValues());
     onchange();
   }
 
@@ -73,14 +74,6 @@ export function makeForm(operation, onchange = () => {}) {
     }
     if (accept?.changed()) found[operation.accept.name] = accept.read();
     return found;
-  }
-
-  function remember() {
-    try {
-      sessionStorage.setItem(key, JSON.stringify(plainValues()));
-    } catch {
-      // the storage is full or refused: nothing is kept
-    }
   }
 
   /** Set the fields that `given` names, and the others back to their defaults. */
@@ -133,15 +126,7 @@ export function makeForm(operation, onchange = () => {}) {
     return h("button", { type: "button", class: "link", onclick: go }, field.argument.label);
   }
 
-  function recall() {
-    try {
-      write(JSON.parse(sessionStorage.getItem(key) ?? "{}"));
-    } catch {
-      // what is kept is of no use
-    }
-  }
-
-  recall();
+  write(kept(key) ?? {});
   quiet = false;
   return { element, values, plainValues, write, reset, say, accept: () => accept?.read() ?? null };
 }

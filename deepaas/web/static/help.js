@@ -1,6 +1,6 @@
 // The help: what each view is for, the keys, and where the API is described.
 
-import { h } from "./dom.js";
+import { card, h } from "./dom.js";
 import { M } from "./messages.js";
 
 /** The sections of the help: a title and paragraphs; words between ` are code. */
@@ -28,9 +28,7 @@ const HELP = [
 
 export function helpView(context) {
   context.title(M.help);
-  const sections = HELP.map(([title, ...texts]) =>
-    h("section", { class: "card" }, h("h2", {}, title), texts.map(paragraph)),
-  );
+  const sections = HELP.map(([title, ...texts]) => card(title, texts.map(paragraph)));
   const links = h(
     "p",
     { class: "actions" },

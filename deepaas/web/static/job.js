@@ -3,7 +3,7 @@
 import { address, getJson, hasToken, request } from "./api.js";
 import { chart, grouped, horizontal, lookControls, metricNames, summarise } from "./chart.js";
 import { modelPath } from "./describe.js";
-import { announce, button, copyButton, download, fill, h, switched } from "./dom.js";
+import { announce, button, card, copyButton, download, fill, h, scroller, switched, tableOf } from "./dom.js";
 import { Estimate, followJob, followLog, hasEnded, metricsFetcher } from "./follow.js";
 import { showStatus } from "./jobs.js";
 import { tree } from "./json.js";
@@ -40,8 +40,8 @@ export async function jobView(context, model, kind, uuid) {
     curves.progress(progress);
   };
   onJob(job);
-  follow(view, { head, onJob, onProgress });
   log.follow(() => hasEnded(view.job));
+  follow(view, { head, log, onJob, onProgress });
   return h(
     "div",
     { class: "page job" },
@@ -53,7 +53,7 @@ export async function jobView(context, model, kind, uuid) {
 
 const backLink = (model) => h("a", { class: "back", href: link(model.name, "jobs") }, `← ${M.tabs.jobs} · ${model.name}`);
 
-async function follow(view, { head, onJob, onProgress }) {
+async function follow(view, { head, log, onJob, onProgress }) {
   const { context: { signal }, path, name } = view;
   if (hasEnded(view.job)) return;
   let seen = view.job.status;
@@ -62,8 +62,12 @@ async function follow(view, { head, onJob, onProgress }) {
     if (hasEnded(now) && !hasEnded({ status: seen })) notify(M.ended(name, now.status));
     seen = now.status;
   };
+  const onWait = (seconds) => {
+    head.lost(seconds);
+    log.reconnect();
+  };
   try {
-    await followJob(path, { signal, onJob: told, onProgress, onLive: () => head.live(), onWait: (seconds) => head.lost(seconds) });
+    await followJob(path, { signal, onJob: told, onProgress, onLive: () => head.live(), onWait });
   } catch (error) {
     if (!signal.aborted) head.failed(error.status === 404 ? M.gone : error.message);
   }
@@ -204,10 +208,10 @@ function curvesOf(view) {
   const controls = lookControls(draw, () => charts.forEach((one) => one.resetZoom()));
   const empty = h("p", { class: "empty" }, M.noMetricsYet);
   const plots = h("div", { class: "charts" });
-  const numbers = h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": M.metric });
+  const numbers = scroller(M.metric);
   const csv = button(M.csv, saveCsv, { class: "quiet", picture: "down" });
   const more = h("div", { hidden: true }, controls.element, plots, numbers, h("div", { class: "flush" }, csv));
-  const element = h("section", { class: "card" }, h("h2", {}, M.curves), empty, more);
+  const element = card(M.curves, empty, more);
   const charts = new Map();
   const fetcher = metricsFetcher(path, { signal, onMetrics });
   let history = null;
@@ -286,7 +290,7 @@ function metricTable(metrics, names) {
     return h("tr", {}, h("th", { scope: "row" }, name), cells.map((text) => h("td", { class: "number" }, text)));
   });
   const heads = [M.metric, M.last, M.lowest, M.highest].map((title) => h("th", { scope: "col" }, title));
-  return h("table", { class: "numbers" }, h("thead", {}, h("tr", {}, heads)), h("tbody", {}, rows));
+  return tableOf("numbers", heads, rows);
 }
 
 // -- log
@@ -299,16 +303,18 @@ function logOf(view) {
     const response = await request(`${path}log`);
     download(await response.blob(), `${uuid}.log`);
   }
+  let connection = null;
   async function follow(isOver) {
+    connection = followLog(path, { signal, onText: log.add, isOver });
     try {
-      await followLog(path, { signal, onText: log.add, isOver });
+      await connection.ended;
     } catch (error) {
       if (signal.aborted) return;
       problem.hidden = false;
       problem.textContent = error.message;
     }
   }
-  return { element: h("section", { class: "card" }, h("h2", {}, M.log), problem, log.element), follow };
+  return { element: card(M.log, problem, log.element), follow, reconnect: () => connection.reconnect() };
 }
 
 // -- arguments, returned value, code
@@ -322,7 +328,7 @@ function sideOf(view) {
   const element = h(
     "aside",
     { class: "stack" },
-    h("section", { class: "card" }, h("h2", {}, M.args), args),
+    card(M.args, args),
     returned,
     h("section", { class: "card snippet" }, h("h2", {}, M.code), code),
   );

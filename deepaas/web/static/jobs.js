@@ -8,7 +8,7 @@ import { ago, duration, M, num, when } from "./messages.js";
 import { modelPath } from "./describe.js";
 import { link, modelHead } from "./models.js";
 import { sparkline } from "./sparkline.js";
-import { rememberedJobs } from "./background.js";
+import { rememberedJobs } from "./storage.js";
 
 const PAGE = 20;
 

@@ -1,6 +1,6 @@
 // Shows a log that grows: colours, overwritten lines, a filter; sticks to its end.
 
-import { button, fill, h, newId } from "./dom.js";
+import { button, fill, h, newId, tickBox } from "./dom.js";
 import { M } from "./messages.js";
 
 /** Lines in a block; the browser lays out only blocks in sight. */
@@ -66,13 +66,13 @@ export function logView({ onDownload }) {
   const note = h("p", { class: "help", hidden: true });
   const filter = h("input", { id, type: "search", placeholder: M.filter, "aria-label": M.filter, oninput: applyFilter });
   const matches = h("span", { class: "help", role: "status" });
-  const wrap = h("input", { type: "checkbox", checked: true, onchange: () => box.classList.toggle("wrap", wrap.checked) });
+  const wrap = tickBox(M.wrap, (on) => box.classList.toggle("wrap", on), true);
   const tools = h(
     "div",
     { class: "tools" },
     filter,
     matches,
-    h("label", { class: "choice small" }, wrap, M.wrap),
+    wrap.element,
     button(M.download, onDownload, { class: "quiet", picture: "down" }),
   );
   const empty = h("p", { class: "help" }, M.emptyLog);

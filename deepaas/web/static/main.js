@@ -30,13 +30,10 @@ function decodeSafe(segment) {
 
 /** The modules of each view, which are fetched all at once and not one after another. */
 const MODULES = {
-  try: ["try", "form", "fields", "files", "background", "request", "media", "failure"],
-  job: [
-    "job", "jobs", "follow", "follow_snippet", "log", "chart", "sparkline", "background",
-    "media", "json", "failure",
-  ],
-  jobs: ["jobs", "follow", "chart", "sparkline", "background"],
-  compare: ["compare", "jobs", "follow", "chart", "sparkline", "background"],
+  try: ["try", "form", "fields", "files", "request", "media", "failure"],
+  job: ["job", "jobs", "follow", "follow_snippet", "log", "chart", "sparkline", "media", "json", "failure"],
+  jobs: ["jobs", "follow", "chart", "sparkline"],
+  compare: ["compare", "jobs", "follow", "chart", "sparkline"],
   help: ["help"],
 };
 

@@ -99,6 +99,7 @@ export const M = {
   no: "No",
   listHelp: "Separate values by commas or lines.",
   listCount: (count) => (count === 1 ? "1 value" : `${whole.format(count)} values`),
+  zoneHelp: (zone) => `In your time zone, ${zone}.`,
   notNumber: (text) => `“${text}” is not a number.`,
   notWhole: (text) => `“${text}” is not a whole number.`,
   badJson: (message) => `This is not JSON: ${message}`,

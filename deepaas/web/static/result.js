@@ -1,7 +1,7 @@
 // Shows an answer by its media type.
 
 import { lines, events, pieces } from "./api.js";
-import { button, copyButton, download, fill, h, switched } from "./dom.js";
+import { button, copyButton, download, fill, h, switched, tickBox } from "./dom.js";
 import { tree } from "./json.js";
 import { blobAddress, isMedia, mediaElement } from "./media.js";
 import { M, size } from "./messages.js";
@@ -68,8 +68,8 @@ function showPicture(blob, alt, input) {
   }
   const bad = () => showBytes(blob, "image").then((element) => frame.replaceWith(element));
   picture.addEventListener("error", bad);
-  const before = input && h("figure", {}, mediaElement(input, M.inputPicture), h("figcaption", {}, M.input));
-  const after = h("figure", {}, frame, before && h("figcaption", {}, M.output));
+  const before = input && h("figure", {}, h("figcaption", {}, M.input), mediaElement(input, M.inputPicture));
+  const after = h("figure", {}, before && h("figcaption", {}, M.output), frame);
   return h("div", { class: "picture-view" }, h("div", { class: before ? "pair" : "" }, before, after), toggle);
 }
 
@@ -172,9 +172,9 @@ async function head(blob) {
 /** Return text as it is, with a switch for its long lines. */
 function textView(text) {
   const pre = h("pre", { class: "text wrap", tabindex: "0" }, text);
-  const wrap = h("input", { type: "checkbox", checked: true, onchange: () => pre.classList.toggle("wrap", wrap.checked) });
+  const wrap = tickBox(M.wrap, (on) => pre.classList.toggle("wrap", on), true);
   const long = text.split("\n").some((line) => line.length > 80);
-  return h("div", {}, pre, long ? h("label", { class: "choice small" }, wrap, M.wrap) : null);
+  return h("div", {}, pre, long && wrap.element);
 }
 
 function showPdf(blob) {

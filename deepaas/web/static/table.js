@@ -1,6 +1,6 @@
 // Shows rows as a table that can be sorted, and reads CSV.
 
-import { h } from "./dom.js";
+import { h, scroller } from "./dom.js";
 import { M, num } from "./messages.js";
 
 /** Rows that are shown at most. */
@@ -32,7 +32,7 @@ export function table(columns, rows) {
   draw();
   const count = rows.length > ROWS ? h("p", { class: "help" }, M.tableRows(ROWS, rows.length)) : null;
   const element = h("table", {}, h("thead", {}, h("tr", {}, heads)), body);
-  return h("div", {}, h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": M.table }, element), count);
+  return h("div", {}, scroller(M.table, element), count);
 }
 
 function cell(value) {

@@ -1,13 +1,13 @@
 // The view in which a model is tried or trained: the form beside what comes of it.
 
 import { hasToken, request, root } from "./api.js";
-import { announce, button, copyButton, fill, h } from "./dom.js";
-import { rememberJob } from "./background.js";
+import { announce, button, copyButton, fill, h, segmented, tickBox } from "./dom.js";
 import { failureBox } from "./failure.js";
 import { makeForm, makeRaw } from "./form.js";
 import { duration, LANGUAGES, M, size, when } from "./messages.js";
 import { link, modelHead } from "./models.js";
 import { BadValues, fileBytes, options, plan, target } from "./request.js";
+import { rememberJob } from "./storage.js";
 
 /** Bytes of files from which it is shown how much has been sent. */
 const MIN_UPLOAD_BYTES = 1_000_000;
@@ -52,8 +52,8 @@ async function recentTrainings(context, model, output) {
 
 function inputCard(context, operation, output, query) {
   const predicts = operation.method === "predict";
-  const background = h("input", { type: "checkbox", onchange: () => code.update() });
-  const code = codeView(operation, () => form, () => background.checked);
+  const background = tickBox(M.background, () => code.update());
+  const code = codeView(operation, () => form, () => background.input.checked);
   const form = makeForm(operation, () => code.update());
   const raw = makeRaw(form);
   const given = query.get("values");
@@ -69,30 +69,26 @@ function inputCard(context, operation, output, query) {
   const progress = h("progress", { max: 1, hidden: true, "aria-label": M.sending(0) });
   const views = { form: form.element, json: raw.element, code: code.element };
   const place = h("div", { class: "view" }, form.element);
-  const tabs = Object.keys(views).map((name) =>
-    h("button", { type: "button", "aria-pressed": String(name === "form"), onclick: () => choose(name) }, M[name]),
-  );
-  function choose(name) {
-    tabs.forEach((tab, at) => tab.setAttribute("aria-pressed", String(Object.keys(views)[at] === name)));
+  const tabs = segmented({ form: M.form, json: M.json, code: M.code }, (name) => {
     if (name === "json") raw.show();
     if (name === "code") code.show();
     fill(place, views[name]);
-  }
+  });
   const call = makeCall(context, operation, {
-    form, submit, status, progress, output, background, showForm: () => choose("form"),
+    form, submit, status, progress, output, background: background.input, showForm: () => tabs.choose("form"),
   });
   const copyLink = copyButton(M.copyLink, () => linkTo(operation, form), M.copied);
   const element = h(
     "form",
     { class: "card input", novalidate: true, onsubmit: call, "aria-label": M.input, onkeydown },
-    h("div", { class: "card-head" }, h("h2", {}, M.input), h("div", { class: "segmented", role: "group" }, tabs)),
+    h("div", { class: "card-head" }, h("h2", {}, M.input), tabs.element),
     operation.description && h("p", { class: "help about" }, operation.description),
     place,
     h(
       "div",
       { class: "actions" },
       submit,
-      predicts ? h("label", { class: "choice small background" }, background, M.background) : null,
+      predicts && h("span", { class: "background" }, background.element),
       h("span", { class: "spacer" }),
       h("span", { class: "group" }, button(M.reset, () => form.reset(), { class: "quiet" }), copyLink),
     ),
@@ -116,14 +112,10 @@ function codeView(operation, form, background) {
   let snippet = null;
   const text = h("pre", { class: "text code", tabindex: "0" });
   const note = h("p", { class: "help", hidden: true });
-  const tabs = Object.entries(LANGUAGES).map(([name, label]) =>
-    h("button", { type: "button", "aria-pressed": String(name === language), onclick: () => choose(name) }, label),
-  );
-  function choose(name) {
+  const tabs = segmented(LANGUAGES, (name) => {
     language = name;
-    tabs.forEach((tab, at) => tab.setAttribute("aria-pressed", String(Object.keys(LANGUAGES)[at] === name)));
     update();
-  }
+  });
   async function show() {
     ({ snippet } = await writing());
     update();
@@ -143,7 +135,7 @@ function codeView(operation, form, background) {
     }
   }
   const copy = copyButton(M.copy, () => text.textContent, M.copied);
-  const bar = h("div", { class: "card-head" }, h("div", { class: "segmented", role: "group" }, tabs), copy);
+  const bar = h("div", { class: "card-head" }, tabs.element, copy);
   return { element: h("div", { class: "snippet" }, bar, note, text), show, update };
 }
 

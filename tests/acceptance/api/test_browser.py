@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from urllib.parse import quote, urlsplit
@@ -12,6 +13,8 @@ from playwright.sync_api import Locator, Page
 from deepaas.api.pages import CONTENT_SECURITY_POLICY
 from tests.conftest import Serve
 from tests.server import MODELS, ROOT
+
+VENDOR = ROOT / "deepaas" / "web" / "vendor"
 
 SAMPLE = ROOT / "examples/digits/deepaas_digits/data/three.png"
 
@@ -153,6 +156,49 @@ def test_the_headers_of_the_page_and_its_files(digits):
         assert again.status_code == 304
     for name in ("VENDORED.toml", "..%2Fapi.html", "api.html", "swagger-ui.css.gz"):
         assert digits.get(f"/api/static/{name}").status_code == 404
+
+
+ENCODINGS = {
+    "gzip": True,
+    "br, gzip;q=0.5, *;q=0.1": True,
+    "*": True,
+    "identity": False,
+    "gzip;q=0": False,
+    "gzip;q=0, *": False,
+    "br": False,
+    "": False,
+    "gzip;q=0.5, identity;q=0.8": False,
+}
+"""By Accept-Encoding: whether an answer may, and should, be packed."""
+
+
+@pytest.mark.parametrize(
+    ("path", "file"),
+    [
+        ("/api/static/swagger-ui-bundle.js", "swagger-ui-dist/swagger-ui-bundle.js.gz"),
+        ("/api/static/swagger-ui.css", "swagger-ui-dist/swagger-ui.css.gz"),
+        ("/ui/vendor/uPlot.iife.min.js", "uplot/dist/uPlot.iife.min.js.gz"),
+    ],
+)
+def test_a_file_that_is_kept_packed(digits, path, file):
+    packed = (VENDOR / file).read_bytes()
+    content = gzip.decompress(packed)
+    tags = set()
+    for encoding, expected in ENCODINGS.items():
+        headers = {"Accept-Encoding": encoding}
+        for method in ("GET", "HEAD"):
+            with digits.client.stream(method, path, headers=headers) as answer:
+                raw = b"".join(answer.iter_raw())
+            sent = packed if expected else content
+            assert answer.headers["Content-Length"] == str(len(sent)), encoding
+            assert raw == (sent if method == "GET" else b"")
+            coding = "gzip" if expected else None
+            assert answer.headers.get("Content-Encoding") == coding
+            assert answer.headers["Vary"] == "Accept-Encoding"
+            tags.add(answer.headers["ETag"])
+    assert len(tags) == 1
+    unchanged = digits.get(path, headers={"If-None-Match": tags.pop()})
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
 
 
 @pytest.mark.parametrize("name", ["{x}", "a b/é", "%20"])

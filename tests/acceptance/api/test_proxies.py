@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 from collections.abc import Iterator
 from functools import partial
 from urllib.parse import urljoin
@@ -13,7 +11,7 @@ import pytest
 
 from tests.acceptance.api.conftest import ECHO, PREDICT, UPLOAD
 from tests.conftest import Serve
-from tests.server import free_port, wait_until
+from tests.proxy import Nginx
 
 
 def test_who_is_believed(serve: Serve):
@@ -41,40 +39,20 @@ def test_no_address(fail_to_start):
     assert "--trusted-proxy" in ended.stderr
 
 
-NGINX = """
-daemon off;
-master_process off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{ worker_connections 64; }}
-http {{
-  access_log off;
-  client_max_body_size 0;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
-  server {{
-    listen 127.0.0.1:{port};
-    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-    proxy_request_buffering off;
-    proxy_http_version 1.1;
-    location /models/here/ {{
-      proxy_pass {url};
-    }}
-    location /cut/ {{
-      proxy_set_header X-Forwarded-Prefix /cut;
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_pass {cut}/;
-    }}
-    location /silent/ {{
-      proxy_pass {cut}/;
-    }}
-    location /silent/both/ {{
-      proxy_pass {url}/models/here/;
-    }}
-  }}
+LOCATIONS = """
+location /models/here/ {{
+  proxy_pass {url};
+}}
+location /cut/ {{
+  proxy_set_header X-Forwarded-Prefix /cut;
+  proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+  proxy_pass {cut}/;
+}}
+location /silent/ {{
+  proxy_pass {cut}/;
+}}
+location /silent/both/ {{
+  proxy_pass {url}/models/here/;
 }}
 """
 
@@ -84,19 +62,9 @@ def behind_nginx(nginx, serve: Serve, tmp_path) -> Iterator[str]:
     models = (ECHO, UPLOAD, "--trusted-proxy", "127.0.0.1")
     server = serve(*models, "--base-path", "/models/here")
     cut = serve(*models)
-    port = free_port()
-    config = tmp_path / "nginx.conf"
-    config.write_text(
-        NGINX.format(folder=tmp_path, port=port, url=server.url, cut=cut.url)
-    )
-    process = subprocess.Popen([nginx, "-c", config, "-p", tmp_path])
-    try:
-        with socket.socket() as probe:
-            wait_until(lambda: probe.connect_ex(("127.0.0.1", port)) == 0)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
+    proxy = Nginx(nginx, tmp_path, LOCATIONS.format(url=server.url, cut=cut.url))
+    yield proxy.url
+    proxy.stop()
 
 
 @pytest.mark.parametrize("base", ["/models/here", "/cut"])

@@ -6,7 +6,7 @@ import re
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 from tests.server import ROOT, Server
 
@@ -93,3 +93,11 @@ def predict(page: Page) -> Any:
 
 def model_place(name: str, *rest: str) -> str:
     return "/m/" + "/".join(quote(part, safe="") for part in (name, *rest))
+
+
+def check_log(page: Page, log: str) -> None:
+    """Wait until the page shows a whole log: none of its lines is lost or repeated."""
+    lines = page.locator(".log .line")
+    expect(lines).to_have_count(log.count("\n"), timeout=20_000)
+    shown = [line.rstrip("\n") + "\n" for line in lines.all_inner_texts()]
+    assert "".join(shown) == log

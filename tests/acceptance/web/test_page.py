@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import itertools
 import json
 import os
@@ -12,19 +14,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
 
 from deepaas.api.pages import UI_CONTENT_SECURITY_POLICY, UI_FILES
+from tests.acceptance.api.test_openapi import ALL, GROUP, NEEDS_PATH
 from tests.acceptance.web.browsing import (
     OVERFLOW,
     SAMPLES,
     Watched,
+    check_log,
     enter,
     field,
     model_place,
@@ -32,7 +37,7 @@ from tests.acceptance.web.browsing import (
     press,
 )
 from tests.conftest import Serve
-from tests.server import MODELS, ROOT, Server, wait_until
+from tests.server import MODELS, ROOT, Server, free_port, wait_until
 
 SECOND = 1000
 """Milliseconds, in which Playwright measures."""
@@ -73,12 +78,19 @@ def places(serve_module: Serve) -> Server:
 class Steps:
     """A training of tests/models/steps.py, whose steps a test lets go."""
 
-    def __init__(self, folder: Path, server: Server, steps: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        server: Server,
+        steps: int,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.server = server
         folder.mkdir()
         query = {"steps": steps, "folder": str(folder)}
-        job = server.post("/v2/models/steps/train/", params=query).json()
+        path = "/v2/models/steps/train/"
+        job = server.post(path, params=query, headers=headers).json()
         self.uuid = job["uuid"]
         self.path = f"/v2/models/steps/train/{self.uuid}"
         self.place = model_place("steps", "train", self.uuid)
@@ -100,7 +112,9 @@ def test_first_use(digits: Server, watched: Watched) -> None:
     began = time.monotonic()
     predict(page)
     expect(page.locator(".best-label strong")).to_have_text("3", timeout=2 * SECOND)
-    assert time.monotonic() - began < 2
+    took = time.monotonic() - began
+    print(f"the digit is there after {took:.2f} s")
+    assert took < 2
     page.get_by_role("radio", name="image/png").check()
     predict(page)
     picture = page.get_by_alt_text("Result of digits")
@@ -111,14 +125,66 @@ def test_first_use(digits: Server, watched: Watched) -> None:
     expect(page.locator(".best-label strong")).to_have_text("3")
 
 
-def test_three_clicks_from_the_address_to_a_digit(
-    digits: Server, watched: Watched
+def test_a_newcomer_from_the_address_to_a_comparison(
+    serve: Serve, watched: Watched, tmp_path: Path
 ) -> None:
+    """Three clicks to a digit and the picture that explains it; then two trainings."""
+    pytest.importorskip("deepaas_digits")
+    env = {"DIGITS_MODEL_DIR": str(tmp_path)}
+    server = serve("--model-name=digits", env=env)
     page = watched.page
-    page.goto(digits.url)
+    page.goto(server.url)
+    page.get_by_role("button", name="Use the example three.png").click()
+    page.get_by_role("radio", name="image/png").click()
+    press(page, "Predict")
+    check_explained(page.get_by_alt_text("Result of digits"))
+    assert page.get_by_alt_text("The input picture").is_visible()
+    # two clicks without the picture
+    page.goto("about:blank")
+    page.goto(server.url)
+    page.get_by_role("radio", name="application/json").wait_for()
+    press(page, "Reset")
     page.get_by_role("button", name="Use the example three.png").click()
     press(page, "Predict")
     expect(page.locator(".best-label strong")).to_have_text("3")
+    uuids = [
+        train_fifty(page, "Train", "0.002"),
+        train_fifty(page, "Use these arguments again", "0.005"),
+    ]
+    page.locator("a.back").click()
+    for uuid in uuids:
+        page.get_by_label(f"Compare Training {uuid[:8]}").check()
+    page.get_by_role("link", name="Compare 2").click()
+    expect(page.locator(".legend button")).to_have_count(4)
+    expect(page.locator("tr.differs")).to_contain_text("learning_rate")
+    expect(page.locator(".plot").first).to_have_attribute(
+        "aria-label", re.compile("50 points.*50 points"), timeout=60 * SECOND
+    )
+
+
+def check_explained(picture: Locator) -> None:
+    """Fail unless a picture is as wide as three plots and has the blue of a bar."""
+    width, height = picture.evaluate(
+        "(img) => img.decode().then(() => [img.naturalWidth, img.naturalHeight])"
+    )
+    assert width > 2 * height > 200
+    with Image.open(io.BytesIO(picture.screenshot())) as seen:
+        colors = seen.convert("RGB").getcolors(maxcolors=1 << 24) or []
+    assert max(b - r for _, (r, g, b) in colors) > 80
+
+
+def train_fifty(page: Page, link: str, rate: str) -> str:
+    """Train for 50 epochs; return when a loss is drawn that still grows."""
+    page.get_by_role("link", name=link, exact=True).click()
+    enter(page, "epochs", "50")
+    enter(page, "learning_rate", rate)
+    press(page, "Start training")
+    page.locator(".chart", has_text="loss").locator("canvas").wait_for()
+    drawn = page.locator("[data-points]")
+    expect(drawn).to_have_attribute("data-points", re.compile(r"^([5-9]|[1-3]\d)$"))
+    expect(page.locator(".head .badge")).to_have_text("Running")
+    uuid: str = page.url.rpartition("/")[2]
+    return uuid
 
 
 def test_a_file_by_drop_and_by_paste(digits: Server, watched: Watched) -> None:
@@ -231,34 +297,65 @@ def test_every_kind_of_argument_arrives_as_typed(
     assert arrived.keys() - ENTERED.keys() == set()
 
 
-EVERY_MODEL = (
-    *("accept", "accept_any", "batched", "bodies", "documented", "documented_json"),
-    *(
-        "every_field",
-        "every_kind",
-        "files",
-        "headers",
-        "hinted",
-        "hostile",
-        "options",
-        "places",
-    ),
-    *("several_files", "steps", "trains", "upload", "upload_or_fail", "yields"),
-)
+MOMENTS = {
+    "date": ("date", "2026-11-26", "2026-11-26"),
+    "time": ("time", "10:30", "10:30:00"),
+    "datetime": ("datetime-local", "2026-11-26T10:30", "2026-11-26T10:30:00"),
+    "zoned": ("datetime-local", "2026-11-26T10:30:05", "2026-11-26T10:30:05{zone}"),
+    "assumed": ("datetime-local", "2026-11-26T10:30", "2026-11-26T10:30:00+00:00"),
+    "german": ("textarea", "26.11.2026", "2026-11-26T00:00:00"),
+    "stamp": ("number", "86400", "1970-01-02T00:00:00"),
+}
+"""By argument of tests/models/moments.py: its input, the text typed, what arrives."""
+
+DEFAULT_MOMENTS = {
+    "early": "03:04:00",
+    "once": "2026-01-02T03:04:00",
+    "then": "2026-01-02T03:04:00+00:00",
+}
 
 
-def test_every_argument_of_every_model_has_a_field(serve: Serve) -> None:
+def test_dates_and_times(serve: Serve, watched: Watched) -> None:
+    """Each has the browser's own picker, unless the author wants another format."""
+    server = serve(f"--model=moments={MODELS / 'moments.py'}")
+    page = watched.open(server)
+    for name, (kind, text, _) in MOMENTS.items():
+        type_in(page, name, text)
+        entry = field(page, name).locator("input, textarea").last
+        found = entry.evaluate("(one) => one.type")
+        assert found == kind, name
+    with page.expect_request(re.compile("/predict/")) as sent:
+        predict(page)
+    zone = page.evaluate(
+        """() => {
+          const text = new Date("2026-11-26T10:30:05").toString();
+          return /GMT([+-]\\d\\d)/.exec(text)[1] + ":" + /GMT...(\\d\\d)/.exec(text)[1];
+        }"""
+    )
+    expected = {name: text.format(zone=zone) for name, (_, _, text) in MOMENTS.items()}
+    assert shown_values(page) == {**expected, **DEFAULT_MOMENTS}
+    # a default that is not touched is not sent, however the picker writes it
+    assert json.loads(sent.value.post_data or "").keys() == MOMENTS.keys()
+
+
+@pytest.mark.parametrize("first", range(0, len(ALL), GROUP))
+def test_every_argument_of_every_model_has_a_field(
+    serve: Serve, tmp_path: Path, first: int
+) -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is missing")
-    server = serve(*(f"--model={n}={MODELS / n}.py" for n in EVERY_MODEL))
+    names = ALL[first : first + GROUP]
+    env = dict.fromkeys(NEEDS_PATH, str(tmp_path / "path"))
+    models = [f"--model={name}={MODELS / name}.py" for name in names]
+    server = serve("--nowarm", *models, env=env, errors_expected=True)
     swagger = server.get("/swagger.json").json()
     document = server.get("/openapi.json").json()
     cover = [node, ROOT / "tests" / "unit" / "web" / "cover.js"]
     found = json.loads(
         subprocess.check_output(cover, input=json.dumps(document).encode(), timeout=30)
     )
-    for model in EVERY_MODEL:
+    for model in names:
         for at, method in enumerate(("predict", "train")):
             item = swagger["paths"].get(f"/v2/models/{model}/{method}/", {})
             expected = {
@@ -270,7 +367,8 @@ def test_every_argument_of_every_model_has_a_field(serve: Serve) -> None:
                     else [parameter["name"]]
                 )
             }
-            assert set(found[model][at] or ()) >= expected, (model, method)
+            shown = set(found.get(model, [None, None])[at] or ())
+            assert shown >= expected, (model, method)
 
 
 IN_PLACES = {
@@ -459,7 +557,9 @@ def test_fifty_megabytes_of_json_do_not_freeze_the_page(
     page.evaluate("window.longTasks.length = 0")
     predict(page)
     page.get_by_text(re.compile(r"5\d\.\d MB of JSON")).wait_for()
-    assert max(page.evaluate("window.longTasks"), default=0) < 200
+    longest = max(page.evaluate("window.longTasks"), default=0)
+    print(f"the longest task is {longest:.0f} ms")
+    assert longest < 200
     assert page.locator(".output pre").evaluate("(pre) => pre.textContent.length") < 1e5
 
 
@@ -667,9 +767,7 @@ def test_a_training_as_it_happens(
     expect(page.locator(".plot")).to_have_attribute(
         "aria-label", re.compile("loss: 4 points, last 0.25, lowest 0.25 at 4")
     )
-    lines = page.locator(".log .line").all_inner_texts()
-    log = several.get(f"{path}/log").text
-    assert "".join(line.rstrip("\n") + "\n" for line in lines) == log
+    check_log(page, several.get(f"{path}/log").text)
     expect(page.locator(".pairs")).to_contain_text("steps")
 
 
@@ -709,56 +807,29 @@ def test_a_worker_that_dies(serve: Serve, watched: Watched, tmp_path: Path) -> N
 
 
 def test_a_restart_of_the_server(
-    make_directory: Callable[[], Path], watched: Watched, tmp_path: Path
+    serve: Serve, watched: Watched, tmp_path: Path
 ) -> None:
-    directory = make_directory()
-    options = (f"--model=steps={MODELS / 'steps.py'}", f"--state-dir={tmp_path / 's'}")
-    server = Server(*options, directory=directory)
+    options = (
+        f"--model=steps={MODELS / 'steps.py'}",
+        f"--state-dir={tmp_path / 's'}",
+        f"--listen-port={free_port()}",
+    )
+    server = serve(*options)
     watched.expected = ["Failed to load resource", "ERR_"]
-    try:
-        training = Steps(tmp_path / "go", server, 5)
-        page = watched.open(server, training.place)
-        training.go(1)
-        expect(page.locator(".log")).to_contain_text("step 2 begins")
-        server.kill()
-        expect(page.locator(".link-state")).to_contain_text("Connection lost")
-        port = server.port
-    finally:
-        server.close()
-    again = Server(*options, f"--listen-port={port}", directory=make_directory())
-    try:
-        badge = page.locator(".head .badge")
-        expect(badge).to_have_text("Failed", timeout=20 * SECOND)
-        expect(page.locator(".head [role=alert]")).to_contain_text("interrupted")
-        log = again.get(f"{training.path}/log").text
-        expect(page.locator(".log .line")).to_have_count(
-            log.count("\n"), timeout=20 * SECOND
-        )
-    finally:
-        assert again.close() == []
-
-
-def test_the_network_is_cut_for_a_while(
-    several: Server, watched: Watched, tmp_path: Path
-) -> None:
-    watched.expected = ["Failed to load resource", "ERR_"]
-    training = Steps(tmp_path / "go", several, 6)
-    page = watched.open(several, training.place)
-    expect(page.locator(".log")).to_contain_text("step 1 begins")
-    page.context.set_offline(True)
-    training.go(1, 2, 3)
-    wait_until(lambda: "step 4" in several.get(f"{training.path}/log").text)
-    page.context.set_offline(False)
-    expect(page.locator(".log")).to_contain_text("step 4 begins", timeout=20 * SECOND)
-    training.go(4, 5, 6)
+    training = Steps(tmp_path / "go", server, 5)
+    page = watched.open(server, training.place)
+    training.go(1)
+    expect(page.locator(".log")).to_contain_text("step 2 begins")
+    server.kill()
+    expect(page.locator(".link-state")).to_contain_text("Connection lost")
+    again = serve(*options)
     badge = page.locator(".head .badge")
-    expect(badge).to_have_text("Done", timeout=20 * SECOND)
-    log = several.get(f"{training.path}/log").text
-    lines = page.locator(".log .line")
-    expect(lines).to_have_count(log.count("\n"))
-    expect(page.locator("[data-points]")).to_have_attribute("data-points", "6")
+    expect(badge).to_have_text("Failed", timeout=20 * SECOND)
+    expect(page.locator(".head [role=alert]")).to_contain_text("interrupted")
+    check_log(page, again.get(f"{training.path}/log").text)
 
 
+@pytest.mark.alone  # what the tab uses is measured
 def test_a_million_reports(serve: Serve, watched: Watched) -> None:
     server = serve(f"--model=reports={MODELS / 'reports.py'}")
     query = {"count": 1_000_000, "seconds": 6}
@@ -775,6 +846,7 @@ def test_a_million_reports(serve: Serve, watched: Watched) -> None:
     began, before = time.monotonic(), busy()
     expect(page.locator(".head .badge")).to_have_text("Done", timeout=40 * SECOND)
     share = (busy() - before) / (time.monotonic() - began)
+    print(f"the tab uses {share:.0%} of a processor")
     assert share < 0.25
     kept = len(
         server.get(f"/v2/models/reports/train/{job['uuid']}/metrics").json()["step"]
@@ -886,12 +958,9 @@ def test_the_token(serve: Serve, watched: Watched, tmp_path: Path) -> None:
     watched.expected = ["401"]
     page = watched.page
     page.goto(f"{server.url}/ui/")
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Token", exact=True).fill("wrong")
-    dialog.get_by_role("button", name="Use token").click()
-    dialog.get_by_text("The server does not accept this token.").wait_for()
-    dialog.get_by_label("Token", exact=True).fill("first-token")
-    dialog.get_by_role("button", name="Use token").click()
+    give_token(page, "wrong")
+    page.get_by_text("The server does not accept this token.").wait_for()
+    give_token(page, "first-token")
     page.get_by_role("button", name="Predict").wait_for()
     enter(page, "n", "5")
     predict(page)
@@ -904,8 +973,7 @@ def test_the_token(serve: Serve, watched: Watched, tmp_path: Path) -> None:
     os.kill(server.pid, signal.SIGHUP)
     server.wait_for_output("1 tokens were read|reload")
     press(page, "Predict")
-    dialog.get_by_label("Token", exact=True).fill("second-token")
-    dialog.get_by_role("button", name="Use token").click()
+    give_token(page, "second-token")
     page.locator('.output:not([aria-busy="true"])').wait_for()
     expect(page.locator(".output .facts")).to_contain_text("200")
     kept = page.evaluate("JSON.stringify([{...sessionStorage}, {...localStorage}])")
@@ -913,7 +981,24 @@ def test_the_token(serve: Serve, watched: Watched, tmp_path: Path) -> None:
     assert not any(
         "first-token" in url or "second-token" in url for url in watched.urls
     )
-    assert "first-token" not in server.output
+    assert "-token" not in server.output.replace(str(file), "")
+    # kept where that is asked for, until the tab is closed
+    page.reload()
+    give_token(page, "second-token", remember=True)
+    page.reload()
+    page.get_by_role("button", name="Predict").wait_for()
+    kept = page.evaluate("JSON.parse(sessionStorage['deepaas-token'])")
+    assert kept == "second-token"
+    assert page.evaluate("JSON.stringify({...localStorage})") == "{}"
+
+
+def give_token(page: Page, token: str, *, remember: bool = False) -> None:
+    """Answer the question for a token."""
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Token", exact=True).fill(token)
+    if remember:
+        dialog.get_by_label("Remember it in this tab").check()
+    dialog.get_by_role("button", name="Use token").click()
 
 
 def test_a_token_in_the_address_is_taken_and_removed(
@@ -977,7 +1062,9 @@ def test_a_snippet_does_what_the_page_does(
     assert output.strip() == answer.content
 
 
-def run_snippet(language: str, code: str, folder: Path) -> bytes:
+def run_snippet(
+    language: str, code: str, folder: Path, token: str | None = None
+) -> bytes:
     kind = {"curl": "sh", "Python": "py", "JavaScript": "mjs"}[language]
     file = folder / f"snippet.{kind}"
     file.write_text(code)
@@ -985,6 +1072,7 @@ def run_snippet(language: str, code: str, folder: Path) -> bytes:
     if programs[kind] is None:
         pytest.skip("node is missing")
     environment = {k: v for k, v in os.environ.items() if "proxy" not in k.lower()}
+    environment |= {"TOKEN": token} if token else {}
     done = subprocess.run(
         [programs[kind], file],
         cwd=folder,
@@ -1021,6 +1109,56 @@ def test_a_snippet_of_many_values(
         code = page.locator(".snippet pre").inner_text()
         answer = json.loads(run_snippet(language, code, tmp_path))
         assert json.loads(answer["predictions"]) == expected, code
+
+
+@pytest.mark.parametrize("token", [None, "s3cret"])
+def test_the_snippets_that_follow_a_training(
+    serve: Serve, watched: Watched, tmp_path: Path, token: str | None
+) -> None:
+    model = f"--model=steps={MODELS / 'steps.py'}"
+    (tmp_path / "tokens").write_text("s3cret\n")
+    options = [f"--auth-token-file={tmp_path / 'tokens'}"] if token else []
+    server = serve(model, *options)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    training = Steps(tmp_path / "go", server, 3, headers=headers)
+    page = watched.page
+    fragment = f"?token={token}" if token else ""
+    page.goto(f"{server.url}/ui/#{training.place}{fragment}")
+    code = page.locator(".snippet pre")
+    code.wait_for()
+    training.go(1, 2, 3)
+    expect(page.locator(".head .badge")).to_have_text("Done")
+    said = run_snippet("curl", code.inner_text(), tmp_path, token).decode()
+    assert "event: status" in said
+    log = server.get(f"{training.path}/log", headers=headers).text
+    assert log in said
+    metrics = server.get(f"{training.path}/metrics", headers=headers).json()
+    assert json.loads(said.splitlines()[-1]) == metrics
+    press(page, "Python")
+    pytest.importorskip("matplotlib")
+    run_snippet("Python", code.inner_text(), tmp_path, token)
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.width > 300
+
+
+def test_the_snippets_that_follow_a_prediction(
+    digits: Server, watched: Watched, tmp_path: Path
+) -> None:
+    with (SAMPLES / "three.png").open("rb") as file:
+        job = digits.post(
+            "/v2/models/digits/predict/",
+            files={"data": file},
+            headers={"Prefer": "respond-async"},
+        ).json()
+    page = watched.open(digits, model_place("digits", "predict", job["uuid"]))
+    page.locator(".output .bars").wait_for()
+    result = digits.get(f"/v2/models/digits/predict/{job['uuid']}/result").content
+    for language in ("curl", "Python"):
+        press(page, language)
+        code = page.locator(".snippet pre").inner_text()
+        run_snippet(language, code, tmp_path, None)
+        assert (tmp_path / "result").read_bytes() == result
+        (tmp_path / "result").unlink()
 
 
 # -- for everybody
@@ -1088,6 +1226,87 @@ def test_accessible(trained: Server, watched: Watched, scheme: str) -> None:
         assert find_violations(page) == [], place
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_opens_in_a_form_is_accessible(
+    several: Server, watched: Watched, scheme: str
+) -> None:
+    """The other tabs, mistakes, the dialog of the token."""
+    watched.expected = ["422"]
+    page = watched.page
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    watched.open(several, model_place("every_field"))
+    for tab in ("JSON", "Code"):
+        press(page, tab)
+        assert find_violations(page) == [], tab
+    press(page, "Form")
+    type_in(page, "email", "not an address")
+    press(page, "Predict")
+    page.locator(".alert").first.wait_for()
+    assert find_violations(page) == [], "mistakes"
+    page.get_by_role("button", name="Token").click()
+    page.get_by_role("dialog").wait_for()
+    assert find_violations(page) == [], "the dialog of the token"
+    page.get_by_role("button", name="Cancel").click()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_belongs_to_a_job_is_accessible(
+    trained: Server, watched: Watched, scheme: str
+) -> None:
+    """The dialog that asks about its end, and the result of a prediction."""
+    page = watched.page
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    [job, *_] = trained.get("/v2/models/digits/train/").json()
+    watched.open(trained, model_place("digits", "train", job["uuid"]))
+    press(page, "Delete")
+    page.get_by_role("dialog").wait_for()
+    assert find_violations(page) == [], "the dialog of an end"
+    page.get_by_role("button", name="Keep it").click()
+    with (SAMPLES / "three.png").open("rb") as file:
+        job = trained.post(
+            "/v2/models/digits/predict/",
+            files={"data": file},
+            headers={"Prefer": "respond-async"},
+        ).json()
+    watched.open(trained, model_place("digits", "predict", job["uuid"]))
+    page.locator(".output .bars").wait_for()
+    assert find_violations(page) == [], "a job of predict"
+
+
+def test_colors_that_the_system_forces(
+    trained: Server, watched: Watched, tmp_path: Path
+) -> None:
+    """What is chosen, what has a frame and what is drawn are still to be told apart."""
+    page = watched.page
+    page.emulate_media(forced_colors="active", reduced_motion="reduce")
+    watched.open(trained)
+    page.locator("input[type=file]").set_input_files(SAMPLES / "three.png")
+    predict(page)
+    page.screenshot(path=tmp_path / "try.png")
+    look = page.evaluate(
+        """() => {
+          const style = (one) => getComputedStyle(document.querySelector(one));
+          return {
+            card: style(".card").borderTopStyle,
+            pressed: style('.segmented > [aria-pressed="true"]').outlineStyle,
+            other: style('.segmented > [aria-pressed="false"]').outlineStyle,
+            bar: style(".best .bar").backgroundColor,
+            page: style("body").backgroundColor,
+          };
+        }"""
+    )
+    assert look["card"] == "solid"
+    assert (look["pressed"], look["other"]) == ("solid", "none")
+    assert look["bar"] != look["page"]
+    [job, *_] = trained.get("/v2/models/digits/train/").json()
+    watched.open(trained, model_place("digits", "train", job["uuid"]))
+    page.locator(".plot canvas").first.wait_for()
+    page.locator("[data-points]").screenshot(path=tmp_path / "curves.png")
+    with Image.open(tmp_path / "curves.png") as picture:
+        colors = picture.convert("RGB").getcolors(maxcolors=1 << 24) or []
+    assert len(colors) > 20
+
+
 def settle(page: Page, place: str) -> None:
     """Wait until a view has what it shows."""
     if "train/" in place or "compare" in place:
@@ -1130,15 +1349,25 @@ def test_no_view_is_wider_than_a_small_phone(trained: Server, watched: Watched) 
 
 
 def test_by_keyboard_alone(digits: Server, watched: Watched) -> None:
+    # From now on the chooser is taken from the browser. Playwright does not wait until
+    # that is so, and a key pressed at once could open a chooser that nobody sees.
+    watched.page.on("filechooser", lambda _: None)
     page = watched.open(digits)
+    page.locator("button[type=submit]").wait_for()
     page.keyboard.press("Tab")
     expect(page.get_by_text("Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
     tab_to(page, "input[type=file]")
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
     chooser.value.set_files(SAMPLES / "three.png")
-    tab_to(page, "input[type=radio]")
+    expect(page.locator(".file-name")).to_contain_text("three.png")
+    tab_to(page, "button[type=submit]")
+    page.keyboard.press("Enter")
+    expect(page.locator(".best-label strong")).to_have_text("3")
+    expect(page.get_by_role("heading", name="Output")).to_be_focused()
+    tab_to(page, "input[type=radio]", backwards=True)
     page.keyboard.press("ArrowRight")
     tab_to(page, "button[type=submit]")
     page.keyboard.press("Enter")
@@ -1146,26 +1375,56 @@ def test_by_keyboard_alone(digits: Server, watched: Watched) -> None:
     expect(page.get_by_role("heading", name="Output")).to_be_focused()
 
 
-def test_a_training_by_keyboard_alone(digits: Server, watched: Watched) -> None:
-    page = watched.open(digits, model_place("digits", "train"))
-    tab_to(page, '.field[data-name="epochs"] input')
-    page.keyboard.type("300")
-    tab_to(page, "button[type=submit]")
-    page.keyboard.press("Enter")
-    expect(page.locator("h1")).to_be_focused()
+def test_a_training_by_keyboard_alone(
+    several: Server, watched: Watched, tmp_path: Path
+) -> None:
+    """One is watched until its end and deleted, another one is cancelled."""
+    page = watched.open(several, model_place("steps", "train"))
+    page.locator("button[type=submit]").wait_for()
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        fill_by_keyboard(page, "steps", "3")
+        fill_by_keyboard(page, "folder", str(folder))
+        tab_to(page, "button[type=submit]")
+        page.keyboard.press("Enter")
+        expect(page.locator("h1")).to_be_focused()
+        expect(page.locator(".log")).to_contain_text("step 1 begins")
+        if number == 1:
+            tab_to(page, ".log")
+            tab_to(page, "a.back", backwards=True)
+            page.keyboard.press("Enter")
+            tab_to(page, "table.jobs a")
+            page.keyboard.press("Enter")
+            for step in (1, 2, 3):
+                (folder / str(step)).touch()
+            expect(page.locator(".head .badge")).to_have_text("Done")
+            tab_to(page, ".head .actions button")
+            page.keyboard.press("Enter")
+            tab_to(page, "dialog .primary")
+            page.keyboard.press("Enter")
+            page.locator("h2", has_text="Trainings").wait_for()
+            tab_to(page, '.tabs a[href$="/train"]')
+            page.keyboard.press("Enter")
+            page.locator("button[type=submit]").wait_for()
     tab_to(page, "button.danger")
     page.keyboard.press("Enter")
     tab_to(page, "dialog .primary")
     page.keyboard.press("Enter")
     expect(page.locator(".head .badge")).to_have_text("Cancelled")
-    tab_to(page, "a.back")
-    page.keyboard.press("Enter")
-    tab_to(page, "table.jobs a")
 
 
-def tab_to(page: Page, selector: str) -> None:
-    for _ in range(40):
-        page.keyboard.press("Tab")
+def fill_by_keyboard(page: Page, name: str, text: str) -> None:
+    tab_to(page, f'.field[data-name="{name}"] :is(input, textarea)')
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type(text)
+
+
+def tab_to(page: Page, selector: str, *, backwards: bool = False) -> None:
+    """Press Tab until an element has the focus, or Shift and Tab."""
+    page.locator(selector).first.wait_for(state="attached")
+    for _ in range(60):
+        page.keyboard.press("Shift+Tab" if backwards else "Tab")
         if page.evaluate("(s) => document.activeElement.matches(s)", selector):
             return
     raise AssertionError(f"{selector} cannot be reached by Tab")
@@ -1204,7 +1463,9 @@ def test_the_weight(trained: Server, watched: Watched) -> None:
 
     watched.open(trained)
     page.locator("form.input").wait_for()
+    page.wait_for_load_state("networkidle")
     assert 20_000 < total() <= 60_000, sizes
+    print(f"first load: {total():,} bytes in {len(sizes)} answers")
     [job, *_] = trained.get("/v2/models/digits/train/").json()
     page.goto("about:blank")
     session.send("Network.clearBrowserCache")
@@ -1212,6 +1473,7 @@ def test_the_weight(trained: Server, watched: Watched) -> None:
     watched.open(trained, model_place("digits", "train", job["uuid"]))
     page.locator(".plot canvas").first.wait_for()
     assert total() <= 90_000, str(sizes)
+    print(f"with curves: {total():,} bytes in {len(sizes)} answers")
 
 
 def test_the_headers_of_the_page_and_its_files(digits: Server) -> None:
@@ -1226,7 +1488,10 @@ def test_the_headers_of_the_page_and_its_files(digits: Server) -> None:
         packed = digits.get(f"/ui/{place}")
         identity = {"Accept-Encoding": "identity"}
         plain = digits.get(f"/ui/{place}", headers=identity)
-        assert packed.content == plain.content == UI_FILES[place].read_bytes()
+        content = UI_FILES[place].read_bytes()
+        if UI_FILES[place].suffix == ".gz":
+            content = gzip.decompress(content)
+        assert packed.content == plain.content == content
         assert packed.headers["X-Content-Type-Options"] == "nosniff"
         assert packed.headers["Cache-Control"] == "no-cache"
         unchanged = {"If-None-Match": packed.headers["ETag"]}
@@ -1235,15 +1500,27 @@ def test_the_headers_of_the_page_and_its_files(digits: Server) -> None:
         assert digits.get(f"/ui/{place}").status_code == 404
 
 
-def test_the_form_is_there_at_once(digits: Server, page: Page) -> None:
+FORM_TIME = """
+new MutationObserver((_, observer) => {
+  if (!document.querySelector("form.input button[type=submit]")) return;
+  observer.disconnect();
+  requestAnimationFrame(() => setTimeout(() => (window.formTime = performance.now())));
+}).observe(document, {childList: true, subtree: true});
+"""
+"""Notes how many milliseconds after the navigation the form has been painted."""
+
+
+def test_the_form_is_there_at_once(digits: Server, watched: Watched) -> None:
     """In half a second, once in five times: other processes may have the machine."""
-    Watched(page).open(digits)
-    times = []
+    page = watched.page
+    page.add_init_script(FORM_TIME)
+    session = page.context.new_cdp_session(page)
+    times: list[float] = []
     while len(times) < 5 and min(times, default=500) >= 500:
-        page.reload()
-        page.locator("form.input").wait_for()
-        times += page.evaluate(
-            """() => [performance.getEntriesByType("paint")
-              .find((entry) => entry.name === "first-contentful-paint").startTime]"""
-        )
+        session.send("Network.clearBrowserCache")
+        page.goto(f"{digits.url}/ui/")
+        page.wait_for_function("window.formTime")
+        times.append(page.evaluate("window.formTime"))
+    print(f"the form is there after {min(times):.0f} ms")
     assert min(times) < 500, times
+    assert max(page.evaluate("window.longTasks"), default=0) < 200

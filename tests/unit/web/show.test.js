@@ -8,7 +8,7 @@ const { overwritten, styled } = await import("../../../deepaas/web/static/log.js
 const { mediaTypeOf } = await import("../../../deepaas/web/static/media.js");
 const { asBars, unwrapped } = await import("../../../deepaas/web/static/result.js");
 const { asTable, parseCsv } = await import("../../../deepaas/web/static/table.js");
-const { readList } = await import("../../../deepaas/web/static/fields.js");
+const { inZone, readList, withZone } = await import("../../../deepaas/web/static/fields.js");
 const { ago, duration, num, size } = await import("../../../deepaas/web/static/messages.js");
 
 test("smoothing has no bias at its start, and keeps gaps", () => {
@@ -108,4 +108,12 @@ test("numbers, sizes and times as people read them", () => {
   assert.equal(duration(0.048), "48 ms");
   assert.equal(duration(3700), "1 h 2 min");
   assert.equal(ago(new Date().toISOString()), "just now");
+});
+
+test("a moment gets the browser's zone, and is shown in it", () => {
+  assert.match(withZone("2026-11-26T10:00"), /^2026-11-26T10:00[+-]\d\d:\d\d$/);
+  const moment = "2026-11-26T10:00:05+00:00";
+  assert.equal(Date.parse(withZone(inZone(moment))), Date.parse(moment));
+  assert.equal(inZone("soon"), "soon");
+  assert.equal(inZone(undefined), undefined);
 });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 const { address, events, lines, pieces } = await import("../../../deepaas/web/static/api.js");
-const { Estimate, followLog, persist } = await import("../../../deepaas/web/static/follow.js");
+const { Estimate, followLog, isFinal, persist } = await import("../../../deepaas/web/static/follow.js");
 
 async function* chunks(...texts) {
   for (const text of texts) yield typeof text === "string" ? new TextEncoder().encode(text) : text;
@@ -78,12 +78,40 @@ test("a log that is cut off goes on after the last byte, within a character too"
   };
   let text = "";
   const signal = new AbortController().signal;
-  // no real waiting: the browser says that it is online again
-  globalThis.addEventListener = (name, listener) => setTimeout(listener, 0);
-  globalThis.removeEventListener = () => {};
-  await followLog("v2/models/m/train/1/", { signal, onText: (piece) => (text += piece), isOver: () => calls > 1 });
+  const wait = async () => {};
+  await followLog("v2/models/m/train/1/", { signal, wait, onText: (piece) => (text += piece), isOver: () => calls > 1 }).ended;
   assert.equal(calls, 3);
   assert.equal(text, "one\ntwö\nthree\n");
+});
+
+test("a log whose connection is silent connects again when it is told to", async () => {
+  const texts = ["one\n", "one\ntwo\n"];
+  let calls = 0;
+  globalThis.fetch = async (url, { signal }) => {
+    const text = texts[calls];
+    calls += 1;
+    const body = new ReadableStream({
+      start(controller) {
+        controller.enqueue(new TextEncoder().encode(text));
+        if (text === texts[1]) controller.close();
+        signal.addEventListener("abort", () => controller.error(signal.reason));
+      },
+    });
+    return new Response(body);
+  };
+  let text = "";
+  const onText = (piece) => {
+    text += piece;
+    if (calls === 1) setTimeout(followed.reconnect);
+  };
+  const { signal } = new AbortController();
+  const followed = followLog("v2/models/m/train/1/", { signal, onText, wait: async () => {}, isOver: () => calls > 1 });
+  await followed.ended;
+  assert.equal(text, "one\ntwo\n");
+});
+
+test("what a proxy refuses for a moment is tried again", () => {
+  assert.deepEqual([0, 400, 401, 404, 408, 429, 502].filter((status) => isFinal({ status })), [400, 401, 404]);
 });
 
 test("the time left comes from the latest reports", () => {
