@@ -163,12 +163,15 @@ def _kinds(elements: list[Any]) -> set[type]:
     return kinds
 
 
-def flatten(data: list[Any], place: str) -> list[Any]:
-    """Returns the elements of nested lists in order. Raises BadBody."""
+def flatten(data: list[Any], place: str) -> tuple[list[Any], set[type]]:
+    """Returns the elements of nested lists in order, and their types.
+
+    Raises BadBody.
+    """
     for _ in range(MAX_LEVELS):
         kinds = _kinds(data)
         if list not in kinds:
-            return data
+            return data, kinds
         if len(kinds) == 1:
             data = list(itertools.chain.from_iterable(data))
         else:
@@ -177,9 +180,13 @@ def flatten(data: list[Any], place: str) -> list[Any]:
     raise BadBody(f"The data of {place} has more than {MAX_LEVELS} levels.")
 
 
-def check(datatype: Datatype, elements: list[Any], place: str) -> list[Any]:
-    """Returns elements from JSON as those of a datatype. Raises BadBody."""
-    kinds = _kinds(elements)
+def check(
+    datatype: Datatype, elements: list[Any], kinds: set[type], place: str
+) -> list[Any]:
+    """Returns elements from JSON as those of a datatype. Raises BadBody.
+
+    `kinds` are their types.
+    """
     if datatype is BYTES:
         return _all(elements, kinds, {str}, place, "a string")
     if datatype is BOOL:

@@ -79,9 +79,9 @@ def read_elements(
     check_kind(given, spec)
     if tail is None:
         assert given.data is not None
-        elements = flatten(given.data, given.place)
+        elements, kinds = flatten(given.data, given.place)
         _check_count(given, len(elements))
-        elements = check(given.datatype, elements, given.place)
+        elements = check(given.datatype, elements, kinds, given.place)
     else:
         elements = decode(given.datatype, tail, given.place)
         _check_count(given, len(elements))

@@ -40,7 +40,7 @@ def _flat(value):
     if len(orjson.dumps(value)) < 5:
         return items
     if all(_is_numeric(one) for one in items):
-        return flatten(items, "")
+        return flatten(items, "")[0]
     return items
 
 

@@ -57,10 +57,10 @@ def test_the_limits_of_integers_are_theirs(name):
     datatype = DATATYPES[name]
     low, high = datatype.limits
 
-    assert check(datatype, [low, high], "x") == [low, high]
+    assert check(datatype, [low, high], {int}, "x") == [low, high]
     for wrong in (low - 1, high + 1):
         with pytest.raises(BadBody, match="cannot hold"):
-            check(datatype, [0, wrong], "x")
+            check(datatype, [0, wrong], {int}, "x")
 
 
 def _number(name, *values, shape=None):
