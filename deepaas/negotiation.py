@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterator
+from typing import Any
 
 import marshmallow
 import mimeparse
@@ -13,7 +14,7 @@ ANY = "*/*"
 
 
 class Negotiation:
-    """The choices of one model, known at start.
+    """The choices of one model, known at start. It can be pickled.
 
     Raises ValueError for a choice that is not a media type.
     """
@@ -28,13 +29,24 @@ class Negotiation:
         for choice in self.choices:
             if not (isinstance(choice, str) and is_media_type(choice)):
                 raise ValueError(f"accept: {choice!r} is not a media type")
-        self._default = field.load_default
+        default = field.load_default
+        if default is marshmallow.missing:
+            default = ANY
+        self._default = default if isinstance(default, str) else None
+        """The default, `*/*` if there is none; None for one that is the field's own."""
+        self.choose = functools.lru_cache(maxsize=256)(self._choose)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "choose"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
         self.choose = functools.lru_cache(maxsize=256)(self._choose)
 
     @property
     def _fallback(self) -> str | None:
         """The choice for a caller without a preference; None leaves it to the field."""
-        if self._default is marshmallow.missing or self._default == ANY:
+        if self._default == ANY:
             return self._first
         return None
 
@@ -79,7 +91,7 @@ class Negotiation:
                 f"None of {header!r} is among what the model returns: "
                 f"{', '.join(self.choices)}."
             )
-        if isinstance(self._default, str) and qualities.get(self._default) == best:
+        if self._default is not None and qualities.get(self._default) == best:
             return self._default
         return next(choice for choice in self.choices if qualities[choice] == best)
 

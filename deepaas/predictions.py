@@ -6,18 +6,20 @@ every API and the jobs make their calls here.
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from deepaas.arguments import Arguments
+from deepaas.arguments.outcome import Values, load, unpack_outcome
 from deepaas.config import Settings
-from deepaas.errors import DeepaasError, InvalidArguments, NotFound, name_row
-from deepaas.executors import Event, Executor, Reply
-from deepaas.model.adapter import ModelAdapter
+from deepaas.errors import DeepaasError, NotFound, name_row
+from deepaas.executors import Event, Reply
+from deepaas.served import ServedModel
+
+__all__ = ["OnEvent", "Predictions", "PreparedCall", "ServedModel", "Values"]
 
 OnEvent: TypeAlias = Callable[[Event], None]
 
@@ -27,47 +29,29 @@ _TURNED_OFF = {
 }
 
 
-@dataclass(frozen=True)
-class ServedModel:
-    """A model, and the executor that runs its calls."""
-
-    adapter: ModelAdapter
-    executor: Executor
-
-    def arguments(self, method: str) -> Arguments:
-        """Returns the arguments of `predict` or `train`."""
-        adapter = self.adapter
-        return adapter.predict_args if method == "predict" else adapter.train_args
-
-
-class Values(NamedTuple):
-    """The values that a caller gives a method, before they are validated."""
-
-    values: dict[str, Any]
-    """By the callers' names of the arguments."""
-    accept: str = ""
-    """The media types that the caller accepts, as in the header Accept (RFC 9110)."""
-    problems: Mapping[str, Any] = MappingProxyType({})
-    """Messages, by name, on what is refused before anything is validated."""
-    large: bool = False
-    """Validation takes long; it is done in a thread."""
-
-
 class PreparedCall(NamedTuple):
     """A call whose arguments are valid; it can be run once."""
 
     model: ServedModel
     method: str
     """`predict` or `train`."""
-    kwargs: Mapping[str, Any]
+    kwargs: Mapping[str, Any] | bytes
+    """Bytes if they were loaded where the author's code is."""
     media_type: str | None
     """The media type of the answer, None where nothing was negotiated."""
     timeout: float | None
     """Seconds for which it may run, None for any number."""
+    arguments: Arguments | None = None
+    """Those that loaded it here."""
+    shown: str = "{}"
+    """JSON of what a job's record shows of the arguments, where none loaded it here."""
 
     def show_arguments(self) -> dict[str, Any]:
         """Returns the arguments as JSON values, without secrets. Takes milliseconds."""
-        return self.model.arguments(self.method).show(self.kwargs)
+        if self.arguments is not None and isinstance(self.kwargs, Mapping):
+            return self.arguments.show(self.kwargs)
+        shown: dict[str, Any] = json.loads(self.shown)
+        return shown
 
     def reserve(self) -> ExitStack:
         """Reserves a place in the queue until what is returned is closed.
@@ -128,26 +112,51 @@ class Predictions:
         """Returns a model that has this method. Raises NotFound, or an error with
         status 501."""
         model = self.find(name, method)
-        adapter = model.adapter
-        has = adapter.has_predict if method == "predict" else adapter.has_train
-        if not has:
+        if not model.has(method):
             raise DeepaasError(f"The model does not implement {method}.", status=501)
         return model
 
     async def prepare(
-        self, model: ServedModel, method: str, given: Values
+        self,
+        model: ServedModel,
+        method: str,
+        given: Values,
+        *,
+        shows: bool = False,
     ) -> PreparedCall:
         """Validates the arguments of a call, and negotiates the type of its answer.
 
-        Raises InvalidArguments or NotAcceptable.
+        `shows` says that `show_arguments` will be asked for.
+
+        Raises InvalidArguments or NotAcceptable; for a model whose author's code loads
+        its arguments, also ModelRaised, WorkerDied, CallTimeout or Unavailable.
         """
+        timeout = self._timeouts[method]
         arguments = model.arguments(method)
+        if not isinstance(arguments, Arguments):
+            return await self._prepare_there(model, method, given, shows=shows)
         if given.large:
-            kwargs = await asyncio.to_thread(_load, arguments, given)
+            kwargs = await asyncio.to_thread(load, arguments, given)
         else:
-            kwargs = _load(arguments, given)
+            kwargs = load(arguments, given)
         media_type = arguments.accepted(kwargs) if method == "predict" else None
-        return PreparedCall(model, method, kwargs, media_type, self._timeouts[method])
+        return PreparedCall(model, method, kwargs, media_type, timeout, arguments)
+
+    async def _prepare_there(
+        self, model: ServedModel, method: str, given: Values, *, shows: bool
+    ) -> PreparedCall:
+        """Lets the author's code load the arguments, in its own process."""
+        asked = {"method": method, "given": given, "shows": shows}
+        loaded = unpack_outcome(await model.executor.load(asked))
+        loaded.raise_refusal()
+        return PreparedCall(
+            model,
+            method,
+            loaded.kwargs,
+            loaded.media_type if method == "predict" else None,
+            self._timeouts[method],
+            shown=loaded.shown,
+        )
 
     async def predict_tensors(
         self,
@@ -218,16 +227,3 @@ def _of_row(number: int, count: int) -> Iterator[None]:
         if count == 1:
             raise
         raise name_row(error, number) from error
-
-
-def _load(arguments: Arguments, given: Values) -> dict[str, Any]:
-    """Returns the keyword arguments of a call."""
-    try:
-        arguments.negotiate(given.values, given.accept)
-        loaded = arguments.load(given.values)
-    except InvalidArguments as error:
-        messages = {**given.problems, **error.messages}
-        raise InvalidArguments(messages, status=error.status) from error
-    if given.problems:
-        raise InvalidArguments(given.problems)
-    return loaded

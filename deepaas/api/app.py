@@ -28,7 +28,6 @@ from deepaas.api.routes import Route, Routes, error_body, shared_body
 from deepaas.config import Settings
 from deepaas.executors import Executor
 from deepaas.jobs.service import Jobs
-from deepaas.model.adapter import ModelAdapter
 from deepaas.model.loading import ModelRef
 from deepaas.predictions import Predictions, ServedModel
 
@@ -38,17 +37,15 @@ def create_app(
 ) -> web.Application:
     """Returns the application that serves these models, and runs these jobs.
 
-    Loads each model, and raises StartError for one that cannot be served. The
-    executors are started with the application; they and the jobs are closed with it.
+    The executors are started with the application, and tell then what their models
+    are; they and the jobs are closed with it.
     """
     tokens = Tokens(settings.auth_token_file) if settings.auth_token_file else None
-    models = _load_models(executors)
-    adapters = [model.adapter for model in models.values()]
-    by_name = {name: model.executor for name, model in models.items()}
+    by_name = {ref.name: executor for ref, executor in executors.items()}
+    models = {name: ServedModel(name, each) for name, each in by_name.items()}
     metrics = Metrics(by_name)
     access_log = AccessLog(metrics, by_name)
     readiness = Readiness()
-    examples = Examples(adapters, settings.base_path)
     operations = Operations(metrics, access_log, jobs, settings, readiness)
 
     routes = Routes(expect_handler=None if tokens is None else expect_later)
@@ -58,8 +55,8 @@ def create_app(
     inference = Inference(predictions, settings, tensors, operations.model_ready)
     routes.add(inference.routes(), error_body=error_body)
     routes.add_below(f"{settings.base_path}/v2/", shared_body)
-    routes.add(examples.routes())
-    routes.add(Documentation(adapters, settings, examples.addresses()).routes())
+    routes.add(Examples(models, settings.base_path).routes())
+    routes.add(Documentation(list(models.values()), settings).routes())
     routes.add(_pages(settings))
 
     app = web.Application(
@@ -77,13 +74,6 @@ def create_app(
         app.cleanup_ctx.append(operations.recorder)
     app[CONTROLS] = _controls(tokens, readiness, access_log)
     return app
-
-
-def _load_models(executors: Mapping[ModelRef, Executor]) -> dict[str, ServedModel]:
-    return {
-        ref.name: ServedModel(ModelAdapter(ref, shared=True), executor)
-        for ref, executor in executors.items()
-    }
 
 
 def _pages(settings: Settings) -> Sequence[Route]:

@@ -123,8 +123,8 @@ class DeepaasV2:
         return json_response(value)
 
     async def _describe(self, model: ServedModel, base: str) -> dict[str, Any]:
-        metadata = await model.adapter.metadata()
-        href = f"{base}/v2/models/{quote(model.adapter.name, safe='')}/"
+        metadata = await model.metadata()
+        href = f"{base}/v2/models/{quote(model.name, safe='')}/"
         value = {**metadata, "links": [{"rel": "self", "href": href}]}
         return {**value, **self._metadata.dump(value)}
 
@@ -140,7 +140,7 @@ class DeepaasV2:
         model = self._find_callable(request, Kind.PREDICT)
         if _prefers_async(request):
             return await self._begin(request, model, Kind.PREDICT)
-        parsing = Parsing(request, model.adapter.predict_args, self._settings)
+        parsing = Parsing(request, model.arguments("predict"), self._settings)
         async with parsing as given:
             reply = await self._predictions.predict(
                 model,
@@ -167,7 +167,7 @@ class DeepaasV2:
         async with contextlib.AsyncExitStack() as files:
             parsing = Parsing(request, model.arguments(method), self._settings)
             given = await files.enter_async_context(parsing)
-            call = await self._predictions.prepare(model, method, given)
+            call = await self._predictions.prepare(model, method, given, shows=True)
             job = await self._jobs.start(call, files.pop_all())
         request[JOB] = job.uuid
         headers = {"Location": relative(request, job.uuid)}
@@ -204,7 +204,7 @@ class DeepaasV2:
         except ValidationError as error:
             messages = error.messages_dict
             raise InvalidArguments(messages) from error
-        found = await self._jobs.find(Kind.TRAIN, model.adapter.name, **query)
+        found = await self._jobs.find(Kind.TRAIN, model.name, **query)
         dump = schemas.Job(many=True).dump
         # The list may be long.
         return await asyncio.to_thread(
@@ -219,7 +219,7 @@ class DeepaasV2:
         """Cancel a job, or remove one that has ended."""
         model = self._find(request, kind)
         uuid = request.match_info["uuid"]
-        job = await self._jobs.end(kind, model.adapter.name, uuid)
+        job = await self._jobs.end(kind, model.name, uuid)
         return web.Response(status=204) if job is None else self._job(job)
 
     async def result(self, request: web.Request) -> web.StreamResponse:
@@ -268,7 +268,7 @@ class DeepaasV2:
     async def _get(self, kind: Kind, request: web.Request) -> Job:
         model = self._find(request, kind)
         uuid = request.match_info["uuid"]
-        return await self._jobs.get(kind, model.adapter.name, uuid)
+        return await self._jobs.get(kind, model.name, uuid)
 
     def _job(
         self, job: Job, *, status: int = 200, headers: Mapping[str, str] | None = None

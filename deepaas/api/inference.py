@@ -32,7 +32,8 @@ from deepaas.errors import (
 )
 from deepaas.executors import Reply
 from deepaas.media_types import BINARY, JSON
-from deepaas.predictions import Predictions, ServedModel, Values
+from deepaas.predictions import Predictions, Values
+from deepaas.served import ServedModel
 from deepaas.tensors.answer import PIECE_BYTES, Answer, empty_batch
 from deepaas.tensors.datatypes import DATATYPES
 from deepaas.tensors.outputs import Output, Outputs, stack, unpack
@@ -105,7 +106,7 @@ class Inference:
         request[UNCODED] = True
         model = await self._find(request)
         described = await self._tensors.describe(model)
-        return json_response({"name": model.adapter.name, **described})
+        return json_response({"name": model.name, **described})
 
     async def version_ready(self, request: web.Request) -> web.StreamResponse:
         """Tells whether a version of a model is ready."""
@@ -149,7 +150,7 @@ class Inference:
     ) -> dict[str, Any]:
         version = await self._tensors.version(model)
         return {
-            "model_name": model.adapter.name,
+            "model_name": model.name,
             **({} if version is None else {"model_version": version}),
             "id": request[REQUEST_ID] if given.id is None else given.id,
         }

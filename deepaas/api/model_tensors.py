@@ -4,11 +4,8 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from deepaas.arguments import Arguments
 from deepaas.arguments.tensors import read_signature
-from deepaas.model.loading import batching
-from deepaas.predictions import ServedModel
-from deepaas.tensors.fields import read_outputs
+from deepaas.served import ServedArguments, ServedModel
 from deepaas.tensors.specs import Signature, TensorSpec
 
 PLATFORM = "deepaas"
@@ -18,7 +15,7 @@ EXTENSIONS = ("binary_tensor_data", "parameters")
 
 
 @functools.lru_cache(maxsize=256)
-def signature_of(arguments: Arguments) -> Signature:
+def signature_of(arguments: ServedArguments) -> Signature:
     """Returns the arguments of a method as tensors."""
     return read_signature(arguments.items)
 
@@ -36,16 +33,16 @@ class ModelTensors:
 
     def outputs(self, model: ServedModel) -> Mapping[str, TensorSpec]:
         """Returns the outputs that a model declares."""
-        return read_outputs(model.adapter.response)
+        return dict(model.description.outputs)
 
     async def version(self, model: ServedModel) -> str | None:
         """Returns the version of a model, None if it has none.
 
         The author's code is asked once, not for each call.
         """
-        name = model.adapter.name
+        name = model.name
         if name not in self._versions:
-            self._keep_version(name, await model.adapter.metadata())
+            self._keep_version(name, await model.metadata())
         return self._versions[name] or None
 
     def _keep_version(self, name: str, metadata: Mapping[str, Any]) -> None:
@@ -55,7 +52,7 @@ class ModelTensors:
     async def describe(self, model: ServedModel) -> dict[str, Any]:
         """Returns the keys that the protocol has for a model, without its name."""
         version = await self.version(model)
-        batched = batching(model.adapter.model) is not None
+        batched = model.description.batched
         return {
             **({} if version is None else {"versions": [version]}),
             "platform": PLATFORM,

@@ -1,4 +1,4 @@
-"""Argument: a field that an author declared, with the facts that are known at start."""
+"""Arguments, by the facts that are known at start, and the fields that declare them."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from marshmallow.fields import Field
 
 from deepaas.arguments.hints import Hints, read_hints
 from deepaas.model.loading import is_field
-from deepaas.tensors.fields import ANY_TENSOR, read_tensor
+from deepaas.tensors.fields import read_tensor
 from deepaas.tensors.specs import TensorSpec
 
 LOCATIONS = {
@@ -31,34 +31,48 @@ EVERYWHERE = ("query", "form", "json")
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of a method, with the facts that are known at start."""
+    """One argument of a method, by facts that need no code of the author's."""
 
     name: str
     """The name that callers use."""
     attribute: str
     """The name that the model uses."""
-    field: Field
     locations: tuple[str, ...]
     multiple: bool
     """It takes a list."""
     is_file: bool
     structured: bool
     """It takes an object, which is JSON text where a location holds text only."""
-    is_list: bool = False
+    is_list: bool
     """It takes a list, perhaps as one delimited text."""
-    lists_arrays: bool = False
+    lists_arrays: bool
     """The items of its list are JSON arrays themselves."""
-    refuses_files: bool = False
+    refuses_files: bool
     """No file can fit its field, which reads values as marshmallow does."""
-    required: bool = False
-    tensor: TensorSpec = ANY_TENSOR
+    required: bool
+    """A call without it is refused."""
+    tensor: TensorSpec
     """The tensor that callers of the Open Inference Protocol send for it."""
-    hints: Hints = dataclasses.field(default_factory=Hints)
+    media: tuple[str, ...]
+    """Media types, ranges and suffixes of the files that it takes."""
 
     @property
     def in_body(self) -> bool:
         """Tell whether it may be in a body."""
         return "form" in self.locations or "json" in self.locations
+
+    def facts(self) -> "Argument":
+        """Return these facts alone."""
+        names = [one.name for one in dataclasses.fields(Argument)]
+        return Argument(**{name: getattr(self, name) for name in names})
+
+
+@dataclass(frozen=True)
+class DeclaredArgument(Argument):
+    """An argument with its field, which the author has declared."""
+
+    field: Field
+    hints: Hints = dataclasses.field(default_factory=Hints)
 
 
 def read_schema(definition: Any) -> marshmallow.Schema:
@@ -94,12 +108,14 @@ def read_locations(name: str, field: Field) -> tuple[str, ...]:
     return (LOCATIONS[location],)
 
 
-def read_argument(attribute: str, field: Field, locations: tuple[str, ...]) -> Argument:
+def read_argument(
+    attribute: str, field: Field, locations: tuple[str, ...]
+) -> DeclaredArgument:
     """Return the argument of a field."""
     is_list = isinstance(field, fields.List)
     inner = field.inner if isinstance(field, fields.List) else field
     is_file = _takes_file(field)
-    return Argument(
+    return DeclaredArgument(
         name=field.data_key or attribute,
         attribute=attribute,
         field=field,
@@ -113,6 +129,7 @@ def read_argument(attribute: str, field: Field, locations: tuple[str, ...]) -> A
         or (isinstance(inner, fields.Nested) and inner.many),
         refuses_files=not is_file and _refuses_files(field),
         required=field.required,
+        media=read_hints(field, is_file=is_file).media,
         tensor=read_tensor(field, _takes_file),
         hints=read_hints(field, is_file=is_file),
     )

@@ -7,7 +7,7 @@ from typing import Any
 import marshmallow
 from marshmallow.fields import Field
 
-from deepaas.arguments.definition import Argument
+from deepaas.arguments.definition import DeclaredArgument
 from deepaas.encoding import describe_json
 from deepaas.model.v2.wrapper import UploadedFile
 
@@ -27,7 +27,9 @@ SHOWN_OF_FILES = ("name", "content_type", "original_filename")
 
 
 def show(
-    schema: marshmallow.Schema, items: Sequence[Argument], kwargs: Mapping[str, Any]
+    schema: marshmallow.Schema,
+    items: Sequence[DeclaredArgument],
+    kwargs: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return loaded arguments as JSON values, by the callers' names."""
     names = {item.field.attribute or item.attribute: item.name for item in items}

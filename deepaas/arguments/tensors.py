@@ -23,11 +23,9 @@ def read_signature(items: Iterable[Argument]) -> Signature:
         specs={item.name: item.tensor for item in tensors},
         optional=frozenset(item.name for item in tensors if not item.required),
         media_types={
-            item.name: item.hints.media[0]
+            item.name: item.media[0]
             for item in tensors
-            if item.is_file
-            and len(item.hints.media) == 1
-            and "/" in item.hints.media[0]
+            if item.is_file and len(item.media) == 1 and "/" in item.media[0]
         },
         accept=next(accept, None),
     )

@@ -15,7 +15,7 @@ from typing import Any
 import marshmallow
 from marshmallow import fields, validate
 
-from deepaas.arguments import HIDDEN, Argument, Arguments
+from deepaas.arguments import HIDDEN, Arguments, DeclaredArgument
 from deepaas.cli.output import is_special
 from deepaas.encoding import describe_json
 from deepaas.errors import InvalidArguments
@@ -74,7 +74,7 @@ class MethodOptions:
         self._arguments.negotiate(values)
         return self._arguments.load(values)
 
-    def _add(self, argument: Argument) -> None:
+    def _add(self, argument: DeclaredArgument) -> None:
         several = isinstance(argument.field, fields.List)
         self._parser.add_argument(
             f"--{argument.name}",
@@ -103,7 +103,7 @@ class MethodOptions:
 # -- values
 
 
-def _value(argument: Argument, texts: Sequence[str], links: ExitStack) -> Any:
+def _value(argument: DeclaredArgument, texts: Sequence[str], links: ExitStack) -> Any:
     """Convert the typed texts to a value that the argument's field loads."""
     field = argument.field
     if not isinstance(field, fields.List) and len(texts) > 1:
@@ -125,7 +125,7 @@ def _value(argument: Argument, texts: Sequence[str], links: ExitStack) -> Any:
     return list(values)
 
 
-def _is_json(argument: Argument) -> bool:
+def _is_json(argument: DeclaredArgument) -> bool:
     """Tell whether a value, or each of a list, is written as JSON."""
     inner = _inner(argument.field)
     # A strict integer takes no text.
@@ -143,7 +143,7 @@ def _literal(text: str) -> Any:
     return text  # its field reports the fault
 
 
-def _takes_file(argument: Argument) -> bool:
+def _takes_file(argument: DeclaredArgument) -> bool:
     return argument.is_file or argument.field.metadata.get("location") == "files"
 
 
@@ -173,11 +173,11 @@ def _file(name: str, text: str, links: ExitStack) -> UploadedFile:
 # -- help
 
 
-def _metavar(argument: Argument) -> str:
+def _metavar(argument: DeclaredArgument) -> str:
     return "FILE" if _takes_file(argument) else _kind(_inner(argument.field)).upper()
 
 
-def _help(argument: Argument) -> str:
+def _help(argument: DeclaredArgument) -> str:
     """Describe an argument: in its author's words, then by what its field says."""
     field = argument.field
     facts = [
@@ -191,7 +191,7 @@ def _help(argument: Argument) -> str:
     return f"{description} [{'; '.join(facts)}]".lstrip()
 
 
-def _type(argument: Argument) -> str:
+def _type(argument: DeclaredArgument) -> str:
     field = argument.field
     kind = "file" if _takes_file(argument) else _kind(_inner(field))
     if argument.structured:

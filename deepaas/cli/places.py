@@ -38,7 +38,7 @@ class Worker:
     """A worker process, as those of the server."""
 
     def __init__(self, ref: ModelRef) -> None:
-        self._executor = create_executor(ref, envelope=Envelope.NONE)
+        self._executor = create_executor(ref, envelope=Envelope.NONE, describe=False)
 
     def warm(self) -> None:
         """Load and warm the model in a worker. Raises StartError."""

@@ -1,7 +1,10 @@
 """The commands of deepaas-cli, on one model."""
 
+import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+import logging
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +20,12 @@ from deepaas.executors import Event, Reply
 from deepaas.executors.messages import Call
 from deepaas.media_types import JSON
 from deepaas.model.adapter import ModelAdapter
+from deepaas.model.description import default_metadata
+
+logger = logging.getLogger(__name__)
+
+METADATA_SECONDS = 10.0
+"""Seconds that a model has to describe itself."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class Session:
     def get_metadata(self) -> None:
         """Describe the model."""
         with self._parsed("get_metadata", Arguments({})):
-            metadata = run(self.adapter.metadata())
+            metadata = run(_read_metadata(self.adapter))
             self.output.write(Reply(JSON, encode_json(metadata)))
 
     def warm(self) -> None:
@@ -91,3 +100,24 @@ class Session:
         # The message of a failed training matters more than this failure.
         with contextlib.suppress(OSError, DeepaasError):
             self.output.print(f"{job.decode()}\n")
+
+
+async def _read_metadata(adapter: ModelAdapter) -> Mapping[str, Any]:
+    """Read a model's metadata, in a thread that may hang without keeping the process.
+
+    A model that takes too long is described by its name.
+    """
+    loop = asyncio.get_running_loop()
+    read: asyncio.Future[Mapping[str, Any]] = loop.create_future()
+
+    def run() -> None:
+        metadata = adapter.read_metadata()
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(read.set_result, metadata)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return await asyncio.wait_for(asyncio.shield(read), METADATA_SECONDS)
+    except asyncio.TimeoutError:
+        logger.warning("%s: get_metadata takes too long", adapter.name)
+        return default_metadata(adapter.name)

@@ -43,9 +43,12 @@ def create_executor(
     *,
     warm: bool = True,
     envelope: Envelope = Envelope.TEXT,
+    describe: bool = True,
 ) -> Executor:
     """Make the executor of a model, with the workers that `where` names.
 
+    `describe` is for those who have not loaded the model themselves: they can ask what
+    it is, and have values loaded.
     They are started with the environment and the folder that this process has now.
     """
     # A worker imports this package too, and has no use for the parent's side.
@@ -57,4 +60,5 @@ def create_executor(
         limits or Limits(),
         warm=warm,
         envelope=envelope,
+        describe=describe,
     )

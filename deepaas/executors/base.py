@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from deepaas.executors.messages import Reply
+from deepaas.model.description import ModelDescription
 from deepaas.progress import Batch
 
 
@@ -146,10 +147,44 @@ class Executor(Protocol):
         Raises StartError with the cause when one cannot.
         """
 
+    @property
+    def description(self) -> ModelDescription:
+        """Describe the model: as it was when it was last read. Needs no model's code.
+
+        It is there once a worker has started, and is replaced by another one when the
+        model has been read again.
+        """
+
+    async def documented(self) -> ModelDescription:
+        """Describe the model with its documents, which are made when first needed.
+
+        Raises ModelRaised for what the author's code raises, WorkerDied, CallTimeout
+        or Unavailable.
+        """
+
+    async def read_again(self) -> None:
+        """Read in a new process what the author declares; keep what is known if not.
+
+        A training that ends well does this before its call ends.
+        """
+
+    async def metadata(self) -> bytes:
+        """Call the model's `get_metadata`, out of the way of its calls.
+
+        Returns JSON. Raises as `documented` does.
+        """
+
+    async def load(self, kwargs: Mapping[str, Any]) -> bytes:
+        """Load the values of a call where the author's code is.
+
+        `kwargs` are those of `Describer.load`, which says what is returned. Raises as
+        `documented` does.
+        """
+
     async def call(
         self,
         method: str,
-        kwargs: Mapping[str, Any],
+        kwargs: Mapping[str, Any] | bytes,
         *,
         media_type: str | None = None,
         timeout: float | None = None,

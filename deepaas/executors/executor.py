@@ -1,23 +1,62 @@
-"""An executor over queues: one for all calls, or one of its own for trainings."""
+"""An executor over queues: one for all calls, or others for trainings and questions."""
 
 import asyncio
+import contextlib
+import logging
+import pickle
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
+from deepaas.errors import CallTimeout, DeepaasError, Unavailable, WorkerDied
 from deepaas.executors.base import Ended, Event, ExecutorStatus, Printed
-from deepaas.executors.messages import Call, Reply
+from deepaas.executors.messages import DESCRIBE, LOAD, METADATA, Call, Reply
 from deepaas.executors.queue import Queue
+from deepaas.model.description import ModelDescription, unpack_description
+
+logger = logging.getLogger(__name__)
+
+MAX_WORKER_METADATA_SECONDS = 0.25
+"""Seconds that `get_metadata` may take in a worker, which has calls to make."""
+
+METADATA_SECONDS = 60.0
+"""Seconds that it may take in a describer."""
+
+DESCRIBE_SECONDS = 60.0
+"""Seconds that the author's code may take to describe a model that is loaded."""
+
+LOAD_SECONDS = 300.0
+"""Seconds that the author's code may take to load the values of a call."""
+
+READ_AGAIN_SECONDS = 60.0
+"""Seconds for which the end of a training waits until its model is read again."""
 
 
 class QueuedExecutor:
-    """The executor of one model. Its queues may have pools of any kind."""
+    """The executor of one model. Its queues may have pools of any kind.
 
-    def __init__(self, queue: Queue, trainings: Queue | None = None) -> None:
+    `describers` answers questions; its pool has a method `renew`, from which on new
+    processes answer. Without it, the workers answer them.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        trainings: Queue | None = None,
+        describers: Queue | None = None,
+    ) -> None:
         self._queue = queue
         self._trainings = trainings or queue
+        self._describers = describers
         self._queues = [queue] if trainings is None else [queue, trainings]
+        self._description: ModelDescription | None = None
+        self._describing = asyncio.Lock()
+        self._quick_metadata = True
+        """A worker may be asked for metadata: this did not take long so far."""
+        self._next_reading: asyncio.Task[None] | None = None
+        """Reads the model again, and has not begun."""
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def _queue_of(self, method: str) -> Queue:
         return self._trainings if method == "train" else self._queue
@@ -39,7 +78,7 @@ class QueuedExecutor:
     def call(
         self,
         method: str,
-        kwargs: Mapping[str, Any],
+        kwargs: Mapping[str, Any] | bytes,
         *,
         media_type: str | None = None,
         timeout: float | None = None,
@@ -50,13 +89,28 @@ class QueuedExecutor:
         on_event: Callable[[Event], None] | None = None,
     ) -> Coroutine[Any, Any, Reply]:
         """Call a method of the model, as `Executor.call` describes."""
-        return self._queue_of(method).run(
-            Call(method, kwargs, media_type, reports, tensors),
+        if isinstance(kwargs, bytes):
+            message = Call(method, {}, media_type, reports, kwargs, tensors)
+        else:
+            message = Call(method, kwargs, media_type, reports, tensors=tensors)
+        call = self._queue_of(method).run(
+            message,
             timeout=timeout,
             finish=finish,
             label=label,
             on_event=on_event,
         )
+        return self._train(call) if method == "train" else call
+
+    async def _train(self, call: Coroutine[Any, Any, Reply]) -> Reply:
+        """Train, and read the model again: its arguments may name what was trained."""
+        reply = await call
+        if self._describers is not None:
+            reading = self._begin_reading(self._describers)
+            # A caller who leaves now comes too late: the training has ended well.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([reading], timeout=READ_AGAIN_SECONDS)
+        return reply
 
     def admit(self, method: str) -> ExitStack:
         """Reserve room for a call, as `Executor.admit` describes."""
@@ -65,6 +119,96 @@ class QueuedExecutor:
     def hold(self) -> AbstractContextManager[None]:
         """Let predictions wait meanwhile, as `Executor.hold` describes."""
         return self._queue.hold()
+
+    # -- questions
+
+    @property
+    def description(self) -> ModelDescription:
+        """Return what is known of the model. Raises Unavailable before the start."""
+        if self._description is None:
+            if self._queue.described is None:
+                raise Unavailable("The model is not loaded yet.")
+            self._description = unpack_description(self._queue.described)
+        return self._description
+
+    async def documented(self) -> ModelDescription:
+        """Return it with its documents, as `Executor.documented` describes."""
+        if self.description.documents is None:
+            async with self._describing:
+                if self.description.documents is None:
+                    queue = self._describers
+                    if queue is None or self._can_ask_worker():
+                        queue = self._queue
+                    self._description = await self._describe(queue)
+        return self.description
+
+    async def read_again(self) -> None:
+        """Read the model in a new process, as `Executor.read_again` describes."""
+        if self._describers is not None:
+            await asyncio.shield(self._begin_reading(self._describers))
+
+    def _begin_reading(self, describers: Queue) -> asyncio.Task[None]:
+        """Read the model again; those who ask before it has begun share it."""
+        if self._next_reading is None:
+            self._next_reading = asyncio.create_task(self._read(describers))
+            self._tasks.add(self._next_reading)
+            self._next_reading.add_done_callback(self._tasks.discard)
+        return self._next_reading
+
+    async def _read(self, describers: Queue) -> None:
+        async with self._describing:
+            self._next_reading = None
+            pool: Any = describers.pool
+            pool.renew()
+            try:
+                self._description = await self._describe(describers)
+            except (DeepaasError, pickle.UnpicklingError) as error:
+                model = self._queue.pool.model
+                logger.warning("%s cannot be read again: %s", model, error)
+
+    async def _describe(self, queue: Queue) -> ModelDescription:
+        return unpack_description(
+            await self._ask(queue, DESCRIBE, {}, DESCRIBE_SECONDS)
+        )
+
+    async def metadata(self) -> bytes:
+        """Call `get_metadata`, as `Executor.metadata` describes."""
+        if self._describers is None or (
+            self._quick_metadata and self._can_ask_worker()
+        ):
+            limit = MAX_WORKER_METADATA_SECONDS
+            if self._describers is None:
+                limit = METADATA_SECONDS
+            try:
+                kwargs = {"seconds": limit}
+                found = await self._ask(self._queue, METADATA, kwargs, limit + 1)
+            except (WorkerDied, CallTimeout):
+                self._quick_metadata = False
+                raise
+            if found or self._describers is None:
+                return found
+            self._quick_metadata = False
+        kwargs = {"seconds": METADATA_SECONDS}
+        return await self._ask(self._describers, METADATA, kwargs, METADATA_SECONDS + 1)
+
+    async def load(self, kwargs: Mapping[str, Any]) -> bytes:
+        """Load the values of a call, as `Executor.load` describes."""
+        queue = self._describers or self._queue
+        return await self._ask(queue, LOAD, kwargs, LOAD_SECONDS)
+
+    def _can_ask_worker(self) -> bool:
+        """Tell whether a worker has nothing else to do, and no describer runs."""
+        return self._queue.idle and not (self._describers and self._describers.idle)
+
+    async def _ask(
+        self, queue: Queue, question: str, kwargs: Mapping[str, Any], timeout: float
+    ) -> bytes:
+        # With `finish`, since one question more costs less than another process.
+        call = Call(question, kwargs)
+        reply = await queue.run(call, timeout=timeout, finish=True)
+        return bytes(reply.body or b"")
+
+    # -- status and end
 
     def status(self) -> ExecutorStatus:
         """Describe the workers and the calls of all queues."""
@@ -93,7 +237,14 @@ class QueuedExecutor:
         """Call these for all queues, as `Executor.listen` describes."""
         for queue in self._queues:
             queue.listen(on_end, on_output)
+        if self._describers is not None:
+            self._describers.listen(None, on_output)
 
     async def close(self, grace: float) -> None:
         """End all queues; running calls have `grace` seconds."""
-        await asyncio.gather(*(queue.close(grace) for queue in self._queues))
+        queues = [queue.close(grace) for queue in self._queues]
+        if self._describers is not None:
+            queues.append(self._describers.close(0))
+        await asyncio.gather(*queues)
+        if self._tasks:
+            await asyncio.wait(self._tasks)

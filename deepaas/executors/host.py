@@ -15,8 +15,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from deepaas.encoding import describe_json
-from deepaas.errors import DeepaasError, authors_errors, text_of
-from deepaas.executors.messages import Call, Envelope, Raised, Reply
+from deepaas.errors import DeepaasError, StartError, authors_errors, text_of
+from deepaas.executors.messages import QUESTIONS, Call, Envelope, Raised, Reply
 from deepaas.executors.replies import Validate, is_file, make_reply
 from deepaas.executors.tensors import Returned, make_tensors
 from deepaas.executors.yields import InTurn, encoder, is_iterator, stream_type
@@ -25,6 +25,8 @@ from deepaas.model.loading import batching, response_fields
 
 if TYPE_CHECKING:
     import asyncio
+
+    from deepaas.executors.describer import Describer
 
 MAX_ERROR_CHARS = 65536
 """Characters of an exception's text and of its traceback that are kept."""
@@ -60,7 +62,16 @@ class Yields:
 class ModelHost:
     """A model in the process that computes. Used by every kind of worker."""
 
-    def __init__(self, model: Any, *, envelope: Envelope) -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        envelope: Envelope,
+        describer: Callable[[], Describer] | None = None,
+    ) -> None:
+        """Make it of a loaded model; `describer` makes what answers questions on it."""
+        self._make_describer = describer
+        self._describer: Describer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._model = model
         self._validate = _validator(model)
@@ -85,6 +96,8 @@ class ModelHost:
             return self.call_together([call])[0]
         started = time.time()
         try:
+            if call.method in QUESTIONS:
+                return self._answer_question(call)
             value = self._run(getattr(self._model, call.method), **call.kwargs)
             if call.method != "predict":
                 return Reply(JSON, describe_json(value))
@@ -95,6 +108,12 @@ class ModelHost:
             return self._reply(value, call, started)
         except authors_errors() as error:
             return describe(error)
+
+    def _answer_question(self, call: Call) -> Reply:
+        if self._describer is None:
+            assert self._make_describer is not None
+            self._describer = self._make_describer()
+        return self._describer.answer(call.method, call.kwargs)
 
     def call_together(self, calls: Sequence[Call]) -> list[Reply | Raised]:
         """Call `predict_batch`; return the answer of each call, in their order."""
@@ -195,6 +214,8 @@ def describe(error: BaseException) -> Raised:
     if isinstance(error, NotImplementedError):
         message = _cut(text_of(error)) or "The model does not implement this."
         return Raised(kind, message, log, status=501)
+    if isinstance(error, StartError):  # it says all itself
+        return Raised("", getattr(error, "cause", str(error)), log)
     if isinstance(error, DeepaasError):
         return Raised(kind, str(error), log, error.status)
     if (known := _http_exception(error)) is not None:

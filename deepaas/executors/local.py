@@ -7,6 +7,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 from deepaas.errors import BadBody, ModelRaised, StartError, WorkerDied
@@ -22,7 +23,7 @@ from deepaas.executors.calls import ExitReason
 from deepaas.executors.executor import QueuedExecutor
 from deepaas.executors.frames import pack
 from deepaas.executors.local_worker import LocalWorker
-from deepaas.executors.messages import Call, Envelope
+from deepaas.executors.messages import LOAD, Call, Envelope
 from deepaas.executors.output import log_output
 from deepaas.executors.process import Launch
 from deepaas.executors.queue import Queue
@@ -32,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 BACK_OFF_SECONDS = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds to wait before the next start, by how many starts failed in a row."""
+
+DESCRIBER_IDLE_SECONDS = 60.0
+"""Seconds without a question after which a describer is ended."""
 
 EXIT_GRACE = 1.0
 """Seconds that a worker told to end has for its exit handlers."""
@@ -44,14 +48,21 @@ def local_executor(
     *,
     warm: bool,
     envelope: Envelope,
+    describe: bool,
 ) -> Executor:
     """Make an executor with worker processes on this machine."""
-    launch = Launch.from_this_process(ref, warm=warm, envelope=envelope)
+    launch = Launch.from_this_process(
+        ref, warm=warm, envelope=envelope, describe=describe
+    )
     queue = Queue(KeptPool(launch, where, limits), limits.max_queued)
-    trainings = None
+    silent = launch.with_start(describe=False)
+    trainings = describers = None
     if where.train_workers:
-        trainings = Queue(TrainingPool(launch, where, limits), limits.max_queued)
-    executor = QueuedExecutor(queue, trainings)
+        trainings = Queue(TrainingPool(silent, where, limits), limits.max_queued)
+    if describe:
+        pool = DescriberPool(silent.with_start(warm=False), where, limits)
+        describers = Queue(pool, limits.max_queued)
+    executor = QueuedExecutor(queue, trainings, describers)
     executor.listen(on_output=log_output)
     return executor
 
@@ -65,6 +76,7 @@ class _WorkerPool(ABC):
 
     queue: Queue
     _trains = False
+    _noun = "worker"
 
     def __init__(self, launch: Launch, where: Local, limits: Limits) -> None:
         self._launch = launch
@@ -111,6 +123,7 @@ class _WorkerPool(ABC):
     # -- events of workers
 
     def on_ready(self, worker: LocalWorker) -> None:
+        self.queue.note_description(worker.description)
         self.release(worker)
 
     def on_answered(self, worker: LocalWorker) -> None:
@@ -133,7 +146,10 @@ class _WorkerPool(ABC):
 
     def _new_worker(self, number: int, gpu: str | None) -> LocalWorker:
         """Start a process. Raises OSError where the machine can start no more."""
-        return LocalWorker(self._launch, self, self._limits, number=number, gpu=gpu)
+        launch = self._launch
+        if self.queue.described is not None:  # another one has done that
+            launch = launch.with_start(describe=False)
+        return LocalWorker(launch, self, self._limits, number=number, gpu=gpu)
 
     async def _connect(self, worker: LocalWorker) -> None:
         await worker.connect()
@@ -171,8 +187,9 @@ class _WorkerPool(ABC):
     def _log_exit(self, worker: LocalWorker, label: str) -> None:
         facts = {"model": self.model, "worker": worker.pid, "request_id": label}
         logger.warning(
-            "%sA worker of %s ended: %s.",
+            "%sA %s of %s ended: %s.",
             f"{label}: " if label else "",
+            self._noun,
             self.model,
             worker.process.failure or worker.process.death(),
             extra={"extra": facts},
@@ -375,6 +392,102 @@ class TrainingPool(_WorkerPool):
 
     def _fail_first(self, cause: str) -> None:
         self.queue.fail_first(WorkerDied(f"The training could not start: {cause}."))
+
+
+class DescriberPool(_WorkerPool):
+    """Describers: workers that are not warmed, for questions on the model.
+
+    One is started when it is first needed, and ended when it was idle for a while. A
+    second one is started if values have to be loaded while the first does what may
+    take long: `get_metadata`, or to describe the model.
+    """
+
+    _noun = "describer"
+    spared = 0
+
+    def __init__(self, launch: Launch, where: Local, limits: Limits) -> None:
+        super().__init__(launch, where, replace(limits, max_calls=0, max_memory=0))
+        self._outdated: set[LocalWorker] = set()
+        """Those that answer no more questions: the model may have changed."""
+
+    @property
+    def size(self) -> int:
+        """Return how many there may be, beside those that are outdated."""
+        return 2
+
+    @property
+    def current(self) -> list[LocalWorker]:
+        """Return those that answer questions, or will."""
+        return [
+            worker
+            for worker in self.slots
+            if worker not in self._outdated and worker.state is not WorkerState.DEAD
+        ]
+
+    def renew(self) -> None:
+        """Let new processes answer from now on; those that there are end."""
+        for worker in self.current:
+            self._outdated.add(worker)
+            self.queue.withdraw(worker)
+            if worker.idle:
+                self._spawn(self._end(worker))
+
+    def launch(self) -> None:
+        """There is no question yet."""
+
+    async def start(self) -> None:
+        """There is no question yet."""
+
+    def free(self, offered: int) -> int:
+        """Return how many more questions can be answered now."""
+        return offered
+
+    def request(self, waiting: int) -> None:
+        """Start a describer, or a second one, if there is none that is soon free."""
+        if self._closing.is_set() or len(self.current) == self.size:
+            return
+        for worker in self.current:
+            asked = worker.current
+            if asked is None or asked.method == LOAD:
+                return
+        try:
+            worker = self._new_worker(len(self.slots), self._where.gpu(0))
+        except OSError as error:
+            self._fail_waiting(_no_process(error))
+            return
+        self.slots.append(worker)
+        self._spawn(self._connect(worker))
+
+    def release(self, worker: LocalWorker) -> None:
+        """Offer a free describer to the queue, or end it when it was idle long."""
+        if worker in self._outdated:
+            self._spawn(self._end(worker))
+            return
+        self.queue.offer(worker)
+        if worker.idle:
+            loop = asyncio.get_running_loop()
+            loop.call_later(DESCRIBER_IDLE_SECONDS, self._end_if_idle, worker)
+
+    def _end_if_idle(self, worker: LocalWorker) -> None:
+        # A timer of its own runs since it was last released.
+        if worker.idle and worker.since >= DESCRIBER_IDLE_SECONDS:
+            self._outdated.add(worker)
+            self.queue.withdraw(worker)
+            self._spawn(self._end(worker))
+
+    async def _refill(self, worker: LocalWorker) -> None:
+        self.slots.remove(worker)
+        self._outdated.discard(worker)
+        if not worker.warmed and not worker.retired:
+            self._fail_waiting(worker.process.cause())
+        if not self._closing.is_set():
+            self.queue.dispatch()
+
+    def _fail_waiting(self, cause: str) -> None:
+        logger.warning("%s: no describer can be started: %s", self.model, cause)
+        error = WorkerDied(f"The model's arguments cannot be read: {cause}.")
+        while self.queue.waits:
+            self.queue.fail_first(error)
 
 
 def _measure(workers: list[LocalWorker]) -> None:

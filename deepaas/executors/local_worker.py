@@ -74,6 +74,8 @@ class LocalWorker:
         self.number = number
         """Its number among the workers of the model; a replacement inherits it."""
         self.batching: Batching | None = None
+        self.description: bytes | None = None
+        """What it says of its model, packed, if it was asked."""
         self.given: deque[PendingCall] = deque()
         self.warmed = False
         """It has warmed its model; it may be dead by now."""
@@ -282,6 +284,7 @@ class LocalWorker:
             self._output.drain()
             self.state = WorkerState.IDLE
             self.batching = message.batching
+            self.description = message.description
             self.warmed = True
             self._events.on_ready(self)
         elif isinstance(message, Raised):

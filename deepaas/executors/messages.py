@@ -15,6 +15,18 @@ from deepaas.errors import ModelRaised
 from deepaas.model.loading import Batching, ModelRef
 from deepaas.progress import Batch
 
+DESCRIBE = "deepaas:describe"
+"""The question what the model is, documents included: a packed ModelDescription."""
+
+METADATA = "deepaas:metadata"
+"""The question for the model's metadata, in JSON; empty if it takes too long."""
+
+LOAD = "deepaas:load"
+"""The question for the arguments of a call: a packed `Outcome`."""
+
+QUESTIONS = frozenset((DESCRIBE, METADATA, LOAD))
+"""Methods of calls that are ours and not the model's."""
+
 
 class Stream(Protocol):
     """Pieces of an answer that is still being made; an async iterator of bytes.
@@ -49,17 +61,22 @@ class Start(NamedTuple):
     """The server's command line: some models read it."""
     warm: bool
     envelope: Envelope
+    describe: bool = True
+    """Say in `Ready` what the model is."""
 
 
 class Call(NamedTuple):
     """To a worker: call a method of the model. Answered by a Reply or a Raised."""
 
     method: str
+    """The model's, or one of QUESTIONS."""
     kwargs: Mapping[str, Any]
     media_type: str | None = None
     """The media type that was negotiated; None means the model's own choice."""
     reports: bool = False
     """Its reports are sent, in messages of type `progress.Batch`."""
+    packed: bytes = b""
+    """In place of `kwargs`: these, as they were pickled where they were loaded."""
     tensors: bool = False
     """The reply holds the packed outputs of the Open Inference Protocol."""
 
@@ -68,6 +85,8 @@ class Ready(NamedTuple):
     """From a worker: the model is loaded and warm."""
 
     batching: Batching | None
+    description: bytes | None = None
+    """A packed ModelDescription, if one was asked for."""
 
 
 class Reply(NamedTuple):
@@ -115,6 +134,8 @@ class Raised(NamedTuple):
     """The caller gets the message without the exception's kind."""
 
     def __str__(self) -> str:
+        if not self.kind:
+            return self.message
         return f"{self.kind}: {self.message}" if self.message else self.kind
 
     def error(self) -> ModelRaised:

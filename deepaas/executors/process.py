@@ -13,7 +13,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from deepaas.executors.calls import ExitReason
 from deepaas.executors.frames import pack
@@ -44,15 +45,19 @@ class Launch:
 
     @classmethod
     def from_this_process(
-        cls, ref: ModelRef, *, warm: bool, envelope: Envelope
+        cls, ref: ModelRef, *, warm: bool, envelope: Envelope, describe: bool = True
     ) -> "Launch":
         """Return what a worker needs to be like this process."""
         try:
             folder = os.getcwd()
         except OSError:  # it was removed
             folder = None
-        start = Start(ref, list(sys.argv), warm, envelope)
+        start = Start(ref, list(sys.argv), warm, envelope, describe)
         return cls(start, list(sys.path), dict(os.environ), folder)
+
+    def with_start(self, **changes: Any) -> "Launch":
+        """Return the same with another message at the start."""
+        return replace(self, start=self.start._replace(**changes))
 
     def command(self, descriptors: tuple[int, ...]) -> list[str]:
         """Return the command line of a worker that inherits these descriptors."""

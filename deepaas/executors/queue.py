@@ -22,7 +22,7 @@ from deepaas.errors import (
 from deepaas.executors.availability import Availability
 from deepaas.executors.base import Ended, Event, ExecutorStatus, Printed, WorkerStatus
 from deepaas.executors.calls import ExitReason, PendingCall, Slot
-from deepaas.executors.messages import Call, Reply
+from deepaas.executors.messages import QUESTIONS, Call, Reply
 from deepaas.executors.prefetch import first_of
 from deepaas.model.loading import Batching
 
@@ -116,6 +116,8 @@ class Queue:
         """Runs while a slot has calls ahead."""
         self._holds = 0
         """Batches whose calls are still joining the queue."""
+        self.described: bytes | None = None
+        """What the first slot said of its model: a packed ModelDescription."""
         self._on_end: list[Callable[[Ended], None]] = []
         self._on_output: list[Callable[[Printed], None]] = []
 
@@ -174,8 +176,10 @@ class Queue:
 
     def status(self) -> ExecutorStatus:
         """Describe the slots and the calls as they are now."""
-        running = [call.method for slot in self.pool.slots for call in slot.running]
-        waiting = Counter(call.method for call in self._waiting)
+        calls = (call for slot in self.pool.slots for call in slot.running)
+        running = [call.method for call in calls if call.method not in QUESTIONS]
+        waits = (call.method for call in self._waiting)
+        waiting = Counter(method for method in waits if method not in QUESTIONS)
         if ahead := self._ahead():
             waiting["predict"] += ahead
         return ExecutorStatus(
@@ -198,6 +202,8 @@ class Queue:
             self._on_output.append(on_output)
 
     def _tell_end(self, event: Ended) -> None:
+        if event.method in QUESTIONS:
+            return  # no caller has made it
         for listener in self._on_end:
             listener(event)
 
@@ -279,6 +285,15 @@ class Queue:
         """Tell the listeners what a worker printed."""
         for listener in self._on_output:
             listener(printed)
+
+    def note_description(self, description: bytes | None) -> None:
+        """Note what a slot says of its model; the first one counts."""
+        self.described = self.described or description
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether a slot is free, and would begin a call at once."""
+        return bool(self._free) and not self._waiting and not self._closing
 
     @property
     def waits(self) -> bool:

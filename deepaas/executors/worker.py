@@ -1,11 +1,14 @@
 """The child's side: a worker process, its loop over the socket."""
 
+from __future__ import annotations
+
 import contextlib
 import ctypes
 import fcntl
 import io
 import logging
 import os
+import pickle
 import select
 import signal
 import socket
@@ -15,7 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from deepaas import progress
 from deepaas.errors import authors_errors, authors_errors_or_exit, text_of
@@ -33,6 +36,11 @@ from deepaas.executors.messages import (
     StreamBegan,
 )
 from deepaas.executors.tickets import TicketReader
+from deepaas.model.loading import ModelRef
+
+if TYPE_CHECKING:
+    from deepaas.executors.describer import Describer
+    from deepaas.model.adapter import ModelAdapter
 
 MAX_COPIED_BODY_BYTES = 65536
 """Largest body that is copied, to send it in one buffer with its frame, in bytes."""
@@ -71,15 +79,14 @@ def _serve(connection: socket.socket, tickets: socket.socket) -> None:
     output = _Output()
     _log_to_stderr()
     try:
-        model = start.ref.load()
-        host = ModelHost(model, envelope=start.envelope)
+        host, description = _load(start)
         if start.warm:
             host.warm()
     except authors_errors() as error:
         _send(connection, describe(error))
         sys.exit(1)
     interruption = _Interruption(inbox)
-    _send(connection, Ready(host.batching))
+    _send(connection, Ready(host.batching, description))
     with contextlib.suppress(EOFError):
         while True:
             calls = inbox.take()
@@ -88,6 +95,32 @@ def _serve(connection: socket.socket, tickets: socket.socket) -> None:
             output.flush()
             _send(connection, *answers, seconds=time.perf_counter() - began)
     host.close()
+
+
+def _load(start: Start) -> tuple[ModelHost, bytes | None]:
+    """Load the model, and describe it if that is wanted.
+
+    Raises CannotServe, or any exception of the author's code.
+    """
+    adapter: ModelAdapter | None = None
+    if start.describe:
+        adapter = _adapter(start.ref)
+        description = adapter.describe().pack()
+    model = start.ref.load() if adapter is None else adapter.model
+
+    def make_describer() -> Describer:
+        from deepaas.executors.describer import Describer
+
+        return Describer(adapter or _adapter(start.ref, model))
+
+    host = ModelHost(model, envelope=start.envelope, describer=make_describer)
+    return host, description if start.describe else None
+
+
+def _adapter(ref: ModelRef, *model: Any) -> ModelAdapter:
+    from deepaas.model.adapter import ModelAdapter  # most calls need none of it
+
+    return ModelAdapter(ref, *model)
 
 
 class _Inbox:
@@ -117,7 +150,10 @@ class _Inbox:
 
     def _receive_call(self) -> Message:
         try:
-            return self.receive()
+            message = self.receive()
+            if isinstance(message, Call) and message.packed:
+                message = message._replace(kwargs=pickle.loads(message.packed))
+            return message
         except EOFError:
             raise
         except authors_errors() as error:
@@ -134,7 +170,7 @@ def _answer(
     host: ModelHost,
     received: Sequence[Message],
     connection: socket.socket,
-    interruption: "_Interruption",
+    interruption: _Interruption,
 ) -> Sequence[Answer]:
     calls = [each for each in received if isinstance(each, Call)]
     if len(received) > 1:
@@ -154,7 +190,7 @@ def _answer(
 
 
 def _stream(
-    yields: Yields, send: Callable[..., None], interruption: "_Interruption"
+    yields: Yields, send: Callable[..., None], interruption: _Interruption
 ) -> End | Raised:
     """Send what a model yields, until it ends, or the server wants no more."""
     begun = False

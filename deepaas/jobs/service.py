@@ -156,7 +156,7 @@ class Jobs:
             await files.aclose()
             raise
         files.callback(place.close)
-        kind, model = Kind(call.method), call.model.adapter.name
+        kind, model = Kind(call.method), call.model.name
         running = self._new_running_job(new_job(kind, model, args))
 
         async def run() -> Reply:

@@ -1,38 +1,48 @@
-"""ModelAdapter: a loaded model as the server sees it."""
+"""ModelAdapter: a loaded model, and what its author declared. It has no HTTP.
 
-import asyncio
-import contextlib
+It lives where the model's code runs: in a worker, or in deepaas-cli.
+"""
+
 import difflib
 import logging
-import threading
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Mapping
 from inspect import getattr_static
 from typing import Any
 
 import marshmallow
 
 from deepaas.arguments import Arguments
+from deepaas.arguments.crossing import pack_definition
 from deepaas.encoding import encode_json
 from deepaas.errors import StartError, authors_errors_or_exit, named, text_of
+from deepaas.model.description import (
+    ArgumentsDescription,
+    ModelDescription,
+    default_metadata,
+)
+from deepaas.model.examples import Addresses, addresses, find_examples
 from deepaas.model.loading import ModelRef, batching, response_fields
+from deepaas.tensors.fields import read_outputs
 
 logger = logging.getLogger(__name__)
 
-METADATA_TIMEOUT = 10.0
-"""Seconds that a model has to describe itself."""
+
+class CannotServe(StartError):
+    """A model that cannot be served; `cause` says why, without the model's name."""
+
+    def __init__(self, name: str, cause: str) -> None:
+        super().__init__(f"The model {name!r} cannot be served: {cause}")
+        self.cause = cause
 
 
 class ModelAdapter:
-    """A loaded model as the server sees it; an executor runs its calls.
+    """A loaded model. Raises CannotServe when it cannot be served."""
 
-    `shared` says that this process loads other models too. Raises StartError, naming
-    the model and the cause, when the model cannot be served.
-    """
-
-    def __init__(self, ref: ModelRef, *, shared: bool = False) -> None:
+    def __init__(self, ref: ModelRef, *model: Any) -> None:
+        """Load the model, unless it is given because it is loaded already."""
         self.name = ref.name
-        self._reading: asyncio.Future[Any] | None = None
-        self.model = self._load(ref, shared)
+        self.model = model[0] if model else self._load(ref)
         self.folder = ref.folder()
         """The folder of the author's files."""
         self.predict_args = self._arguments("get_predict_args")
@@ -54,9 +64,9 @@ class ModelAdapter:
             cause = text_of(error).removeprefix("schema ")
             raise self._error(f"schema: {cause}") from error
 
-    def _load(self, ref: ModelRef, shared: bool) -> Any:
+    def _load(self, ref: ModelRef) -> Any:
         try:
-            return ref.load(shared=shared)
+            return ref.load()
         except authors_errors_or_exit() as error:
             cause = f"{ref.target} does not load: {named(error)}"
             raise self._error(cause) from error
@@ -76,30 +86,53 @@ class ModelAdapter:
             raise self._error(f"{name} is not a function, but {method!r}")
         return method
 
-    def _error(self, cause: str) -> StartError:
-        return StartError(f"The model {self.name!r} cannot be served: {cause}")
+    def _error(self, cause: str) -> CannotServe:
+        return CannotServe(self.name, cause)
 
-    async def metadata(self) -> Mapping[str, Any]:
-        """Read the model's metadata again, off the event loop.
+    def describe(self, *, documented: bool = False) -> ModelDescription:
+        """Describe the model for the server.
 
-        Requests that come while it is read share the answer. A model that fails at it,
-        or takes too long, is described by its name.
+        `documented` adds what the documents need, which takes a tenth of a second the
+        first time, and raises what the author's schemas raise.
         """
-        if self._reading is None or self._reading.done():
-            self._reading = _in_thread(self._describe)
-        described: Mapping[str, Any] = {}
-        try:
-            reading = asyncio.shield(self._reading)
-            described = await asyncio.wait_for(reading, METADATA_TIMEOUT)
-        except asyncio.TimeoutError:
-            logger.warning("%s: get_metadata takes too long", self.name)
-        return {
-            "id": self.name,
-            "name": self.name,
-            **(described or {"description": f"The model {self.name}."}),
-        }
+        arguments = {"predict": self.predict_args, "train": self.train_args}
+        examples, ignored = find_examples(self.name, self.folder, arguments)
+        documents = None
+        if documented:
+            documents = self._document(arguments, addresses(self.name, examples))
+        return ModelDescription(
+            name=self.name,
+            has_predict=self.has_predict,
+            has_train=self.has_train,
+            has_response=self.response is not None,
+            batched=batching(self.model) is not None,
+            outputs=tuple(read_outputs(self.response).items()),
+            predict=_describe(self.predict_args),
+            train=_describe(self.train_args),
+            examples=examples,
+            warnings=ignored,
+            documents=documents,
+        )
 
-    def _describe(self) -> Mapping[str, Any]:
+    def _document(
+        self, arguments: Mapping[str, Arguments], examples: Mapping[str, Addresses]
+    ) -> bytes:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the model may have made them errors
+            # apispec, which this imports, is not needed to compute.
+            from deepaas.documents.fragments import Declared, write_fragments
+
+            declared = Declared(self.name, self.response, arguments, examples)
+            return write_fragments(declared)
+
+    def read_metadata(self) -> dict[str, Any]:
+        """Read the model's metadata again; that of a model which fails is its name."""
+        described = self._read_metadata()
+        if not described:
+            return default_metadata(self.name)
+        return {"id": self.name, "name": self.name, **described}
+
+    def _read_metadata(self) -> Mapping[str, Any]:
         get = self._method("get_metadata")
         try:
             described = get() if get is not None else {}
@@ -110,6 +143,15 @@ class ModelAdapter:
             logger.warning("%s: get_metadata failed: %s", self.name, named(error))
             return {}
         return described if isinstance(described, Mapping) else {}
+
+
+def _describe(arguments: Arguments) -> ArgumentsDescription:
+    return ArgumentsDescription(
+        items=tuple(item.facts() for item in arguments.items),
+        negotiation=arguments.negotiation,
+        takes_cookies=arguments.takes_cookies,
+        definition=pack_definition(arguments),
+    )
 
 
 def _no_method(model: Any) -> str:
@@ -143,17 +185,3 @@ def _resolve(response: Mapping[str, Any] | type | None) -> None:
             fields += field.schema.fields.values()
         within = (getattr(field, name, None) for name in ("inner", "value_field"))
         fields += [one for one in within if one is not None]
-
-
-def _in_thread(function: Callable[[], Any]) -> asyncio.Future[Any]:
-    """Call a function in a thread that may hang without keeping the server."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-
-    def run() -> None:
-        value = function()
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(future.set_result, value)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future

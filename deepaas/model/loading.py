@@ -1,12 +1,11 @@
 """From entry points to models: finds them, and loads one by its reference."""
 
-import contextlib
 import importlib
 import importlib.util
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -32,40 +31,30 @@ class ModelRef:
     import_folder: str = ""
     """The working folder, where the target of `--model` may be; empty for none."""
 
-    def load(self, *, shared: bool = False) -> Any:
+    def load(self) -> Any:
         """Import the model; a class is instantiated.
 
-        `shared` says that this process loads other models too. Then a file gets a
-        module name that no other file has, and its folder is first on the import path
-        only while it is imported. Raises any exception that the author's code raises.
+        Raises any exception that the author's code raises.
         """
         import_webargs()  # most models do, and its own way is slow
         where, attribute = _split(self.target)
         if os.path.isabs(where):
-            model: Any = self._load_file(where, shared)
+            model: Any = self._load_file(where)
         else:
-            with _first_on_path(self.import_folder, stays=not shared):
-                model = importlib.import_module(where)
+            _put_first_on_path(self.import_folder)
+            model = importlib.import_module(where)
         for part in attribute.split(".") if attribute else ():
             model = getattr(model, part)
         return model() if isinstance(model, type) else model
 
-    def _load_file(self, path: str, shared: bool) -> ModuleType:
-        """Import a file.
-
-        The arguments of calls are pickled in the server, under the name that a module
-        has there, so the module is found by that name as well.
-        """
+    def _load_file(self, path: str) -> ModuleType:
         name, folder = _module_of(path)
-        server_name = f"_deepaas_model_{self.name}"
-        with _first_on_path(folder, stays=not shared):
-            if self.import_folder not in ("", *sys.path):
-                sys.path.append(self.import_folder)
-            if shared or "." in name:  # no import statement finds a name with a dot
-                return _execute_file(path, server_name)
-            module = _import_file(path, name)
-        sys.modules[server_name] = module
-        return module
+        _put_first_on_path(folder)
+        if self.import_folder not in ("", *sys.path):
+            sys.path.append(self.import_folder)
+        if "." in name:  # no import statement finds a name with a dot
+            return _execute_file(path, f"_deepaas_model_{self.name}")
+        return _import_file(path, name)
 
     def folder(self) -> Path | None:
         """Return the folder of a loaded model's package, or of its file.
@@ -105,25 +94,10 @@ def _module_of(path: str) -> tuple[str, str]:
     return file.stem, str(file.parent)
 
 
-@contextlib.contextmanager
-def _first_on_path(folder: str, *, stays: bool) -> Iterator[None]:
-    """Put a folder first on the import path.
-
-    Unless it stays there, it goes back to where it was, or to the end if it is new.
-    """
-    if not folder:
-        yield
-        return
-    index = sys.path.index(folder) if folder in sys.path else None
-    if index is not None:
-        del sys.path[index]
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        if not stays and folder in sys.path:
-            sys.path.remove(folder)
-            sys.path.insert(len(sys.path) if index is None else index, folder)
+def _put_first_on_path(folder: str) -> None:
+    """Put a folder first on the import path of this process."""
+    if folder:
+        sys.path[:] = [folder, *(entry for entry in sys.path if entry != folder)]
 
 
 def _import_file(path: str, name: str) -> ModuleType:

@@ -8,8 +8,8 @@ import marshmallow
 import pytest
 from marshmallow import fields, validate
 
-from deepaas.api.openapi.converter import Converter
-from deepaas.api.openapi.json_schema import modernise
+from deepaas.documents.converter import Converter
+from deepaas.documents.json_schema import modernise
 
 
 class Point(marshmallow.Schema):

@@ -31,8 +31,9 @@ def predict(n, accept): ...
 class Noting:
     """An executor that notes its calls and answers with nothing."""
 
-    def __init__(self):
+    def __init__(self, adapter):
         self.calls = []
+        self.description = adapter.describe()
 
     async def call(self, method, kwargs, **options):
         self.calls.append((method, kwargs, options))
@@ -46,8 +47,8 @@ def make(tmp_path):
     def make(*, text=MODEL, **settings):
         path = tmp_path / "noting.py"
         path.write_text(text)
-        executor = Noting()
-        model = ServedModel(ModelAdapter(ModelRef("m", str(path))), executor)
+        executor = Noting(ModelAdapter(ModelRef("m", str(path))))
+        model = ServedModel("m", executor)
         return Predictions({"m": model}, Settings(**settings)), executor
 
     return make
@@ -105,12 +106,12 @@ def test_a_method_that_is_turned_off(make):
         for find in (service.find, service.find_callable):
             with pytest.raises(NotFound, match=option):
                 find("m", method)
-    assert service.find("m").adapter.name == "m"
+    assert service.find("m").name == "m"
 
 
 def test_a_method_that_the_model_lacks(make):
     service, _ = make()
-    assert service.find("m", "train").adapter.name == "m"
+    assert service.find("m", "train").name == "m"
     with pytest.raises(DeepaasError, match="does not implement train") as raised:
         service.find_callable("m", "train")
     assert raised.value.status == 501

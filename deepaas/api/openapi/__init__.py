@@ -2,12 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiohttp import web
 
 from deepaas.api.context import prefix
-from deepaas.api.openapi.arguments31 import FileExamples
 from deepaas.api.openapi.inference import add_inference
 from deepaas.api.openapi.openapi31 import write_openapi31
 from deepaas.api.openapi.operations import describe
@@ -15,24 +14,20 @@ from deepaas.api.openapi.swagger import write_swagger
 from deepaas.api.routes import Access, Route, both
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
-from deepaas.jobs.records import Kind
 from deepaas.media_types import JSON
-from deepaas.model.adapter import ModelAdapter
+from deepaas.model.description import ModelDescription
+from deepaas.predictions import ServedModel
+
+_Models: TypeAlias = Sequence[ModelDescription]
 
 
 class Documentation:
-    """The documents, each made once, when it is first asked for."""
+    """The documents, each made when it is asked for and the models have changed."""
 
-    def __init__(
-        self,
-        models: Sequence[ModelAdapter],
-        settings: Settings,
-        examples: Mapping[tuple[str, Kind], FileExamples],
-    ) -> None:
+    def __init__(self, models: Sequence[ServedModel], settings: Settings) -> None:
         self._base = settings.base_path
         self._models = models
         self._settings = settings
-        self._examples = examples
         self._swagger = _Document(self._write_swagger)
         self._openapi = _Document(self._write_openapi)
 
@@ -44,41 +39,65 @@ class Documentation:
 
     async def swagger(self, request: web.Request) -> web.Response:
         base = prefix(request)
-        return await self._swagger.answer({"basePath": base} if base else {})
+        models = await self._documented()
+        return await self._swagger.answer(models, {"basePath": base} if base else {})
 
     async def openapi(self, request: web.Request) -> web.Response:
         base = prefix(request)
-        return await self._openapi.answer({"servers": [{"url": base}]} if base else {})
+        added = {"servers": [{"url": base}]} if base else {}
+        return await self._openapi.answer(await self._documented(), added)
 
-    def _write_swagger(self) -> dict[str, Any]:
-        return write_swagger(describe(self._models, self._settings), self._base)
+    async def _documented(self) -> _Models:
+        """Return the models with what the documents need of them."""
+        return await asyncio.gather(*(model.documented() for model in self._models))
 
-    def _write_openapi(self) -> dict[str, Any]:
-        description = describe(self._models, self._settings)
+    def _write_swagger(self, models: _Models) -> dict[str, Any]:
+        description = describe(models, self._settings)
+        return write_swagger(description, self._base, _fragments(models))
+
+    def _write_openapi(self, models: _Models) -> dict[str, Any]:
+        description = describe(models, self._settings)
         if self._settings.inference_endpoint:
-            description = add_inference(description, self._models, self._settings)
+            description = add_inference(description, models, self._settings)
         return write_openapi31(
-            description, self._base, self._examples, self._settings.client_max_size
+            description,
+            self._base,
+            _fragments(models),
+            self._settings.client_max_size,
         )
 
 
-class _Document:
-    """A document that is written at the first request and kept."""
+def _fragments(models: _Models) -> dict[str, bytes]:
+    return {model.name: model.documents or b"" for model in models}
 
-    def __init__(self, write: Callable[[], dict[str, Any]]) -> None:
+
+class _Document:
+    """A document that is written for some models and kept until they change."""
+
+    def __init__(self, write: Callable[[_Models], dict[str, Any]]) -> None:
         self._write = write
         self._writing = asyncio.Lock()
+        self._models: _Models = ()
         self._written: dict[str, Any] = {}
         self._body = b""
 
-    async def answer(self, added: Mapping[str, Any]) -> web.Response:
+    async def answer(self, models: _Models, added: Mapping[str, Any]) -> web.Response:
         """Answer with the document and the keys added for this caller."""
         async with self._writing:
-            if not self._written:
-                self._written, self._body = await asyncio.to_thread(self._make)
-        body = encode_json({**self._written, **added}) if added else self._body
+            if not self._written or not _are_same(self._models, models):
+                made = await asyncio.to_thread(self._make, models)
+                self._written, self._body = made
+                self._models = models
+            written, body = self._written, self._body
+        body = encode_json({**written, **added}) if added else body
         return web.Response(body=body, content_type=JSON)
 
-    def _make(self) -> tuple[dict[str, Any], bytes]:
-        document = self._write()
+    def _make(self, models: _Models) -> tuple[dict[str, Any], bytes]:
+        document = self._write(models)
         return document, encode_json(document)
+
+
+def _are_same(some: _Models, others: _Models) -> bool:
+    return len(some) == len(others) and all(
+        one is other for one, other in zip(some, others, strict=True)
+    )

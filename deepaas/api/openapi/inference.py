@@ -8,7 +8,7 @@ from urllib.parse import quote
 from deepaas.api.openapi.operations import Description, Operation, Response
 from deepaas.config import Settings
 from deepaas.media_types import BINARY, JSON
-from deepaas.model.adapter import ModelAdapter
+from deepaas.model.description import ModelDescription
 from deepaas.tensors.datatypes import DATATYPES
 from deepaas.tensors.request import HEADER
 
@@ -72,7 +72,7 @@ HEADER_HELP = (
 
 
 def add_inference(
-    description: Description, models: Sequence[ModelAdapter], settings: Settings
+    description: Description, models: Sequence[ModelDescription], settings: Settings
 ) -> Description:
     """Returns a description with the operations of the protocol for these models."""
     added = [describe_repository()]

@@ -4,23 +4,20 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from deepaas.api.openapi.arguments31 import ArgumentsWriter, FileExamples
-from deepaas.api.openapi.converter import Converter
-from deepaas.api.openapi.json_schema import Schema, modernise
 from deepaas.api.openapi.operations import (
     ANY,
     BYTES,
-    DESCRIPTION,
     EVENT_STREAM,
     FAILURES,
-    TITLE,
     Description,
     Operation,
     Response,
 )
-from deepaas.encoding import encode_json
-from deepaas.errors import authors_errors
-from deepaas.jobs.records import Kind
+from deepaas.documents.arguments31 import ArgumentsWriter
+from deepaas.documents.converter import Converter
+from deepaas.documents.fragments import Fragments
+from deepaas.documents.json_schema import Schema, modernise, write_definition
+from deepaas.documents.shapes import DESCRIPTION, TITLE, Answer, Shape
 from deepaas.media_types import JSON, NDJSON
 
 VERSION = "3.1.0"
@@ -41,14 +38,15 @@ EVENTS: Schema = {
 def write_openapi31(
     description: Description,
     base_path: str,
-    examples: Mapping[tuple[str, Kind], FileExamples],
+    fragments: Mapping[str, bytes],
     max_body_bytes: int,
 ) -> dict[str, Any]:
     """Write the document; its paths begin with --base-path, as in /swagger.json.
 
+    `fragments` are those of each model, as `write_fragments` wrote them.
     `max_body_bytes` is --client-max-size; 0 means no limit, and then none is named.
     """
-    document = _Document(base_path, examples).write(description)
+    document = _Document(base_path, fragments).write(description)
     if max_body_bytes:
         document["info"]["x-deepaas-max-body-bytes"] = max_body_bytes
     return document
@@ -57,24 +55,27 @@ def write_openapi31(
 class _Document:
     """An OpenAPI 3.1 document in the making."""
 
-    def __init__(
-        self, base_path: str, examples: Mapping[tuple[str, Kind], FileExamples]
-    ) -> None:
+    def __init__(self, base_path: str, fragments: Mapping[str, bytes]) -> None:
         self._base_path = base_path
-        self._examples = examples
         self._converter = Converter(version=3)
         self._arguments = ArgumentsWriter(self._converter)
+        self._fragments = {
+            model: Fragments(self._converter, written)
+            for model, written in fragments.items()
+        }
 
     def write(self, description: Description) -> dict[str, Any]:
         for answer in description.answers:
-            self._converter.shape(answer)
+            self._shape(answer)
         paths: dict[str, dict[str, Any]] = {}
         for operation in description.operations:
             path = self._base_path + operation.path
             paths.setdefault(path, {})[operation.method] = self._operation(operation)
         components: dict[str, Any] = {
             "schemas": {
-                name: _definition(schema)
+                name: schema
+                if name in self._converter.adopted
+                else write_definition(schema)
                 for name, schema in self._converter.definitions().items()
             }
         }
@@ -120,20 +121,29 @@ class _Document:
         }
 
     def _parameters(self, operation: Operation) -> list[dict[str, Any]]:
+        if operation.call is not None:
+            found: list[dict[str, Any]] = self._call(operation)["parameters"]
+            return found
         if operation.arguments is None:
             return []
-        return self._arguments.parameters(
-            operation.arguments, takes_body=operation.takes_body
-        )
+        return self._arguments.parameters(operation.arguments, takes_body=False)
 
-    def _body(self, operation: Operation) -> dict[str, Any]:
+    def _body(self, operation: Operation) -> Any:
         if operation.body:
             content = {kind: {"schema": one} for kind, one in operation.body.items()}
             return {"required": True, "content": content}
-        if operation.arguments is None or not operation.takes_body:
-            return {}
-        examples = {} if operation.call is None else self._examples[operation.call]
-        return self._arguments.body(operation.arguments, examples)
+        return {} if operation.call is None else self._call(operation)["body"]
+
+    def _call(self, operation: Operation) -> Any:
+        """Return what is written of the arguments of a model's method."""
+        assert operation.call is not None
+        model, kind = operation.call
+        return self._fragments[model].part(kind.value)
+
+    def _shape(self, shape: Shape) -> Any:
+        if isinstance(shape, Answer):
+            return self._fragments[shape.model].part("answer")
+        return self._converter.shape(shape)
 
     # -- answers
 
@@ -172,7 +182,7 @@ class _Document:
         if media_type == JSON:
             if response.shape is None:
                 return {}
-            return {"schema": modernise(self._converter.shape(response.shape))}
+            return {"schema": modernise(self._shape(response.shape))}
         text = media_type.startswith("text/")
         return {"schema": {"type": "string"} if text else dict(BYTES)}
 
@@ -188,16 +198,3 @@ def _given(name: str, place: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         **({} if description is None else {"description": description}),
         "schema": words,
     }
-
-
-def _definition(schema: Schema) -> Schema:
-    """Write a definition; a property that has no JSON form may be anything."""
-    properties: Schema = {}
-    for name, value in schema.get("properties", {}).items():
-        try:
-            encode_json(value)
-        except authors_errors():  # the writer of /swagger.json warns of it
-            properties[name] = {}
-        else:
-            properties[name] = value
-    return modernise({**schema, "properties": properties})

@@ -1,29 +1,21 @@
-"""The operations of the API, in no version of OpenAPI: both writers read them.
-
-A shape describes a value: it is a marshmallow Schema, a `Named` or `ListOf` one, a JSON
-Schema, or None for a value without a description.
-"""
+"""The operations of the API, in no version of OpenAPI: both writers read them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import quote
-
-import marshmallow
 
 from deepaas.api import schemas
 from deepaas.arguments import Arguments
 from deepaas.config import Settings
+from deepaas.documents.shapes import Answer, ListOf, Shape
 from deepaas.jobs.records import Kind
 from deepaas.media_types import JSON
-from deepaas.model.adapter import ModelAdapter
+from deepaas.model.description import ModelDescription
 
 EVENT_STREAM = "text/event-stream"
 ANY = "*/*"
-
-TITLE = "deepaas"
-DESCRIPTION = "Machine learning models behind a REST API."
 
 BYTES: Mapping[str, Any] = {"type": "string", "format": "binary"}
 """An answer that is a file. Swagger's own word, `file`, is not known to validators."""
@@ -40,28 +32,6 @@ RAW_PREDICTION: Mapping[str, Any] = {
     "required": ["status", "predictions"],
 }
 """The answer of a model without schema, with --raw-predictions."""
-
-
-@dataclass(frozen=True)
-class Named:
-    """A schema with a name of ours; `owner` tells it from others of that name."""
-
-    schema: marshmallow.Schema
-    name: str
-    owner: str
-
-
-@dataclass(frozen=True)
-class ListOf:
-    """An array of values of one schema."""
-
-    item: type[marshmallow.Schema]
-
-
-Shape: TypeAlias = (
-    "type[marshmallow.Schema] | marshmallow.Schema | Named | ListOf"
-    " | Mapping[str, Any] | None"
-)
 
 
 @dataclass(frozen=True)
@@ -108,17 +78,20 @@ class Operation:
     description: str = ""
     path_arguments: Sequence[str] = ()
     arguments: Arguments | None = None
+    """Those of an operation that calls no model."""
     takes_body: bool = False
     public: bool = False
     """It needs no token."""
     call: tuple[str, Kind] | None = None
-    """The model that it calls, and what for."""
+    """The model that it calls, and what for: this has the arguments of the model."""
     additions: Additions = field(default_factory=Additions)
     body: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """A body that holds no arguments: JSON Schemas by media type."""
     in_swagger: bool = True
     """/swagger.json has it too."""
 
+
+CALLS = (Kind.PREDICT, Kind.TRAIN)
 
 PREFER: Mapping[str, Any] = {
     "type": "string",
@@ -146,17 +119,17 @@ class Description:
     operations: Sequence[Operation]
     answers: Sequence[Shape]
     """The models' answers: they have the first choice of the definitions' names."""
-    arguments: Sequence[Arguments]
-    """The models' arguments, which have the second choice."""
+    calls: Sequence[tuple[str, Kind]]
+    """The models' methods, whose arguments have the second choice."""
     needs_token: bool
 
 
-def describe(models: Sequence[ModelAdapter], settings: Settings) -> Description:
+def describe(models: Sequence[ModelDescription], settings: Settings) -> Description:
     """Describe the API of these models, without what is turned off."""
     raw = settings.raw_predictions
     answers = {
         model.name: _answer(model, raw=raw)
-        for model in sorted(models, key=lambda model: model.response is None)
+        for model in sorted(models, key=lambda model: not model.has_response)
     }
     operations: list[Operation] = []
     for model in models:
@@ -169,27 +142,19 @@ def describe(models: Sequence[ModelAdapter], settings: Settings) -> Description:
     return Description(
         operations=(*operations, *_server()),
         answers=tuple(answers.values()),
-        arguments=tuple(
-            arguments
-            for model in models
-            for arguments in (model.predict_args, model.train_args)
-        ),
+        calls=tuple((model.name, kind) for model in models for kind in CALLS),
         needs_token=bool(settings.auth_token_file),
     )
 
 
-def _answer(model: ModelAdapter, *, raw: bool) -> Shape:
+def _answer(model: ModelDescription, *, raw: bool) -> Shape:
     """Return the shape of what a model's predict answers in JSON."""
-    response = model.response
-    if response is None:
-        return RAW_PREDICTION if raw else schemas.Prediction
-    if isinstance(response, Mapping):
-        schema = marshmallow.Schema.from_dict(dict(response))()
-        return Named(schema, "ModelPredictionResponse", model.name)
-    return response
+    if model.has_response:
+        return Answer(model.name)
+    return RAW_PREDICTION if raw else schemas.Prediction
 
 
-def _describe_model(model: ModelAdapter, path: str) -> Operation:
+def _describe_model(model: ModelDescription, path: str) -> Operation:
     return _get(
         path,
         "models",
@@ -235,8 +200,10 @@ def _get(
 # -- calls and jobs
 
 
-def _predictions(model: ModelAdapter, path: str, answer: Shape) -> Iterator[Operation]:
-    negotiation = model.predict_args.negotiation
+def _predictions(
+    model: ModelDescription, path: str, answer: Shape
+) -> Iterator[Operation]:
+    negotiation = model.predict.negotiation
     choices = negotiation.choices if negotiation else []
     location = {"Location": "The job, relative to this address"}
     prediction = Response(
@@ -244,7 +211,7 @@ def _predictions(model: ModelAdapter, path: str, answer: Shape) -> Iterator[Oper
         answer,
         media_types=choices or (JSON,),
         negotiated=negotiation is not None,
-        open=not choices and (negotiation is not None or not model.response),
+        open=not choices and (negotiation is not None or not model.has_response),
         streams=True,
     )
     yield Operation(
@@ -255,7 +222,6 @@ def _predictions(model: ModelAdapter, path: str, answer: Shape) -> Iterator[Oper
         summary=f"Make a prediction with {model.name}",
         description="With the header `Prefer: respond-async`, the answer is a job "
         "at once.",
-        arguments=model.predict_args,
         takes_body=True,
         additions=Additions(headers={"Prefer": PREFER}),
         responses={
@@ -270,14 +236,13 @@ def _predictions(model: ModelAdapter, path: str, answer: Shape) -> Iterator[Oper
     yield _end(model, path, Kind.PREDICT)
 
 
-def _trainings(model: ModelAdapter, path: str) -> Iterator[Operation]:
+def _trainings(model: ModelDescription, path: str) -> Iterator[Operation]:
     yield Operation(
         method="post",
         path=path,
         tag="trainings",
         operation_id=f"train-{model.name}",
         summary=f"Train {model.name}",
-        arguments=model.train_args,
         takes_body=True,
         responses={
             "200": Response("The training, which has begun", schemas.Job),
@@ -298,7 +263,7 @@ def _trainings(model: ModelAdapter, path: str) -> Iterator[Operation]:
     yield _end(model, path, Kind.TRAIN)
 
 
-def _jobs(model: ModelAdapter, path: str, kind: Kind) -> Iterator[Operation]:
+def _jobs(model: ModelDescription, path: str, kind: Kind) -> Iterator[Operation]:
     """Describe what one reads of a job of either kind; `path` is its method's."""
     noun = _noun(kind)
     read = partial(_of_job, model, path, kind)
@@ -320,7 +285,7 @@ def _jobs(model: ModelAdapter, path: str, kind: Kind) -> Iterator[Operation]:
     yield read("metrics/", "metrics", f"Read the metrics of a {noun}", Response("OK"))
 
 
-def _result(model: ModelAdapter, path: str, prediction: Response) -> Operation:
+def _result(model: ModelDescription, path: str, prediction: Response) -> Operation:
     summary = "Read the result, as a call would have given it"
     bytes_ = Response("OK", BYTES, media_types=(ANY,))
     result = _of_job(model, path, Kind.PREDICT, "result/", "result", summary, bytes_)
@@ -330,7 +295,7 @@ def _result(model: ModelAdapter, path: str, prediction: Response) -> Operation:
     )
 
 
-def _end(model: ModelAdapter, path: str, kind: Kind) -> Operation:
+def _end(model: ModelDescription, path: str, kind: Kind) -> Operation:
     summary = f"Cancel a {_noun(kind)} of {model.name}, or remove one that has ended"
     job = Response("OK", schemas.Job)
     end = replace(_of_job(model, path, kind, "", "end", summary, job), method="delete")
@@ -339,7 +304,7 @@ def _end(model: ModelAdapter, path: str, kind: Kind) -> Operation:
 
 
 def _of_job(
-    model: ModelAdapter,
+    model: ModelDescription,
     path: str,
     kind: Kind,
     place: str,

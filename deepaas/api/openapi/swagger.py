@@ -1,18 +1,8 @@
-"""The writer of /swagger.json: Swagger 2.0, whose form clients rely on.
+"""The writer of /swagger.json: Swagger 2.0, whose form clients rely on."""
 
-An argument that Swagger 2.0 has no words for is squeezed into what it has, or left out.
-"""
-
-import decimal
-import json
-import logging
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import marshmallow
-
-from deepaas.api.openapi.converter import Converter
 from deepaas.api.openapi.operations import (
     ANY,
     BYTES,
@@ -20,46 +10,11 @@ from deepaas.api.openapi.operations import (
     Operation,
     Response,
 )
-from deepaas.arguments import Argument, Arguments
-from deepaas.encoding import encode_json
-from deepaas.errors import authors_errors
+from deepaas.documents.arguments20 import ParametersWriter, clean_definition
+from deepaas.documents.converter import Converter
+from deepaas.documents.fragments import Fragments
+from deepaas.documents.shapes import Answer, Shape
 from deepaas.media_types import JSON
-
-logger = logging.getLogger(__name__)
-
-PLACES = {
-    "query": "query",
-    "querystring": "query",
-    "form": "formData",
-    "files": "formData",
-    "json": "body",
-    "headers": "header",
-}
-"""The locations in Swagger of arguments, by the author's location."""
-
-PARAMETER_KEYS = {
-    "description",
-    "type",
-    "format",
-    "items",
-    "collectionFormat",
-    "default",
-    "enum",
-    "maximum",
-    "exclusiveMaximum",
-    "minimum",
-    "exclusiveMinimum",
-    "multipleOf",
-    "maxLength",
-    "minLength",
-    "pattern",
-    "maxItems",
-    "minItems",
-    "uniqueItems",
-}
-"""The keys that Swagger 2.0 allows in a parameter other than the body."""
-
-SIMPLE_TYPES = ("string", "number", "integer", "boolean", "array")
 
 TOKEN = {
     "type": "apiKey",
@@ -69,28 +24,34 @@ TOKEN = {
 }
 """Swagger 2.0 has no word for bearer tokens."""
 
-_Parameters = list[dict[str, Any]]
 
+def write_swagger(
+    description: Description, base_path: str, fragments: Mapping[str, bytes]
+) -> dict[str, Any]:
+    """Write the document; its paths begin with --base-path.
 
-def write_swagger(description: Description, base_path: str) -> dict[str, Any]:
-    """Write the document; its paths begin with --base-path."""
-    return _Document(base_path).write(description)
+    `fragments` are those of each model, as `write_fragments` wrote them.
+    """
+    return _Document(base_path, fragments).write(description)
 
 
 class _Document:
     """A Swagger 2.0 document in the making."""
 
-    def __init__(self, base_path: str) -> None:
+    def __init__(self, base_path: str, fragments: Mapping[str, bytes]) -> None:
         self._base_path = base_path
         self._converter = Converter(version=2)
-        self._known: dict[int, _Parameters] = {}
-        """The parameters of models, by the identity of their arguments."""
+        self._writer = ParametersWriter(self._converter)
+        self._fragments = {
+            model: Fragments(self._converter, written)
+            for model, written in fragments.items()
+        }
 
     def write(self, description: Description) -> dict[str, Any]:
         for answer in description.answers:
-            self._converter.shape(answer)
-        for arguments in description.arguments:
-            self._known[id(arguments)] = self._parameters(arguments)
+            self._shape(answer)
+        for model, kind in description.calls:
+            self._fragments[model].part(kind.value)
         for operation in description.operations:
             if not operation.in_swagger:
                 continue
@@ -99,15 +60,13 @@ class _Document:
                 operations={operation.method: self._operation(operation)},
             )
         document: dict[str, Any] = self._converter.spec.to_dict()
-        for definition in document.get("definitions", {}).values():
-            _clean_schema(definition)
-            _clean_properties(definition)
+        for name, definition in document.get("definitions", {}).items():
+            if name not in self._converter.adopted:
+                clean_definition(definition)
         if description.needs_token:
             document["securityDefinitions"] = {"token": TOKEN}
             document["security"] = [{"token": []}]
         return document
-
-    # -- operations
 
     def _operation(self, operation: Operation) -> dict[str, Any]:
         responses = {
@@ -115,9 +74,11 @@ class _Document:
             for status, response in operation.responses.items()
         }
         parameters = [_path_parameter(name) for name in operation.path_arguments]
-        if operation.arguments is not None:
-            known = self._known.get(id(operation.arguments))
-            parameters += known or self._parameters(operation.arguments)
+        if operation.call is not None:
+            model, kind = operation.call
+            parameters += self._fragments[model].part(kind.value)["parameters"]
+        elif operation.arguments is not None:
+            parameters += self._writer.parameters(operation.arguments)
         written: dict[str, Any] = {"tags": [operation.tag]}
         written["summary"] = operation.summary
         if operation.takes_body:
@@ -135,48 +96,14 @@ class _Document:
         shape = response.shape
         if response.negotiated and JSON not in response.media_types:
             shape = BYTES
-        schema = None if shape is None else self._converter.shape(shape)
+        schema = None if shape is None else self._shape(shape)
         described = {"description": response.description}
         return {**described, **({"schema": schema} if schema else {})}
 
-    # -- arguments
-
-    def _parameters(self, arguments: Arguments) -> _Parameters:
-        places = {item.name: _place(item) for item in arguments.items}
-        if "formData" in places.values():  # a body is a form or JSON, never both
-            places = {n: "formData" if p == "body" else p for n, p in places.items()}
-        body: dict[str, Any] = {"type": "object", "properties": {}}
-        parameters = []
-        for item in arguments.items:
-            place = places[item.name]
-            if place == "body":
-                body["properties"][item.name] = _clean_schema(self._property(item))
-                if item.field.required:
-                    body.setdefault("required", []).append(item.name)
-            elif place is not None:
-                parameters.append(
-                    {
-                        "name": item.name,
-                        "in": place,
-                        "required": bool(item.field.required),
-                        **_simple(item, self._property(item), place),
-                    }
-                )
-        if body["properties"]:
-            parameters.append({"name": "body", "in": "body", "schema": body})
-        return parameters
-
-    def _property(self, item: Argument) -> dict[str, Any]:
-        try:
-            prop = {
-                **self._converter.field(item.field),
-                **_exclusive(item.field),
-            }
-            encode_json(prop)
-            return prop
-        except authors_errors() as error:  # from the author's own field or default
-            logger.warning("%r is documented as a string: %r", item.name, error)
-            return {"type": "string"}
+    def _shape(self, shape: Shape) -> Any:
+        if isinstance(shape, Answer):
+            return self._fragments[shape.model].part("answer")
+        return self._converter.shape(shape)
 
 
 def _path_parameter(name: str) -> dict[str, Any]:
@@ -189,139 +116,8 @@ def _produces(response: Response) -> list[str]:
     return [ANY] if response.open else [*response.media_types, ANY]
 
 
-def _place(item: Argument) -> str | None:
-    """Return where Swagger says that an argument is; None for a cookie."""
-    location = item.field.metadata.get("location")
-    if location is not None:
-        return PLACES.get(location)
-    if item.is_file:
-        return "formData"
-    return "body" if item.structured else "query"
-
-
-def _exclusive(field: marshmallow.fields.Field) -> dict[str, bool]:
-    """Return the flags of exclusive limits, which apispec leaves out."""
-    ranges = [
-        validator
-        for validator in field.validators
-        if isinstance(validator, marshmallow.validate.Range)
-    ]
-    lower = any(r.min is not None and not r.min_inclusive for r in ranges)
-    upper = any(r.max is not None and not r.max_inclusive for r in ranges)
-    return {
-        **({"exclusiveMinimum": True} if lower else {}),
-        **({"exclusiveMaximum": True} if upper else {}),
-    }
-
-
 def _consumes(parameters: list[dict[str, Any]]) -> list[str]:
     places = {parameter["in"] for parameter in parameters}
     if "body" in places:
         return [JSON]
     return ["multipart/form-data", "application/x-www-form-urlencoded"]
-
-
-def _simple(item: Argument, prop: dict[str, Any], place: str) -> dict[str, Any]:
-    """Describe an argument outside the body, within what Swagger 2.0 allows there."""
-    if item.is_file:
-        file = {"type": "file"}
-        if item.multiple:
-            # Swagger 2.0 has no list of files; its page shows this as one.
-            binary = {"type": "string", "format": "binary"}
-            file = {"type": "array", "items": binary, "collectionFormat": "multi"}  # type: ignore[dict-item]
-        return {**file, **_described(prop)}
-    prop = {key: value for key, value in prop.items() if key in PARAMETER_KEYS}
-    prop.update(_described(prop))
-    _clean_choices(prop)
-    if prop.get("type") not in SIMPLE_TYPES:
-        prop["type"] = "string"
-        prop.pop("items", None)
-        if not all(isinstance(choice, str) for choice in prop.get("enum", ())):
-            del prop["enum"]
-    if prop["type"] == "array":
-        items = prop.get("items", {})
-        kept = {k: v for k, v in items.items() if k in PARAMETER_KEYS - {"default"}}
-        if kept.get("type") not in SIMPLE_TYPES:
-            kept = {"type": "string"}
-        _clean_choices(kept)
-        if "enum" in prop:  # such as that of ContainsOnly, for each item
-            kept.setdefault("enum", prop.pop("enum"))
-        prop["items"] = kept
-        multi = item.multiple and place in ("query", "formData")
-        prop["collectionFormat"] = "multi" if multi else "csv"
-    if item.field.load_only and prop["type"] == "string":
-        prop.setdefault("format", "password")
-    return _clean_values(prop)
-
-
-def _described(prop: Mapping[str, Any]) -> dict[str, str]:
-    text = prop.get("description")
-    return {} if text is None else {"description": str(text)}
-
-
-def _clean_values(prop: dict[str, Any]) -> dict[str, Any]:
-    """Keep a default and limits only where they are values of the type."""
-    if "default" in prop:
-        default = _default(prop["default"], prop.get("type"))
-        prop.pop("default")
-        if default is not None:
-            prop["default"] = default
-    for key in ("minimum", "maximum"):
-        if key in prop and not (
-            prop.get("type") in ("number", "integer") and _is_finite(prop[key])
-        ):
-            del prop[key]
-            prop.pop(f"exclusive{key.capitalize()}", None)
-        elif isinstance(prop.get(key), decimal.Decimal):
-            prop[key] = float(prop[key])
-    return prop
-
-
-def _clean_choices(prop: dict[str, Any]) -> None:
-    """Keep an enum only where it is a list, each choice once, in place."""
-    if "enum" not in prop:
-        return
-    choices = prop.pop("enum")
-    if isinstance(choices, list | tuple | set | frozenset) and choices:
-        prop["enum"] = list({repr(choice): choice for choice in choices}.values())
-
-
-def _default(value: Any, kind: str | None) -> Any:
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    if kind == "string" and not isinstance(value, str):
-        return json.dumps(json.loads(encode_json(value)))
-    if isinstance(value, decimal.Decimal):
-        return float(value) if value.is_finite() else None
-    return value
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float | decimal.Decimal) and math.isfinite(value)
-
-
-def _clean_schema(schema: Any) -> Any:
-    """Remove from a JSON schema what an author's metadata made invalid, in place."""
-    if not isinstance(schema, dict):
-        return schema
-    _clean_values(schema)
-    _clean_choices(schema)
-    if not isinstance(schema.get("required", []), list):
-        del schema["required"]
-    if schema.get("type") == "file" or not isinstance(schema.get("type", ""), str):
-        del schema["type"]
-    for value in schema.get("properties", {}).values():
-        _clean_schema(value)
-    for key in ("items", "additionalProperties"):
-        _clean_schema(schema.get(key))
-    return schema
-
-
-def _clean_properties(schema: dict[str, Any]) -> None:
-    """Say nothing of properties whose metadata have no JSON form, in place."""
-    for name, value in schema.get("properties", {}).items():
-        try:
-            encode_json(value)
-        except authors_errors() as error:
-            logger.warning("%r is documented as anything: %r", name, error)
-            schema["properties"][name] = {}

@@ -20,11 +20,12 @@ from deepaas.api.requests.bodies import (
 )
 from deepaas.api.requests.texts import JSONPart, decode_json
 from deepaas.api.requests.uploads import Uploads
-from deepaas.arguments import Argument, Arguments
+from deepaas.arguments import Argument
+from deepaas.arguments.outcome import Values
 from deepaas.config import Settings
 from deepaas.errors import InvalidArguments, UnsupportedMediaType
 from deepaas.model.v2.wrapper import UploadedFile
-from deepaas.predictions import Values
+from deepaas.served import ServedArguments
 
 MAX_IGNORED_NAMES = 20
 """Most names of ignored arguments that an answer lists."""
@@ -54,7 +55,7 @@ class Parsing(AbstractAsyncContextManager[Values]):
     """
 
     def __init__(
-        self, request: web.Request, arguments: Arguments, settings: Settings
+        self, request: web.Request, arguments: ServedArguments, settings: Settings
     ) -> None:
         self._request = request
         self._arguments = arguments
@@ -113,7 +114,7 @@ class Parsing(AbstractAsyncContextManager[Values]):
 
 
 def _find(
-    arguments: Arguments,
+    arguments: ServedArguments,
     sources: Mapping[str, Mapping[str, Any]],
     body: Body,
     request: web.Request,
@@ -216,7 +217,7 @@ def _from_json(text: Any) -> Any:
 
 
 def _ignored(
-    arguments: Arguments, sources: Mapping[str, Mapping[str, Any]], body: Body
+    arguments: ServedArguments, sources: Mapping[str, Mapping[str, Any]], body: Body
 ) -> Mapping[str, str]:
     """Return the names that no argument takes, with their locations.
 
@@ -252,7 +253,9 @@ def _shortened(name: str) -> str:
     return f"{name[:MAX_IGNORED_CHARS]}..."
 
 
-def _refuse(ignored: Mapping[str, str], arguments: Arguments) -> dict[str, list[str]]:
+def _refuse(
+    ignored: Mapping[str, str], arguments: ServedArguments
+) -> dict[str, list[str]]:
     """Return the messages of --strict-arguments, by name."""
     known = [item.name for item in arguments.items]
     messages = {}

@@ -209,7 +209,7 @@ def test_it_is_made_when_it_is_asked_for(serve: Serve):
     server = serve(*options, env={"PYTHONPROFILEIMPORTTIME": "1"})
     assert server.get("/api").status_code == 200
     assert server.get("/api/static/swagger-ui.css").status_code == 200
-    assert "deepaas.api.openapi" in server.stderr
+    assert "deepaas.documents" in server.stderr
     assert "apispec" not in server.stderr
     assert "aiohttp_cors" not in server.stderr
     with ThreadPoolExecutor(8) as threads:
@@ -218,7 +218,7 @@ def test_it_is_made_when_it_is_asked_for(serve: Serve):
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.text for answer in answers[1:]} == {answers[-1].text}
     assert answers[-1].json()["swagger"] == "2.0"
-    server.wait_for_output("aiohttp_apispec")
+    server.wait_for_output("apispec")
 
 
 def test_an_unknown_schema(fail_to_start, tmp_path):

@@ -7,14 +7,17 @@ read what the model prints.
 import asyncio
 import contextlib
 import os
+import sys
 import threading
 import time
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from deepaas import progress
 from deepaas.errors import ModelRaised, StartError, authors_errors
 from deepaas.executors import WorkerState, WorkerStatus
+from deepaas.executors.describer import Describer
 from deepaas.executors.executor import QueuedExecutor
 from deepaas.executors.frames import pack
 from deepaas.executors.host import ModelHost, Yields, describe
@@ -22,6 +25,7 @@ from deepaas.executors.messages import Envelope, Raised
 from deepaas.executors.process_tree import resident
 from deepaas.executors.queue import Queue
 from deepaas.executors.stream import ReplyStream
+from deepaas.model.adapter import ModelAdapter
 
 
 def inline_executor(ref, limits):
@@ -52,10 +56,19 @@ class InlinePool:
             message = f"The model {self.model!r} cannot be served: {describe(error)}"
             raise StartError(message) from error
         self.slots[0].warm = True
+        self.queue.note_description(self.description)
         self.queue.offer(self.slots[0])
 
     def _load(self):
-        host = ModelHost(self._ref.load(shared=True), envelope=Envelope.NONE)
+        # Another executor of this process may have imported the file.
+        sys.modules.pop(Path(self._ref.target).stem, None)
+        adapter = ModelAdapter(self._ref)
+        self.description = adapter.describe().pack()
+        host = ModelHost(
+            adapter.model,
+            envelope=Envelope.NONE,
+            describer=lambda: Describer(adapter),
+        )
         host.warm()
         return host
 

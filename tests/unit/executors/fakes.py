@@ -69,6 +69,7 @@ class FakeSlot:
 
     def __init__(self, pool, batching=None, room=4):
         self.pool = pool
+        self.description = None
         self.batching = batching
         self.given = deque()
         self.warm = False

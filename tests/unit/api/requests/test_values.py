@@ -7,9 +7,9 @@ from marshmallow import fields
 from deepaas.api.context import IGNORED
 from deepaas.api.requests.values import Parsing
 from deepaas.arguments import Arguments
+from deepaas.arguments.outcome import load as _load
 from deepaas.config import Settings
 from deepaas.errors import InvalidArguments
-from deepaas.predictions import _load
 
 ARGUMENTS = Arguments(
     {

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deepaas.encoding import encode_json
+from deepaas.errors import authors_errors
 
 Schema = dict[str, Any]
 
@@ -28,6 +29,19 @@ def modernise(schema: Any) -> Schema:
     """
     plain = json.loads(encode_json(_without_decimals(schema)))
     return _modernise(plain)
+
+
+def write_definition(schema: Schema) -> Schema:
+    """Return a definition likewise; a property without a JSON form may be anything."""
+    properties: Schema = {}
+    for name, value in schema.get("properties", {}).items():
+        try:
+            encode_json(value)
+        except authors_errors():  # the writer of /swagger.json warns of it
+            properties[name] = {}
+        else:
+            properties[name] = value
+    return modernise({**schema, "properties": properties})
 
 
 def allow_null(schema: Schema) -> Schema:

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from deepaas.api.openapi.converter import Converter
-from deepaas.api.openapi.json_schema import Schema, allow_null, modernise
-from deepaas.arguments import Argument, Arguments
+from deepaas.arguments import Arguments, DeclaredArgument
+from deepaas.documents.converter import Converter
+from deepaas.documents.json_schema import Schema, allow_null, modernise
 from deepaas.encoding import encode_json
 from deepaas.errors import authors_errors
 from deepaas.media_types import JSON
@@ -78,7 +78,7 @@ class ArgumentsWriter:
         }
 
     def schema(
-        self, item: Argument, examples: Sequence[Mapping[str, str]] = ()
+        self, item: DeclaredArgument, examples: Sequence[Mapping[str, str]] = ()
     ) -> Schema:
         """Write the schema of an argument, wherever it is."""
         found = self._field(item)
@@ -90,7 +90,7 @@ class ArgumentsWriter:
                 found.setdefault("format", "password")
         return {**found, **_hints(item, examples)}
 
-    def _field(self, item: Argument) -> Schema:
+    def _field(self, item: DeclaredArgument) -> Schema:
         try:
             return modernise(self._converter.field(item.field))
         except authors_errors() as error:  # from the author's own field or default
@@ -98,7 +98,9 @@ class ArgumentsWriter:
             found: Schema = {"type": "string"}
             return allow_null(found) if item.field.allow_none else found
 
-    def _choices(self, item: Argument, arguments: Arguments, schema: Schema) -> Schema:
+    def _choices(
+        self, item: DeclaredArgument, arguments: Arguments, schema: Schema
+    ) -> Schema:
         """Say what `accept` may be: never the wildcard, which no caller receives."""
         if item.attribute != "accept" or arguments.negotiation is None:
             return schema
@@ -106,7 +108,7 @@ class ArgumentsWriter:
         return {**schema, "enum": [*choices]} if choices else schema
 
 
-def _place(item: Argument, arguments: Arguments, *, takes_body: bool) -> str:
+def _place(item: DeclaredArgument, arguments: Arguments, *, takes_body: bool) -> str:
     if not takes_body:
         return "query"
     if arguments.negotiation is not None and item.attribute == "accept":
@@ -114,7 +116,7 @@ def _place(item: Argument, arguments: Arguments, *, takes_body: bool) -> str:
     return PLACES.get(item.locations[0], "body") if not item.in_body else "body"
 
 
-def _parameter(item: Argument, place: str, schema: Schema) -> dict[str, Any]:
+def _parameter(item: DeclaredArgument, place: str, schema: Schema) -> dict[str, Any]:
     description = schema.pop("description", None)
     return {
         "name": item.name,
@@ -125,7 +127,7 @@ def _parameter(item: Argument, place: str, schema: Schema) -> dict[str, Any]:
     }
 
 
-def _written(item: Argument, place: str, schema: Schema) -> dict[str, Any]:
+def _written(item: DeclaredArgument, place: str, schema: Schema) -> dict[str, Any]:
     """Say how a value becomes the text of a parameter."""
     if _is_delimited(item):
         style = _style(item)
@@ -143,7 +145,7 @@ def _written(item: Argument, place: str, schema: Schema) -> dict[str, Any]:
 
 
 def _encoding(
-    items: Iterable[Argument], schemas: Mapping[str, Schema]
+    items: Iterable[DeclaredArgument], schemas: Mapping[str, Schema]
 ) -> dict[str, dict[str, Any]]:
     """Say how values become parts of a form, where it is not as plain text."""
     found: dict[str, dict[str, Any]] = {}
@@ -160,7 +162,7 @@ def _encoding(
     return found
 
 
-def _object(items: Iterable[Argument], schemas: Mapping[str, Schema]) -> Schema:
+def _object(items: Iterable[DeclaredArgument], schemas: Mapping[str, Schema]) -> Schema:
     items = list(items)
     required = [item.name for item in items if item.field.required]
     return {
@@ -170,7 +172,7 @@ def _object(items: Iterable[Argument], schemas: Mapping[str, Schema]) -> Schema:
     }
 
 
-def _also_in_query(items: Sequence[Argument]) -> dict[str, str]:
+def _also_in_query(items: Sequence[DeclaredArgument]) -> dict[str, str]:
     """Name the arguments that may be in the query as well."""
     names = [f"`{item.name}`" for item in items if "query" in item.locations]
     others = [f"`{item.name}`" for item in items if "query" not in item.locations]
@@ -182,7 +184,7 @@ def _also_in_query(items: Sequence[Argument]) -> dict[str, str]:
     return {"description": f"{which} may be in the query too, which goes first."}
 
 
-def _file(item: Argument, schema: Schema) -> Schema:
+def _file(item: DeclaredArgument, schema: Schema) -> Schema:
     """Return the schema of a file, or of a list of them."""
     binary: Schema = {"type": "string", "format": "binary"}
     media = item.hints.media
@@ -202,7 +204,7 @@ def _file(item: Argument, schema: Schema) -> Schema:
     return {"type": "array", "items": binary, **sizes, **kept}
 
 
-def _hints(item: Argument, examples: Sequence[Mapping[str, str]]) -> Schema:
+def _hints(item: DeclaredArgument, examples: Sequence[Mapping[str, str]]) -> Schema:
     hints = item.hints
     found: Schema = {}
     if hints.title is not None:
@@ -218,7 +220,7 @@ def _hints(item: Argument, examples: Sequence[Mapping[str, str]]) -> Schema:
     return found
 
 
-def _with_json_form(item: Argument, values: Sequence[Any]) -> list[Any]:
+def _with_json_form(item: DeclaredArgument, values: Sequence[Any]) -> list[Any]:
     kept = [value for value in values if _has_json_form(value)]
     if len(kept) < len(values):
         logger.warning("Examples of %r without a JSON form are left out", item.name)
@@ -233,11 +235,11 @@ def _has_json_form(value: Any) -> bool:
     return True
 
 
-def _is_delimited(item: Argument) -> bool:
+def _is_delimited(item: DeclaredArgument) -> bool:
     return item.is_list and not item.multiple
 
 
-def _style(item: Argument) -> str | None:
+def _style(item: DeclaredArgument) -> str | None:
     """Return the style of a list that is one text; None where OpenAPI has none."""
     return DELIMITED_STYLES.get(getattr(item.field, "delimiter", ""))
 

@@ -1,6 +1,7 @@
 """From marshmallow's fields and schemas to JSON Schema; the only importer of apispec.
 
 That import takes as long as all else of a start, and so waits for the first request.
+It is the same code in the server, for its own schemas, and where a model is loaded.
 """
 
 import decimal
@@ -9,15 +10,30 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version as version_of
-from typing import Any
+from typing import Any, NamedTuple
 
 import marshmallow
 from marshmallow import fields
 
-from deepaas.api.openapi.operations import DESCRIPTION, TITLE, ListOf, Named, Shape
+from deepaas.documents.shapes import (
+    DESCRIPTION,
+    TITLE,
+    Answer,
+    ListOf,
+    Named,
+    Shape,
+)
 
 NO_WORD = re.compile(r"[^\w.-]")
 NO_ASCII_WORD = re.compile(r"[^\w.-]", re.ASCII)
+
+
+class Name(NamedTuple):
+    """The name of a definition, as a converter chose it and as it was asked for."""
+
+    chosen: str
+    wanted: str
+    owner: str
 
 
 class Converter:
@@ -28,8 +44,12 @@ class Converter:
     """
 
     def __init__(self, version: int) -> None:
-        self._version = version
+        self.version = version
         self._names: set[str] = set()
+        self.names: list[Name] = []
+        """The names of the definitions, in the order in which they were chosen."""
+        self.adopted: set[str] = set()
+        """The names of definitions that were written elsewhere."""
         self._named: dict[int, Named] = {}
         self.spec = _new_spec(version, self._name_schema)
         self._plugin = self.spec.plugins[0].converter
@@ -45,7 +65,12 @@ class Converter:
     def definitions(self) -> dict[str, dict[str, Any]]:
         """Return the schemas that the others refer to, by name."""
         found: dict[str, dict[str, Any]] = self.spec.components.to_dict()
-        return found.get("schemas", {})
+        return found.get("definitions" if self.version == 2 else "schemas", {})
+
+    def adopt(self, name: str, schema: dict[str, Any]) -> None:
+        """Add a definition that was written elsewhere, under a name that is free."""
+        self.adopted.add(name)
+        self.spec.components.schema(name, schema)
 
     def shape(self, shape: Shape) -> Any:
         """Return the schema of a shape, which is a reference for one with a name."""
@@ -53,12 +78,14 @@ class Converter:
             return {}
         if isinstance(shape, ListOf):
             return {"type": "array", "items": self.shape(shape.item)}
+        if isinstance(shape, Answer):
+            raise TypeError(f"the answer of {shape.model} is not written here")
         if isinstance(shape, Mapping):
             return dict(shape)
         if isinstance(shape, Named):
             if id(shape) not in self._named:
                 self._named[id(shape)] = shape
-                name = self._free_name(shape.name, shape.owner)
+                name = self.free_name(shape.name, shape.owner)
                 self.spec.components.schema(name, schema=shape.schema)
             shape = shape.schema
         return self._plugin.resolve_nested_schema(shape)
@@ -67,40 +94,38 @@ class Converter:
         cls = schema if isinstance(schema, type) else type(schema)
         if isinstance(schema, str):
             cls = marshmallow.class_registry.get_class(schema)
-        return self._free_name(cls.__name__.removesuffix("Schema") or cls.__name__)
+        return self.free_name(cls.__name__.removesuffix("Schema") or cls.__name__)
 
-    def _free_name(self, name: str, owner: str = "") -> str:
-        """Return a definition's name that no other one has.
+    def free_name(self, name: str, owner: str = "") -> str:
+        """Choose a definition's name that no other one has.
 
         The owner may have any name, but references are addresses. OpenAPI 3 takes
         no letters but ASCII's.
         """
+        wanted = name
         if name in self._names and owner:
             name = f"{name}-{NO_WORD.sub('_', owner)}"
-        if self._version == 3:
+        if self.version == 3:
             name = NO_ASCII_WORD.sub("_", name)
         numbered = (f"{name}{number}" for number in itertools.count(2))
         free = next(
             n for n in itertools.chain([name], numbered) if n not in self._names
         )
         self._names.add(free)
+        self.names.append(Name(free, wanted, owner))
         return free
 
 
 def _new_spec(version: int, name_schema: Any) -> Any:
-    about = {"title": TITLE, "version": version_of("deepaas")}
-    if version == 2:
-        from aiohttp_apispec.aiohttp_apispec import AiohttpApiSpec
-
-        info = {"description": DESCRIPTION}
-        return AiohttpApiSpec(
-            url=None, schema_name_resolver=name_schema, info=info, **about
-        ).spec
+    about: dict[str, Any] = {"title": TITLE, "version": version_of("deepaas")}
     from apispec import APISpec
     from apispec.ext.marshmallow import MarshmallowPlugin
 
     plugin = MarshmallowPlugin(schema_name_resolver=name_schema)
-    return APISpec(openapi_version="3.0.3", plugins=[plugin], **about)
+    if version == 2:
+        about["info"] = {"description": DESCRIPTION}
+    openapi_version = "2.0" if version == 2 else "3.0.3"
+    return APISpec(openapi_version=openapi_version, plugins=[plugin], **about)
 
 
 def _enum2properties(
