@@ -71,6 +71,12 @@ class InvalidArguments(DeepaasError):
         self.messages = messages
 
 
+class InvalidRequestKey(DeepaasError):
+    """A job with other arguments has the key of a request."""
+
+    status = 422
+
+
 class BadBody(DeepaasError):
     """A request body that cannot be read."""
 
@@ -118,8 +124,10 @@ class NoSpace(DeepaasError):
 
     status = 507
 
-    def __init__(self) -> None:
-        super().__init__("There is no space on the server's disk.")
+    def __init__(
+        self, message: str = "There is no space on the server's disk."
+    ) -> None:
+        super().__init__(message)
 
 
 @contextlib.contextmanager

@@ -15,8 +15,15 @@ from typing import Any, NamedTuple, TypeAlias
 from deepaas.arguments import Arguments
 from deepaas.arguments.outcome import Values, load, unpack_outcome
 from deepaas.config import Settings
-from deepaas.errors import DeepaasError, NotFound, name_row
+from deepaas.errors import (
+    DeepaasError,
+    InvalidArguments,
+    NotAcceptable,
+    NotFound,
+    name_row,
+)
 from deepaas.executors import Event, Reply
+from deepaas.naming import did_you_mean
 from deepaas.served import ServedModel
 
 __all__ = ["OnEvent", "Predictions", "PreparedCall", "ServedModel", "Values"]
@@ -104,8 +111,9 @@ class Predictions:
             return self.models[name]
         except KeyError:
             known = ", ".join(self.models)
+            near = did_you_mean(name, self.models) or ";"
             raise NotFound(
-                f"There is no model {name!r}; these are served: {known}."
+                f"There is no model {name!r}{near} these are served: {known}."
             ) from None
 
     def find_callable(self, name: str, method: str) -> ServedModel:
@@ -131,6 +139,17 @@ class Predictions:
         Raises InvalidArguments or NotAcceptable; for a model whose author's code loads
         its arguments, also ModelRaised, WorkerDied, CallTimeout or Unavailable.
         """
+        try:
+            return await self._prepare(model, method, given, shows=shows)
+        except (InvalidArguments, NotAcceptable):
+            # They may fit what a training that has just ended has made of the model.
+            if not await model.executor.renewed():
+                raise
+        return await self._prepare(model, method, given, shows=shows)
+
+    async def _prepare(
+        self, model: ServedModel, method: str, given: Values, *, shows: bool
+    ) -> PreparedCall:
         timeout = self._timeouts[method]
         arguments = model.arguments(method)
         if not isinstance(arguments, Arguments):

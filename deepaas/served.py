@@ -70,6 +70,10 @@ class ServedModel:
         description = self.description
         return description.has_predict if method == "predict" else description.has_train
 
+    def warn(self) -> None:
+        """Log what its author should know, once."""
+        self.arguments("predict")
+
     async def documented(self) -> ModelDescription:
         """Return it with its documents, as `Executor.documented` describes."""
         return await self.executor.documented()

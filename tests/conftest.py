@@ -8,11 +8,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from tests.postgresql import PostgreSQL, find_programs
 from tests.server import Exit, Server, run_to_exit
 
 CHROMIUM_OPTIONS = (
@@ -149,11 +150,33 @@ def promtool() -> str:
     return _program_of_debian("/usr/bin/promtool", package="prometheus")
 
 
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL for all tests of one process; they share nothing in it."""
+    programs = find_programs()
+    if programs is None:
+        _miss("initdb", package="postgresql")
+    made = PostgreSQL(programs)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def database_url(postgresql: PostgreSQL) -> Iterator[str]:
+    """The address of an empty database in PostgreSQL."""
+    with postgresql.database() as name:
+        yield postgresql.url(name)
+
+
 def _program_of_debian(path: str, *, package: str) -> str:
     """A program that pip cannot install: skipped where missing, but not in CI."""
     if shutil.which(path):
         return path
-    missing = f"{path} is missing: apt-get install {package}"
+    _miss(path, package=package)
+
+
+def _miss(program: str, *, package: str) -> NoReturn:
+    missing = f"{program} is missing: apt-get install {package}"
     if os.environ.get("DEEPAAS_TEST_NO_SKIP") == "1":
         pytest.fail(missing, pytrace=False)
     pytest.skip(missing)

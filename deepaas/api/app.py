@@ -1,6 +1,14 @@
 """create_app(): puts the parts together; the order of start and stop is here."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -68,11 +76,12 @@ def create_app(
         allow_origins(app, settings.cors_origins)
     merge_slashes(app)
     app.on_response_prepare.append(add_headers)
-    app.cleanup_ctx.append(_lifetime(list(executors.values()), jobs))
+    app.cleanup_ctx.append(_lifetime(list(models.values()), jobs))
     app.on_shutdown.append(_stop(jobs, settings.shutdown_grace))
+    app.cleanup_ctx.append(access_log.in_order)
     if settings.debug_endpoint:
         app.cleanup_ctx.append(operations.recorder)
-    app[CONTROLS] = _controls(tokens, readiness, access_log)
+    app[CONTROLS] = _controls(tokens, readiness, access_log, by_name.values())
     return app
 
 
@@ -91,8 +100,10 @@ def _middlewares(settings: Settings, tokens: Tokens | None) -> Sequence[Middlewa
 
 
 def _lifetime(
-    executors: Sequence[Executor], jobs: Jobs
+    models: Sequence[ServedModel], jobs: Jobs
 ) -> Callable[[web.Application], AsyncIterator[None]]:
+    executors = [model.executor for model in models]
+
     async def context(app: web.Application) -> AsyncIterator[None]:
         for executor in executors:
             executor.launch()
@@ -100,6 +111,8 @@ def _lifetime(
             await jobs.open()
             for executor in executors:
                 await executor.start()
+            for model in models:
+                model.warn()
             yield
         finally:
             await jobs.close()  # while their workers run
@@ -119,15 +132,24 @@ def _stop(jobs: Jobs, grace: float) -> Callable[[web.Application], Awaitable[Non
 
 
 def _controls(
-    tokens: Tokens | None, readiness: Readiness, access_log: AccessLog
+    tokens: Tokens | None,
+    readiness: Readiness,
+    access_log: AccessLog,
+    executors: Iterable[Executor],
 ) -> Controls:
+    reading: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        if tokens is not None:
+            tokens.reload()
+        for executor in executors:
+            task = asyncio.ensure_future(executor.read_again())
+            reading.add(task)
+            task.add_done_callback(reading.discard)
+
     return Controls(
-        reload=tokens.reload if tokens is not None else _do_nothing,
+        reload=reload,
         drain=readiness.stop,
         log_request=access_log.note_request,
         flush_log=access_log.flush,
     )
-
-
-def _do_nothing() -> None:
-    pass

@@ -54,7 +54,7 @@ class Controls:
     """Functions by which the server controls an application that runs."""
 
     reload: Callable[[], None]
-    """Reads the file of tokens again."""
+    """Reads again the file of tokens, and what the models declare."""
     drain: Callable[[], None]
     """Makes readiness 503: the port will be closed."""
     log_request: Callable[[web.Request, web.StreamResponse, float], None]

@@ -14,6 +14,7 @@ from deepaas.api import schemas
 from deepaas.api.context import JOB, REQUEST_ID, UNCODED, note_end, prefix
 from deepaas.api.model_tensors import EXTENSIONS, ModelTensors
 from deepaas.api.paths import relative
+from deepaas.api.requests.request_keys import read_key
 from deepaas.api.requests.values import Parsing
 from deepaas.api.responses import NOSNIFF, begin_stream, json_response, send
 from deepaas.api.routes import (
@@ -27,6 +28,7 @@ from deepaas.api.routes import (
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
 from deepaas.errors import InvalidArguments
+from deepaas.executors import Reply
 from deepaas.jobs.records import (
     Job,
     Kind,
@@ -167,8 +169,14 @@ class DeepaasV2:
         async with contextlib.AsyncExitStack() as files:
             parsing = Parsing(request, model.arguments(method), self._settings)
             given = await files.enter_async_context(parsing)
-            call = await self._predictions.prepare(model, method, given, shows=True)
-            job = await self._jobs.start(call, files.pop_all())
+            key = await read_key(request, given)
+            job = None
+            if key is not None:
+                name = model.name
+                job = await self._jobs.find_started(kind, name, key)
+            if job is None:
+                call = await self._predictions.prepare(model, method, given, shows=True)
+                job = await self._jobs.start(call, files.pop_all(), key)
         request[JOB] = job.uuid
         headers = {"Location": relative(request, job.uuid)}
         if kind is Kind.PREDICT:
@@ -236,11 +244,11 @@ class DeepaasV2:
         job = await self._get(kind, request)
         media_type = "text/plain; charset=utf-8"
         if request.query.get("follow", "0") not in ("1", "true"):
-            path = await self._jobs.log(job.uuid)
-            headers = {"Content-Type": media_type, **NOSNIFF}
-            if path is None:
-                return web.Response(headers=headers)
-            return web.FileResponse(path, headers=headers)
+            log = await self._jobs.log(job.uuid)
+            if log is None:
+                return web.Response(headers={"Content-Type": media_type, **NOSNIFF})
+            reply = Reply(media_type, path=str(log.path), delete=log.is_copy)
+            return await send(request, reply)
         response = await begin_stream(request, media_type)
         if request.method != "HEAD":
             async for piece in self._jobs.follow_log(job.uuid):
@@ -291,13 +299,18 @@ def _prefers_async(request: web.Request) -> bool:
 
 
 def _news(before: Job | None, now: Job) -> bytes:
-    """Return the changes of a job as server-sent events; a comment for none."""
-    events = b""
+    """Return the changes of a job as server-sent events; a comment for none.
+
+    Both may have changed at once; the last event of a job is its end.
+    """
+    status = progress = b""
     if before is None or before.status is not now.status:
-        events += _event("status", describe_job(now))
+        status = _event("status", describe_job(now))
     if now.progress is not None and (before is None or before.progress != now.progress):
-        events += _event("progress", now.progress)
-    return events or encode_comment("nothing new")
+        progress = _event("progress", now.progress)
+    if before is not None and now.status.ended:
+        return progress + status or encode_comment("nothing new")
+    return status + progress or encode_comment("nothing new")
 
 
 def _event(name: str, data: Mapping[str, Any]) -> bytes:

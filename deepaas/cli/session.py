@@ -1,15 +1,14 @@
 """The commands of deepaas-cli, on one model."""
 
-import asyncio
 import contextlib
-import logging
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from deepaas.arguments import Arguments
+from deepaas.cli.check import Check
 from deepaas.cli.display import shown_progress
+from deepaas.cli.metadata import read_metadata
 from deepaas.cli.options import MethodOptions
 from deepaas.cli.output import Output
 from deepaas.cli.places import Place
@@ -20,12 +19,6 @@ from deepaas.executors import Event, Reply
 from deepaas.executors.messages import Call
 from deepaas.media_types import JSON
 from deepaas.model.adapter import ModelAdapter
-from deepaas.model.description import default_metadata
-
-logger = logging.getLogger(__name__)
-
-METADATA_SECONDS = 10.0
-"""Seconds that a model has to describe itself."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +30,18 @@ class Session:
     output: Output
     words: Sequence[str]
     """The words that follow the command."""
+    flags: Collection[str] = ()
+    """The options that are not the model's."""
 
     def get_metadata(self) -> None:
         """Describe the model."""
         with self._parsed("get_metadata", Arguments({})):
-            metadata = run(_read_metadata(self.adapter))
+            metadata = run(read_metadata(self.adapter))
             self.output.write(Reply(JSON, encode_json(metadata)))
 
     def warm(self) -> None:
         """Load and warm the model, and no more."""
-        with self._parsed("warm", Arguments({})):
+        with self._parsed("warm", Arguments({})), shown_progress():
             self.place.warm()
 
     def predict(self) -> None:
@@ -87,37 +82,24 @@ class Session:
                 message = f"interrupted by {error.name}"
                 self._print_job(training.failed(Status.CANCELLED, message))
                 raise
-            self.output.write(Reply(JSON, training.done(reply)))
+            self.output.write_job(training.done(reply))
+
+    def check(self) -> None:
+        """Check the model as the server does, and predict with its examples."""
+        with self._parsed("check", Arguments({})):
+            check = Check(self.adapter, self.place)
+            self.output.print(check.run())
+            if check.failed:
+                raise DeepaasError(f"The model {self.adapter.name!r} has failed.")
 
     @contextlib.contextmanager
     def _parsed(self, command: str, arguments: Arguments) -> Iterator[dict[str, Any]]:
         """Read the arguments of a call; remove the links to its files at the end."""
-        options = MethodOptions(command, arguments, self.output.print)
+        options = MethodOptions(command, arguments, self.output.print, self.flags)
         with contextlib.ExitStack() as links:
             yield options.parse(self.words, links)
 
     def _print_job(self, job: bytes) -> None:
         # The message of a failed training matters more than this failure.
         with contextlib.suppress(OSError, DeepaasError):
-            self.output.print(f"{job.decode()}\n")
-
-
-async def _read_metadata(adapter: ModelAdapter) -> Mapping[str, Any]:
-    """Read a model's metadata, in a thread that may hang without keeping the process.
-
-    A model that takes too long is described by its name.
-    """
-    loop = asyncio.get_running_loop()
-    read: asyncio.Future[Mapping[str, Any]] = loop.create_future()
-
-    def run() -> None:
-        metadata = adapter.read_metadata()
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(read.set_result, metadata)
-
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        return await asyncio.wait_for(asyncio.shield(read), METADATA_SECONDS)
-    except asyncio.TimeoutError:
-        logger.warning("%s: get_metadata takes too long", adapter.name)
-        return default_metadata(adapter.name)
+            Output(self.output.descriptor, None).write_job(job)

@@ -1,7 +1,6 @@
 """An executor over queues: one for all calls, or others for trainings and questions."""
 
 import asyncio
-import contextlib
 import logging
 import pickle
 from collections import Counter
@@ -30,7 +29,7 @@ LOAD_SECONDS = 300.0
 """Seconds that the author's code may take to load the values of a call."""
 
 READ_AGAIN_SECONDS = 60.0
-"""Seconds for which the end of a training waits until its model is read again."""
+"""Seconds for which callers wait until a model is read again."""
 
 
 class QueuedExecutor:
@@ -57,6 +56,7 @@ class QueuedExecutor:
         self._next_reading: asyncio.Task[None] | None = None
         """Reads the model again, and has not begun."""
         self._tasks: set[asyncio.Task[None]] = set()
+        """Those that read the model again."""
 
     def _queue_of(self, method: str) -> Queue:
         return self._trainings if method == "train" else self._queue
@@ -103,13 +103,10 @@ class QueuedExecutor:
         return self._train(call) if method == "train" else call
 
     async def _train(self, call: Coroutine[Any, Any, Reply]) -> Reply:
-        """Train, and read the model again: its arguments may name what was trained."""
+        """Train, and begin to read again what the model can be asked for now."""
         reply = await call
         if self._describers is not None:
-            reading = self._begin_reading(self._describers)
-            # A caller who leaves now comes too late: the training has ended well.
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([reading], timeout=READ_AGAIN_SECONDS)
+            self._begin_reading(self._describers)
         return reply
 
     def admit(self, method: str) -> ExitStack:
@@ -133,6 +130,7 @@ class QueuedExecutor:
 
     async def documented(self) -> ModelDescription:
         """Return it with its documents, as `Executor.documented` describes."""
+        await self.renewed()
         if self.description.documents is None:
             async with self._describing:
                 if self.description.documents is None:
@@ -141,6 +139,13 @@ class QueuedExecutor:
                         queue = self._queue
                     self._description = await self._describe(queue)
         return self.description
+
+    async def renewed(self) -> bool:
+        """Wait for what is being read, as `Executor.renewed` describes."""
+        readings = list(self._tasks)
+        if readings:
+            await asyncio.wait(readings, timeout=READ_AGAIN_SECONDS)
+        return bool(readings)
 
     async def read_again(self) -> None:
         """Read the model in a new process, as `Executor.read_again` describes."""
@@ -162,6 +167,8 @@ class QueuedExecutor:
             pool.renew()
             try:
                 self._description = await self._describe(describers)
+            except Unavailable:
+                pass  # the server is stopping
             except (DeepaasError, pickle.UnpicklingError) as error:
                 model = self._queue.pool.model
                 logger.warning("%s cannot be read again: %s", model, error)
@@ -233,12 +240,29 @@ class QueuedExecutor:
         self,
         on_end: Callable[[Ended], None] | None = None,
         on_output: Callable[[Printed], None] | None = None,
+        on_ready: Callable[[float], None] | None = None,
     ) -> None:
         """Call these for all queues, as `Executor.listen` describes."""
         for queue in self._queues:
             queue.listen(on_end, on_output)
+            queue.on_ready += [] if on_ready is None else [on_ready]
         if self._describers is not None:
             self._describers.listen(None, on_output)
+
+    async def reload(self) -> None:
+        """Replace the workers of all queues, as `Executor.reload` describes."""
+        before = self.description
+        self._queue.forget_description()
+        try:
+            for queue in self._queues:
+                await queue.pool.reload()
+        except BaseException:
+            self._queue.described = before.pack()
+            raise
+        if self._queue.described is not None:
+            self._description = unpack_description(self._queue.described)
+        if self._describers is not None:
+            await self._describers.pool.reload()
 
     async def close(self, grace: float) -> None:
         """End all queues; running calls have `grace` seconds."""

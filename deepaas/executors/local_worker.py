@@ -14,11 +14,13 @@ from deepaas.executors.connection import FrameConnection
 from deepaas.executors.frames import Frame
 from deepaas.executors.messages import (
     End,
+    Loaded,
     Message,
     Piece,
     Raised,
     Ready,
     Reply,
+    StartFailed,
     StreamBegan,
 )
 from deepaas.executors.output import OutputReader
@@ -107,8 +109,8 @@ class LocalWorker:
 
     @property
     def warm(self) -> bool:
-        """Tell whether it can run calls, now or after those that it has."""
-        return self.warmed and self._state is not WorkerState.DEAD
+        """Tell whether it can run more calls, now or after those that it has."""
+        return self.warmed and not self.retired and self._state is not WorkerState.DEAD
 
     @property
     def idle(self) -> bool:
@@ -286,9 +288,12 @@ class LocalWorker:
             self.batching = message.batching
             self.description = message.description
             self.warmed = True
+            self.process.step = ""
             self._events.on_ready(self)
-        elif isinstance(message, Raised):
-            self.process.failure = str(message)
+        elif isinstance(message, Loaded):
+            self.process.step = "warm"
+        elif isinstance(message, StartFailed):
+            self.process.failure = message.cause
             logger.debug("%s", message.traceback)
 
     def _finish(self, call: PendingCall, seconds: float) -> PendingCall:

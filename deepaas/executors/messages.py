@@ -81,6 +81,17 @@ class Call(NamedTuple):
     """The reply holds the packed outputs of the Open Inference Protocol."""
 
 
+class Loaded(NamedTuple):
+    """From a worker: the model is loaded; if it is to be warmed, that begins."""
+
+
+class StartFailed(NamedTuple):
+    """From a worker: its model cannot be loaded or warmed, and it ends."""
+
+    cause: str
+    traceback: str
+
+
 class Ready(NamedTuple):
     """From a worker: the model is loaded and warm."""
 
@@ -123,7 +134,7 @@ class End(NamedTuple):
 
 
 class Raised(NamedTuple):
-    """From a worker: loading, warming or calling raised. Exceptions cross as text."""
+    """From a worker: the model raised in a call. Exceptions cross as text."""
 
     kind: str
     message: str
@@ -134,8 +145,6 @@ class Raised(NamedTuple):
     """The caller gets the message without the exception's kind."""
 
     def __str__(self) -> str:
-        if not self.kind:
-            return self.message
         return f"{self.kind}: {self.message}" if self.message else self.kind
 
     def error(self) -> ModelRaised:
@@ -149,7 +158,9 @@ class Raised(NamedTuple):
 
 
 ToWorker = Start | Call
-FromWorker = Ready | Reply | StreamBegan | Piece | End | Raised | Batch
+FromWorker = (
+    Loaded | StartFailed | Ready | Reply | StreamBegan | Piece | End | Raised | Batch
+)
 Message = ToWorker | FromWorker
 
 KINDS: tuple[type[Message], ...] = get_args(Message)

@@ -86,6 +86,9 @@ class Pool(Protocol):
     async def measure(self) -> None:
         """Measure the memory of the slots, for `statuses`."""
 
+    async def reload(self) -> None:
+        """Replace the slots that are kept, as `Executor.reload` has it."""
+
     def stop(self) -> None:
         """Start no more slots."""
 
@@ -120,6 +123,8 @@ class Queue:
         """What the first slot said of its model: a packed ModelDescription."""
         self._on_end: list[Callable[[Ended], None]] = []
         self._on_output: list[Callable[[Printed], None]] = []
+        self.on_ready: list[Callable[[float], None]] = []
+        """Called by the pool when all slots are warm, with the seconds since launch."""
 
     # -- for callers
 
@@ -289,6 +294,10 @@ class Queue:
     def note_description(self, description: bytes | None) -> None:
         """Note what a slot says of its model; the first one counts."""
         self.described = self.described or description
+
+    def forget_description(self) -> None:
+        """Let the next new slot say what its model is."""
+        self.described = None
 
     @property
     def idle(self) -> bool:

@@ -21,22 +21,25 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from deepaas import progress
-from deepaas.errors import authors_errors, authors_errors_or_exit, text_of
+from deepaas.errors import StartError, authors_errors, authors_errors_or_exit, text_of
 from deepaas.executors.frames import HEADER, pack, unpack
 from deepaas.executors.host import ModelHost, Yields, describe
 from deepaas.executors.messages import (
     Call,
     End,
+    Loaded,
     Message,
     Piece,
     Raised,
     Ready,
     Reply,
     Start,
+    StartFailed,
     StreamBegan,
 )
 from deepaas.executors.tickets import TicketReader
 from deepaas.model.loading import ModelRef
+from deepaas.model.places import raised_at
 
 if TYPE_CHECKING:
     from deepaas.executors.describer import Describer
@@ -78,12 +81,20 @@ def _serve(connection: socket.socket, tickets: socket.socket) -> None:
     sys.argv[:] = start.argv
     output = _Output()
     _log_to_stderr()
+    step = f"{start.ref.target} does not load"
     try:
         host, description = _load(start)
+        _send(connection, Loaded())
+        step = "warm"
         if start.warm:
             host.warm()
-    except authors_errors() as error:
-        _send(connection, describe(error))
+    except authors_errors_or_exit() as error:
+        raised = describe(error)
+        # An adapter names the place itself.
+        cause = getattr(error, "cause", "")
+        if not (isinstance(error, StartError) and cause):
+            cause = f"{step}: {raised}{raised_at(error, start.ref.target)}"
+        _send(connection, StartFailed(cause, raised.traceback))
         sys.exit(1)
     interruption = _Interruption(inbox)
     _send(connection, Ready(host.batching, description))

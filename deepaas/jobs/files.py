@@ -7,7 +7,8 @@ import enum
 import fcntl
 import os
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
@@ -48,13 +49,28 @@ class StoredFile(NamedTuple):
     path: Path
     size: int
     """Bytes."""
+    is_copy: bool = False
+    """The caller is to delete it."""
 
 
 class Files(Protocol):
-    """Keeps the files of jobs. Each has the job's uuid and its part as its name."""
+    """Keeps the files of jobs. Each has the job's uuid and its part as its name.
 
-    def append(self, uuid: str, part: Part, data: bytes) -> None:
-        """Adds data to the end of a file. Raises NoSpace or OSError."""
+    Every method raises StoreUnavailable when it may succeed a little later, if the
+    files are in a database.
+    """
+
+    def append(
+        self, uuid: str, part: Part, data: bytes, start: int | None = None
+    ) -> None:
+        """Adds data to the end of a file. Raises NoSpace or OSError.
+
+        A call that is repeated after StoreUnavailable adds the data once if `start` is
+        the size of the file.
+        """
+
+    def size(self, uuid: str, part: Part) -> int | None:
+        """Returns the size of a file in bytes; None without one."""
 
     def read(self, uuid: str, part: Part, start: int, size: int) -> bytes:
         """Returns up to `size` bytes from `start` on; none where the file has none."""
@@ -79,8 +95,12 @@ class Files(Protocol):
     def having(self, part: Part) -> list[str]:
         """Returns the uuids of the jobs that have this part."""
 
-    def remove_drafts(self) -> None:
-        """Removes the files that a server was writing when it died."""
+    def unfinished(self) -> list[str]:
+        """Returns the uuids of the jobs with files that are still being written, or
+        were when a server died."""
+
+    def remove_unfinished(self, uuids: Sequence[str]) -> None:
+        """Removes these files."""
 
     def remove(self, uuids: Sequence[str], parts: Sequence[Part] = tuple(Part)) -> None:
         """Removes the files of jobs; a file that does not exist is not an error."""
@@ -89,29 +109,44 @@ class Files(Protocol):
         """Ends the use of the files."""
 
 
-class FolderFiles(Files):
-    """The files of jobs in a folder that one server uses at a time.
+class SharedFolderFiles(Files):
+    """The files of jobs in a folder that several servers use at once.
 
-    Raises StartError when the folder cannot be used, for example while another server
-    uses it.
+    Raises StartError when the folder cannot be used.
     """
+
+    option = "--files-dir"
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         try:
             for name in (".", *{name for name, _ in PLACES.values()}):
                 (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = _lock(folder / "lock")
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+            self._prepare()
         except OSError as error:
             raise StartError(
                 f"cannot keep jobs in {folder}: {error.strerror}; "
-                "choose another folder with --state-dir"
+                f"choose another folder with {self.option}"
             ) from error
 
-    def append(self, uuid: str, part: Part, data: bytes) -> None:
+    def _prepare(self) -> None:
+        """Does what has to be done before the folder is used. Raises OSError."""
+
+    def append(
+        self, uuid: str, part: Part, data: bytes, start: int | None = None
+    ) -> None:
         """Adds data to the end of a file. Raises NoSpace or OSError."""
         with disk_errors(), open(self._path(uuid, part), "ab") as file:
             file.write(data)
+
+    def size(self, uuid: str, part: Part) -> int | None:
+        """Returns the size of a file in bytes; None without one."""
+        try:
+            return self._path(uuid, part).stat().st_size
+        except FileNotFoundError:
+            return None
 
     def read(self, uuid: str, part: Part, start: int, size: int) -> bytes:
         """Returns up to `size` bytes from `start` on; none where the file has none."""
@@ -154,11 +189,8 @@ class FolderFiles(Files):
 
     def open(self, uuid: str, part: Part) -> StoredFile | None:
         """Returns the path and the size of a file; None without one."""
-        path = self._path(uuid, part)
-        try:
-            return StoredFile(path, path.stat().st_size)
-        except FileNotFoundError:
-            return None
+        size = self.size(uuid, part)
+        return None if size is None else StoredFile(self._path(uuid, part), size)
 
     def having(self, part: Part) -> list[str]:
         """Returns the uuids of the jobs that have this part."""
@@ -167,11 +199,19 @@ class FolderFiles(Files):
         uuids = [n.removesuffix(suffix) for n in names if n.endswith(suffix)]
         return [uuid for uuid in uuids if "." not in uuid]  # other parts have suffixes
 
-    def remove_drafts(self) -> None:
-        """Removes the files that a server was writing when it died."""
+    def unfinished(self) -> list[str]:
+        """Returns the uuids of the jobs with files that were not written to the end."""
+        return list({path.name.partition(".")[0] for path in self._unfinished("*")})
+
+    def remove_unfinished(self, uuids: Sequence[str]) -> None:
+        """Removes the files that were not written to the end."""
+        for uuid in uuids:
+            for path in self._unfinished(f"{uuid}*"):
+                path.unlink(missing_ok=True)
+
+    def _unfinished(self, names: str) -> Iterator[Path]:
         for suffix in (DRAFT_SUFFIX, TEMPORARY_SUFFIX):
-            for file in self._folder.glob(f"*/*{suffix}"):
-                file.unlink(missing_ok=True)
+            yield from self._folder.glob(f"*/{names}{suffix}")
 
     def remove(self, uuids: Sequence[str], parts: Sequence[Part] = tuple(Part)) -> None:
         """Removes these parts of jobs; a missing file is not an error."""
@@ -180,12 +220,28 @@ class FolderFiles(Files):
                 self._path(uuid, part).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Unlocks the folder."""
-        self._lock.close()
+        """Does nothing: the folder is not locked."""
 
     def _path(self, uuid: str, part: Part) -> Path:
         folder, suffix = PLACES[part]
         return self._folder / folder / f"{uuid}{suffix}"
+
+
+class FolderFiles(SharedFolderFiles):
+    """The files of jobs in a folder that one server uses at a time.
+
+    Raises StartError when the folder cannot be used, for example while another server
+    uses it.
+    """
+
+    option = "--state-dir"
+
+    def _prepare(self) -> None:
+        self._lock = _lock(self._folder / "lock")
+
+    def close(self) -> None:
+        """Unlocks the folder."""
+        self._lock.close()
 
 
 def _lock(path: Path) -> IO[str]:

@@ -37,6 +37,8 @@ async def save_outcome(files: Files, job: Job) -> bool:
         "finish_date": job.finish_date,
         "duration": job.duration,
         "reply": None if job.reply is None else reply_to_data(job.reply),
+        "owner": job.owner,
+        "epoch": job.epoch,
     }
     put = partial(files.put, job.uuid, Part.OUTCOME)
     try:
@@ -58,7 +60,8 @@ async def forget_outcome(files: Files, job: Job) -> None:
 def restore_outcomes(files: Files, records: Records) -> None:
     """Stores the outcomes in files. Raises StoreFailed, NoSpace or OSError.
 
-    The file of an unknown job stays: its database may come back.
+    The file of an unknown job stays: its database may come back. A job that another
+    server has ended meanwhile keeps its end.
     """
     for uuid in files.having(Part.OUTCOME):
         job = records.get(uuid)
@@ -86,4 +89,6 @@ def _ended(job: Job, data: dict[str, Any]) -> Job:
         finish_date=data["finish_date"],
         duration=data["duration"],
         reply=None if reply is None else reply_from_data(reply),
+        owner=data.get("owner", job.owner),  # early versions did not write it
+        epoch=data.get("epoch", job.epoch),
     )

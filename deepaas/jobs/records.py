@@ -3,9 +3,9 @@
 import enum
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from deepaas.encoding import JSONText, iso_date
 from deepaas.errors import DeepaasError, ModelRaised
@@ -125,6 +125,11 @@ class Job:
     duration: float | None = None
     """Seconds that the model ran."""
     reply: SavedReply | SavedError | None = None
+    owner: str = ""
+    """The uuid of the server that runs it."""
+    epoch: int = 0
+    """Counts the changes of what may write the record; only its owner may, and only
+    as long as this number is the record's."""
 
     def finished(self, outcome: Outcome, seconds: float) -> "Job":
         """Returns the record of this job when it has ended; the model ran `seconds`."""
@@ -139,6 +144,18 @@ class Job:
         )
 
 
+class RequestKey(NamedTuple):
+    """The key of a request that begins a job: the same key gives the same job."""
+
+    text: str
+    fingerprint: str
+    """Equal for equal arguments."""
+
+
+class KeyTaken(DeepaasError):
+    """A job with this key exists already."""
+
+
 class Records(Protocol):
     """Keeps the records of jobs, and the history of their progress.
 
@@ -146,11 +163,19 @@ class Records(Protocol):
     or StoreFailed when it cannot.
     """
 
-    def insert(self, job: Job) -> None:
-        """Adds a record."""
+    is_shared: bool
+    """Tells whether several servers may use them at once; each has a lease then."""
 
-    def update(self, job: Job) -> None:
-        """Replaces a record; does nothing if it has been removed."""
+    def insert(self, job: Job, key: RequestKey | None = None) -> None:
+        """Adds a record. Raises KeyTaken if another job has this key."""
+
+    def update(self, job: Job) -> bool:
+        """Replaces a record; returns False if it has been removed, or has another owner
+        or epoch by now."""
+
+    def find_key(self, kind: Kind, model: str, text: str) -> tuple[str, str] | None:
+        """Returns the uuid and the fingerprint of the job with this key, if there is
+        one that has not expired."""
 
     def get(self, uuid: str) -> Job | None:
         """Returns a record, None if there is none."""
@@ -169,14 +194,37 @@ class Records(Protocol):
     def count(self) -> dict[tuple[str, Kind, Status], int]:
         """Returns the number of records by model, kind and status."""
 
-    def interrupt(self) -> int:
-        """Ends the jobs that a dead server has left open; returns their number."""
+    def still_open(self, uuids: Sequence[str]) -> list[str]:
+        """Returns those of these jobs that have not ended."""
 
-    def report(self, uuid: str, progress: dict[str, Any], batch: Batch) -> None:
+    def unknown(self, uuids: Sequence[str]) -> list[str]:
+        """Returns those of these jobs that have no record."""
+
+    def renew(self, owner: str, name: str) -> dict[str, bool]:
+        """Renews the lease of a server, or begins one. Returns its open jobs, and
+        whether each has to be cancelled."""
+
+    def adopt(self, owner: str, lease: float, grace: float) -> list[str]:
+        """Ends the open jobs of servers that have not renewed their leases for `lease`
+        seconds; of all servers but `owner`, if the database is not shared.
+
+        Does nothing in the first `grace` seconds of the database itself: other servers
+        may not have reached it yet. Returns the uuids.
+        """
+
+    def give_up(self, uuid: str, owner: str) -> bool:
+        """Ends an open job that its owner does not run; returns whether it was open."""
+
+    def leave(self, owner: str) -> None:
+        """Ends the lease of a server, unless it leaves open jobs behind."""
+
+    def request_cancel(self, uuid: str) -> None:
+        """Tells the server that runs a job to cancel it."""
+
+    def report(self, job: Job, progress: dict[str, Any], batch: Batch) -> bool:
         """Stores the latest progress, and adds a batch of reports to the history.
 
-        The history ends with the latest report. Nothing happens if the record has been
-        removed.
+        The history ends with the latest report. Returns False as `update` does.
         """
 
     def history(self, uuid: str) -> list[Report]:
@@ -186,6 +234,12 @@ class Records(Protocol):
         """Returns the uuids of the jobs that ended before the last `keep` jobs did, or
         before the date `since`. With 0 or an empty date there is no such limit."""
 
+    def prune(
+        self, keep: int, since: str, remove: Callable[[Sequence[str]], None]
+    ) -> bool:
+        """Removes the expired jobs, and keys of requests; `remove` removes the files
+        of jobs before their records. Returns False if another server does so now."""
+
     def remove(self, uuids: Sequence[str]) -> int:
         """Removes records with their history; returns how many there were."""
 
@@ -193,7 +247,7 @@ class Records(Protocol):
         """Ends the use of the database."""
 
 
-def new_job(kind: Kind, model: str, args: Mapping[str, Any]) -> Job:
+def new_job(kind: Kind, model: str, args: Mapping[str, Any], owner: str = "") -> Job:
     """Returns the record of a job that is requested now; `args` are JSON values."""
     return Job(
         uuid=uuid.uuid4().hex,
@@ -201,6 +255,7 @@ def new_job(kind: Kind, model: str, args: Mapping[str, Any]) -> Job:
         model=model,
         date=iso_date(time.time()),
         args=dict(args),
+        owner=owner,
     )
 
 

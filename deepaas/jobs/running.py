@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
-from deepaas.errors import DeepaasError
+from deepaas.errors import DeepaasError, StoreUnavailable
 from deepaas.executors import Began, Event, Line, Reply
 from deepaas.jobs.records import Job, Outcome, Status, describe_progress
 from deepaas.jobs.threads import wait_for
@@ -23,6 +23,8 @@ MAX_LOG_BYTES = 100 * 1024 * 1024
 
 RECORD_RETRY_INTERVAL = 1.0
 """Seconds after which a change that could not be stored is stored again."""
+
+LOST = "interrupted: the job is not this server's any longer"
 
 
 class RunningJob:
@@ -37,6 +39,12 @@ class RunningJob:
         self.call: asyncio.Task[Reply] | None = None
         self.requested_outcome: Outcome | None = None
         """The outcome of a job that was cancelled or stopped."""
+        self.is_lost = False
+        """Another server has ended the job, or it was removed."""
+        self.is_ending = False
+        """Its outcome is being stored."""
+        self.given_up = asyncio.Event()
+        """Set when its result need not be stored any longer."""
         loop = asyncio.get_running_loop()
         self.accepted: asyncio.Future[None] = loop.create_future()
         """Done when the first record is stored; else it raises the reason."""
@@ -61,6 +69,16 @@ class RunningJob:
             self.requested_outcome = outcome
             if self.call is not None:
                 self.call.cancel()
+
+    def lose(self) -> None:
+        """Ends the call of a job that is not this server's any longer."""
+        if not self.is_lost:
+            self.is_lost = True
+            self.given_up.set()
+            self.stop(Outcome(Status.ERROR, LOST))
+            self.log.close()
+            self._change(self.job)
+            self.ended.set()
 
     def on_event(self, event: Event) -> None:
         """Notes an event of the call."""
@@ -92,19 +110,32 @@ class RunningJob:
 
 
 class LogWriter:
-    """Writes a job's log: lines that come during a write go into the next one."""
+    """Writes a job's log: lines that come during a write go into the next one.
 
-    def __init__(self, append: Callable[[bytes], Awaitable[None]]) -> None:
+    `append` takes data and the size of the log before it. A write follows the one
+    before it after `pause` seconds. What a database does not take now is written later.
+    """
+
+    def __init__(
+        self, append: Callable[[bytes, int], Awaitable[None]], pause: float = 0
+    ) -> None:
         self._append = append
+        self._pause = pause
         self._pending = bytearray()
+        self._size = 0
         self._left = MAX_LOG_BYTES
         self._writing: asyncio.Task[None] | None = None
+        self._failed = asyncio.Event()
+        """Set while lines cannot be written."""
+        self._hurry = asyncio.Event()
+        """Set when no more lines come."""
+        self._closing = asyncio.Event()
         self.written = asyncio.Event()
         """Set, and replaced by a new event, when the log has grown or is complete."""
 
     def add_line(self, text: str) -> None:
         """Adds a line, unless the log is too long."""
-        if self._left <= 0:
+        if self._left <= 0 or self._closing.is_set():
             return
         line = text.encode(errors="backslashreplace") + b"\n"
         self._left -= len(line)
@@ -114,24 +145,46 @@ class LogWriter:
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())
 
-    async def flush(self) -> None:
-        """Waits until all lines are written."""
+    async def flush(self) -> bool:
+        """Waits until all lines are written; returns False if that must wait longer."""
+        self._hurry.set()
         if self._writing is not None:
-            await asyncio.wait([self._writing])
+            failed = asyncio.create_task(self._failed.wait())
+            first = asyncio.FIRST_COMPLETED
+            await asyncio.wait([self._writing, failed], return_when=first)
+            failed.cancel()
+        return self._writing is None
 
     def notify(self) -> None:
         """Wakes those who wait for more of the log."""
         self.written.set()
         self.written = asyncio.Event()
 
+    def close(self) -> None:
+        """Gives up the lines that cannot be written, and those that come later."""
+        self._closing.set()
+        self._hurry.set()
+        self.notify()
+
     async def _write(self) -> None:
         while self._pending:
-            piece, self._pending = bytes(self._pending), bytearray()
+            piece = bytes(self._pending)
             try:
-                await self._append(piece)
+                await self._append(piece, self._size)
+                self._size += len(piece)
+            except StoreUnavailable:
+                self._failed.set()
+                if self._closing.is_set():
+                    break
+                await wait_for(self._closing, RECORD_RETRY_INTERVAL)
+                continue
             except (OSError, DeepaasError) as error:
                 logger.warning("A job's log cannot be written: %s", error)
+            self._failed.clear()
+            del self._pending[: len(piece)]
             self.notify()
+            if self._pause:
+                await wait_for(self._hurry, self._pause)
         self._writing = None
 
 

@@ -1,45 +1,40 @@
 """Jobs: the service that starts, finds, follows, cancels and removes jobs.
 
-A job that has not ended is held here, and its record is stored at each step. It counts
-as ended when its outcome is stored. Nothing here waits for the disk on the event loop.
+A job runs at one server; other servers that share its records find, follow, cancel and
+remove it too.
 """
 
 import asyncio
 import contextlib
-import itertools
 import logging
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from deepaas.encoding import JSONText, iso_date
 from deepaas.errors import (
     DeepaasError,
-    ModelRaised,
+    InvalidRequestKey,
     NotFound,
     StartError,
+    StoreFailed,
+    StoreUnavailable,
     Unavailable,
 )
 from deepaas.executors import Reply
-from deepaas.jobs.files import Files, Part
-from deepaas.jobs.outcomes import forget_outcome, restore_outcomes, save_outcome
-from deepaas.jobs.records import (
-    Job,
-    Kind,
-    Outcome,
-    Records,
-    Status,
-    describe_progress,
-    new_job,
-)
+from deepaas.jobs.files import Files, Part, StoredFile
+from deepaas.jobs.lease import Lease
+from deepaas.jobs.notices import JOB, LOG, POLL_INTERVAL, Notices
+from deepaas.jobs.outcomes import restore_outcomes
+from deepaas.jobs.pruning import Pruner
+from deepaas.jobs.records import Job, KeyTaken, Kind, Records, RequestKey, Status
 from deepaas.jobs.results import Results
-from deepaas.jobs.running import LogWriter, RecordWriter, RunningJob
-from deepaas.jobs.threads import DatabaseThreads, wait_for
+from deepaas.jobs.runner import Runner
+from deepaas.jobs.running import RunningJob
+from deepaas.jobs.storage import Storage
+from deepaas.jobs.threads import wait_for
 from deepaas.predictions import PreparedCall
-from deepaas.progress import Batch, Report
+from deepaas.progress import Report
 
 logger = logging.getLogger(__name__)
 
@@ -51,89 +46,71 @@ LOG_READ_BYTES = 65536
 FOLLOW_INTERVAL = 15.0
 """Seconds without a change after which a follower gets the same record again."""
 
-PRUNE_INTERVAL = 3600.0
-"""Seconds between two removals of jobs that are too old."""
+SERVER_LEASE = 30.0
+"""Seconds, by default, after which a server that is not heard of has ended."""
 
-DATABASE_TIMEOUT = 10.0
-"""Seconds for which callers wait for a database that is locked or not reachable."""
-
-OUTCOME_RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0)
-"""Seconds before an outcome that could not be stored is stored again."""
-
-STOP_RETRY_DELAY = 0.5
-"""The same while the server stops."""
-
-STOPPED = Outcome(Status.ERROR, "the server was stopped")
+CANCEL_TIMEOUT = 15.0
+"""Seconds, after a lease, for which a cancellation waits for another server."""
 
 
 class Jobs:
-    """The jobs of a server: those that run, and those in its records.
+    """The jobs of a server: those that it runs, and those in its records.
 
-    `keep` and `keep_days` limit the ended jobs that are kept; 0 means no limit.
+    `outcomes` are files of this server alone; without them they are in `files`. `keep`
+    and `keep_days` limit the ended jobs that are kept; 0 means no limit. `lease` is the
+    time in seconds after which other servers end the jobs of one that has died; they
+    send notices through `source`.
     """
 
     def __init__(
-        self, records: Records, files: Files, *, keep: int = 0, keep_days: float = 0
+        self,
+        records: Records,
+        files: Files,
+        *,
+        outcomes: Files | None = None,
+        keep: int = 0,
+        keep_days: float = 0,
+        lease: float = SERVER_LEASE,
+        source: Callable[[], AsyncIterator[str]] | None = None,
     ) -> None:
-        self._records = records
-        self._files = files
+        owner = uuid.uuid4().hex
+        self._storage = Storage(records, files, outcomes or files)
         self._results = Results(files)
-        self._keep = keep
-        self._keep_days = keep_days
-        self._running: dict[str, RunningJob] = {}
-        # One thread writes: records are inserted in the order of their requests.
-        self._writer = DatabaseThreads(1, "jobs-writer", DATABASE_TIMEOUT)
-        self._reader = DatabaseThreads(2, "jobs-reader", DATABASE_TIMEOUT)
-        self._log_threads = ThreadPoolExecutor(2, thread_name_prefix="jobs-log")
-        self._pruner: asyncio.Task[None] | None = None
-        self._prune_wanted = asyncio.Event()
-        self._stopping = asyncio.Event()
-        self._deadline = 0.0
-        """The end of the grace that jobs have, by the loop's clock, once it stops."""
+        self._pruner = Pruner(self._storage, keep, keep_days)
+        self._runner = Runner(
+            self._storage, self._results, owner, self._pruner.prune_soon
+        )
+        self._notices = Notices(owner, source, silence=max(lease / 3, POLL_INTERVAL))
+        self._lease = Lease(self._storage, owner, lease, self._notices, self._runner)
+        self._cancel_timeout = lease + CANCEL_TIMEOUT
 
     # -- start and stop
 
     async def open(self) -> None:
-        """Ends the jobs that a dead server has left open. Raises StartError."""
+        """Ends the jobs that dead servers have left open. Raises StartError."""
+        storage = self._storage
+        restore = partial(restore_outcomes, storage.outcomes, storage.records)
         try:
-            await self._write(partial(restore_outcomes, self._files, self._records))
-            interrupted = await self._write(self._records.interrupt)
-            await asyncio.to_thread(self._files.remove_drafts)
+            await storage.write(restore)
+            interrupted = await self._lease.open()
+            await asyncio.to_thread(storage.remove_left_files)
         except (DeepaasError, OSError) as error:
             raise StartError(f"cannot use the jobs that are kept: {error}") from error
         if interrupted:
             logger.warning("%d jobs were interrupted by the last end.", interrupted)
-        await self._prune()
-        self._pruner = asyncio.create_task(self._prune_regularly())
+        await self._pruner.open()
 
     def stop(self, grace: float) -> None:
         """Ends trainings and queued jobs now, and other jobs in `grace` seconds."""
-        self._deadline = asyncio.get_running_loop().time() + grace
-        self._stopping.set()
-        for running in list(self._running.values()):
-            job = running.job
-            if job.kind is Kind.TRAIN or job.status is Status.QUEUED:
-                running.stop(STOPPED)
+        self._runner.stop(grace)
+        self._notices.wake_all()
 
     async def close(self) -> None:
         """Ends all jobs, the threads, and the use of records and files."""
-        if not self._stopping.is_set():
-            self.stop(0)
-        tasks = [running.task for running in self._running.values()]
-        if tasks:
-            await asyncio.wait(tasks, timeout=max(self._seconds_left(), 0))
-        for running in list(self._running.values()):
-            running.stop(STOPPED)
-        self._writer.stop_repeating()
-        if tasks:
-            await asyncio.wait(tasks)
-        if self._pruner is not None:
-            self._pruner.cancel()
-        for threads in (self._writer, self._reader):
-            await threads.close()
-        await asyncio.to_thread(self._log_threads.shutdown)
-        await asyncio.to_thread(self._records.close)
-        await asyncio.to_thread(self._files.close)
+        await self._runner.close()
+        self._pruner.close()
+        await self._lease.close()
+        await self._storage.close()
 
     # -- for callers
 
@@ -141,48 +118,54 @@ class Jobs:
         self,
         call: PreparedCall,
         files: contextlib.AsyncExitStack,
+        key: RequestKey | None = None,
     ) -> Job:
-        """Starts a job that makes a call.
+        """Starts a job that makes a call; with a key that a job has, returns that job.
 
         `files` is closed when the job has ended, or could not start. Raises
-        Unavailable, NoSpace or StoreFailed.
+        Unavailable, NoSpace, StoreFailed, or InvalidRequestKey.
         """
         try:
-            args = await asyncio.to_thread(call.show_arguments)
-            if self._stopping.is_set():
-                raise Unavailable("The server is stopping.")
-            place = call.reserve()
-        except BaseException:
-            await files.aclose()
-            raise
-        files.callback(place.close)
-        kind, model = Kind(call.method), call.model.name
-        running = self._new_running_job(new_job(kind, model, args))
+            return await self._runner.start(call, files, key)
+        except KeyTaken as taken:
+            assert key is not None
+            kind, model = Kind(call.method), call.model.name
+            job = await self.find_started(kind, model, key)
+            if job is None:  # it was removed just now
+                raise Unavailable("The job with this key was removed.") from taken
+            return job
 
-        async def run() -> Reply:
-            place.close()  # the call takes it in the same moment
-            reply = await call.run(
-                label=running.job.uuid, reports=True, on_event=running.on_event
+    async def find_started(self, kind: Kind, model: str, key: RequestKey) -> Job | None:
+        """Returns the job that a request with this key has started.
+
+        Raises InvalidRequestKey if that had other arguments, or StoreFailed.
+        """
+        records = self._storage.records
+        found = await self._read(partial(records.find_key, kind, model, key.text))
+        if found is None:
+            return None
+        started, fingerprint = found
+        if fingerprint != key.fingerprint:
+            raise InvalidRequestKey(
+                f"A job with other arguments has this Idempotency-Key: {started}."
             )
-            return await self._results.collect(running.job, reply)
-
-        self._running[running.job.uuid] = running
-        running.task = asyncio.create_task(self._run(running, run, files))
-        # The job starts even if its caller has left.
-        await asyncio.shield(running.accepted)
-        return running.job
+        with contextlib.suppress(NotFound):
+            return await self.get(kind, model, started)
+        return None
 
     async def get(self, kind: Kind, model: str, uuid: str) -> Job:
         """Returns a job. Raises NotFound or StoreFailed."""
-        running = self._running.get(uuid)
-        if running is not None:
-            job: Job | None = running.job
-        else:
-            job = await self._read(partial(self._records.get, uuid))
+        job = await self._get(uuid)
         if job is None or job.kind is not kind or job.model != model:
             noun = "training" if kind is Kind.TRAIN else "prediction"
             raise NotFound(f"{model} has no {noun} {uuid}.")
         return job
+
+    async def _get(self, uuid: str) -> Job | None:
+        running = self._runner.find(uuid)
+        if running is not None:
+            return running.job
+        return await self._read(partial(self._storage.records.get, uuid))
 
     async def find(
         self,
@@ -194,77 +177,134 @@ class Jobs:
         offset: int = 0,
     ) -> list[Job]:
         """Returns jobs, newest first. Raises StoreFailed."""
-        find = partial(self._records.find, kind, model)
+        find = partial(self._storage.records.find, kind, model)
         found = await self._read(
             partial(find, status=status, limit=limit, offset=offset)
         )
         jobs = [
-            self._running[j.uuid].job if j.uuid in self._running else j for j in found
+            job if (running := self._runner.find(job.uuid)) is None else running.job
+            for job in found
         ]
         return [job for job in jobs if status in (None, job.status)]
 
     async def count(self) -> dict[tuple[str, Kind, Status], int]:
         """Returns the number of jobs by model, kind and status. Raises StoreFailed."""
-        return await self._read(self._records.count)
+        return await self._read(self._storage.records.count)
 
     async def end(self, kind: Kind, model: str, uuid: str) -> Job | None:
         """Cancels a job and returns it; removes one that has ended and returns None.
 
-        A job that ends just now is returned as it ended. Raises NotFound or
-        StoreFailed.
+        A job that ends just now is returned as it ended. Raises NotFound, StoreFailed
+        or Unavailable.
         """
-        running = self._running.get(uuid)
-        await self.get(kind, model, uuid)
+        running = self._runner.find(uuid)
+        job = await self.get(kind, model, uuid)
         if running is not None and not running.job.status.ended:
-            running.stop(Outcome(Status.CANCELLED))
-            await running.ended.wait()
-            return running.job
-        removed = await self._remove([uuid])
-        self._running.pop(uuid, None)  # its outcome need not be stored any longer
+            await self._runner.end(uuid)
+            if not running.is_lost:
+                return running.job
+            job = await self.get(kind, model, uuid)
+        if not job.status.ended and self._storage.records.is_shared:
+            return await self._cancel_elsewhere(job)
+        removed = await self._remove(uuid)
+        self._runner.forget(uuid)  # its outcome need not be stored any longer
         if not removed:
             raise NotFound(f"{uuid} has just been removed.")
         return None
 
-    async def follow(self, kind: Kind, model: str, uuid: str) -> AsyncIterator[Job]:
+    async def _cancel_elsewhere(self, job: Job) -> Job:
+        """Cancels a job that runs at another server, and returns it when it has ended.
+
+        If that server has died, the job ends with its lease.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._cancel_timeout
+        changes = self.follow(job.kind, job.model, job.uuid)
+        async with contextlib.aclosing(changes):
+            request = partial(self._storage.records.request_cancel, job.uuid)
+            await self._storage.write(request)
+            async for now in changes:
+                if now.status.ended:
+                    return now
+                if loop.time() > deadline:
+                    break
+        raise Unavailable(f"The server that runs {job.uuid} has not cancelled it yet.")
+
+    async def follow(
+        self, kind: Kind, model: str, uuid: str
+    ) -> AsyncGenerator[Job, None]:
         """Yields the job now, after each change, and once in a while without one.
 
-        Raises NotFound or StoreFailed before the first record, never later.
+        Raises NotFound or StoreFailed before the first record, never later. Ends when
+        the job has ended or is removed, or when the server stops and does not run it.
         """
-        running = self._running.get(uuid)
-        job = await self.get(kind, model, uuid)
-        if running is None:
-            yield job
-            return
+        job: Job | None = await self.get(kind, model, uuid)
+        loop = asyncio.get_running_loop()
+        running, before, yielded = None, None, 0.0
         while True:
-            changed = running.changed
-            yield running.job
-            if running.job.status.ended:
+            running = self._find_running(uuid, running)
+            if running is not None:
+                changed, interval = running.changed, FOLLOW_INTERVAL
+                job = running.job
+            else:
+                changed = self._notices.event(JOB, uuid)
+                interval = FOLLOW_INTERVAL if self._notices.come else POLL_INTERVAL
+                with contextlib.suppress(StoreFailed):  # it is shown as it was
+                    job = await self._get(uuid)
+            if job is None:
                 return
-            await wait_for(changed, FOLLOW_INTERVAL)
+            if job != before or loop.time() - yielded >= FOLLOW_INTERVAL:
+                before, yielded = job, loop.time()
+                yield job
+            if job.status.ended or self._is_left(running):
+                return
+            await wait_for(changed, interval)
+
+    def _find_running(self, uuid: str, running: RunningJob | None) -> RunningJob | None:
+        """Returns a job that runs here, or did when it was looked for before."""
+        if running is not None and not running.is_lost:
+            return running
+        return self._runner.find(uuid)
+
+    def _is_left(self, running: RunningJob | None) -> bool:
+        """Tells whether a server that stops follows another server's job."""
+        return running is None and self._runner.stopping.is_set()
 
     async def follow_log(self, uuid: str) -> AsyncIterator[bytes]:
         """Yields a job's log piece by piece, until the job has ended."""
-        start = 0
+        start, running = 0, None
         while True:
-            running = self._running.get(uuid)
-            ended = running is None or running.job.status.ended
-            written = running.log.written if running is not None else None
-            read = partial(self._files.read, uuid, Part.LOG, size=LOG_READ_BYTES)
-            while piece := await self._use_log(partial(read, start=start)):
-                yield piece
-                start += len(piece)
-            if ended or written is None:
+            running = self._find_running(uuid, running)
+            if running is not None:
+                written, interval = running.log.written, FOLLOW_INTERVAL
+            else:
+                written = self._notices.event(LOG, uuid)
+                interval = POLL_INTERVAL  # a log in a folder sends no notices
+            try:
+                job = running.job if running is not None else await self._get(uuid)
+                while piece := await self._read_log(uuid, start):
+                    yield piece
+                    start += len(piece)
+                if job is None or job.status.ended:
+                    return
+            except StoreUnavailable:  # the rest comes when it is reachable again
+                pass
+            if self._is_left(running):
                 return
-            await written.wait()
+            await wait_for(written, interval)
+
+    async def _read_log(self, uuid: str, start: int) -> bytes:
+        read = partial(self._storage.files.read, uuid, Part.LOG, size=LOG_READ_BYTES)
+        return await self._storage.use_log(partial(read, start=start))
 
     async def history(self, uuid: str) -> list[Report]:
         """Returns the reports in a job's history, oldest first. Raises StoreFailed."""
-        return await self._read(partial(self._records.history, uuid))
+        return await self._read(partial(self._storage.records.history, uuid))
 
-    async def log(self, uuid: str) -> Path | None:
+    async def log(self, uuid: str) -> StoredFile | None:
         """Returns the file of a job's log, None for a job that has printed nothing."""
-        log = await self._use_log(partial(self._files.open, uuid, Part.LOG))
-        return None if log is None else log.path
+        files = self._storage.files
+        return await self._storage.use_log(partial(files.open, uuid, Part.LOG))
 
     async def result(self, job: Job, *, in_parts: bool = False) -> Reply:
         """Returns the answer of a prediction that has ended.
@@ -274,152 +314,14 @@ class Jobs:
         """
         return await self._results.load(job, in_parts=in_parts)
 
-    # -- the life of a job
+    # -- the storage
 
-    def _new_running_job(self, job: Job) -> RunningJob:
-        async def append(text: bytes) -> None:
-            await self._use_log(partial(self._files.append, job.uuid, Part.LOG, text))
-
-        async def update(job: Job) -> None:
-            await self._write(partial(self._records.update, job), repeat=False)
-
-        async def report(batch: Batch) -> None:
-            await self._write(partial(self._report, job.uuid, batch), repeat=False)
-
-        return RunningJob(job, LogWriter(append), RecordWriter(update, report))
-
-    def _report(self, uuid: str, batch: Batch) -> None:
-        self._records.report(uuid, describe_progress(batch.latest), batch)
-
-    async def _run(
-        self,
-        running: RunningJob,
-        call: Callable[[], Coroutine[Any, Any, Reply]],
-        files: contextlib.AsyncExitStack,
-    ) -> None:
-        try:
-            async with files:
-                if not await self._accept(running):
-                    return
-                outcome = await self._outcome(running, await running.run(call()))
-        except Exception:
-            logger.exception("The job %s failed", running.job.uuid)
-            outcome = Outcome.of_error(DeepaasError("The server failed; see its log."))
-        await running.log.flush()
-        reports = await running.record.close()
-        job = running.job.finished(outcome, running.seconds())
-        await self._store_outcome(running, job, reports)
-
-    async def _accept(self, running: RunningJob) -> bool:
-        """Stores the first record; returns False if the job cannot start."""
-        try:
-            await self._write(partial(self._records.insert, running.job))
-        except Exception as error:  # the caller of `start` gets it
-            del self._running[running.job.uuid]
-            running.accepted.set_exception(error)
-            return False
-        running.accepted.set_result(None)
-        return True
-
-    async def _outcome(self, running: RunningJob, call: asyncio.Task[Reply]) -> Outcome:
-        """Returns how a job ended, from the end of its call."""
-        if call.cancelled():
-            assert running.requested_outcome is not None
-            return running.requested_outcome
-        try:
-            reply = call.result()
-            if running.job.kind is Kind.TRAIN:
-                output = JSONText(bytes(reply.body or b"null").decode())
-                return Outcome(Status.DONE, output=output)
-            return await self._results.save(running.job, reply)
-        except DeepaasError as error:
-            if self._stopping.is_set() and isinstance(error, Unavailable):
-                return STOPPED
-            if isinstance(error, ModelRaised):
-                level = logging.ERROR if error.status >= 500 else logging.INFO
-                uuid = running.job.uuid
-                logger.log(level, "%s: %s\n%s", uuid, error, error.traceback)
-                running.log.add_line(error.traceback.rstrip())
-            return Outcome.of_error(error)
-
-    async def _store_outcome(
-        self, running: RunningJob, job: Job, reports: Batch | None
-    ) -> None:
-        """Stores how a job ended, however long that takes; shows it at once.
-
-        An outcome that is not stored yet is saved in a file: a server that ends before
-        it is stored leaves it to the next one.
-        """
-        write = partial(self._write_outcome, job, reports)
-        saved = stored = False
-        last = itertools.repeat(OUTCOME_RETRY_DELAYS[-1])
-        for delay in itertools.chain(OUTCOME_RETRY_DELAYS, last):
-            try:
-                await self._write(write, repeat=False)
-                stored = True
-                break
-            except Exception as error:  # no error loses an outcome
-                logger.warning("The outcome of %s is not stored: %s", job.uuid, error)
-            saved = saved or await save_outcome(self._files, job)
-            running.finish(job)
-            if self._stopping.is_set() and (saved or self._seconds_left() <= 0):
-                break
-            await self._wait_to_retry(delay)
-            if job.uuid not in self._running:
-                break  # it has been removed meanwhile
-        if saved and (stored or job.uuid not in self._running):
-            await forget_outcome(self._files, job)
-        self._running.pop(job.uuid, None)
-        running.finish(job)
-        self._prune_wanted.set()
-
-    def _write_outcome(self, job: Job, reports: Batch | None) -> None:
-        if reports is not None:
-            self._report(job.uuid, reports)
-        self._records.update(job)
-
-    async def _wait_to_retry(self, seconds: float) -> None:
-        if self._stopping.is_set():
-            await asyncio.sleep(min(STOP_RETRY_DELAY, self._seconds_left()))
-        else:
-            await wait_for(self._stopping, seconds)
-
-    def _seconds_left(self) -> float:
-        return self._deadline - asyncio.get_running_loop().time()
-
-    # -- the removal of jobs
-
-    async def _remove(self, uuids: Sequence[str]) -> int:
-        """Removes jobs that have ended; returns how many there were."""
+    async def _remove(self, uuid: str) -> int:
+        """Removes a job that has ended; returns 0 if it was removed before."""
+        storage = self._storage
         # Files first: a job that has a record can be removed again.
-        await asyncio.to_thread(self._files.remove, uuids)
-        return await self._write(partial(self._records.remove, uuids))
-
-    async def _prune_regularly(self) -> None:
-        while True:
-            await wait_for(self._prune_wanted, PRUNE_INTERVAL)
-            self._prune_wanted.clear()
-            await self._prune()
-
-    async def _prune(self) -> None:
-        """Removes the jobs that are too many or too old."""
-        since = ""
-        if self._keep_days:
-            since = iso_date(time.time() - self._keep_days * 24 * 3600)
-        try:
-            expired = partial(self._records.expired, self._keep, since)
-            await self._remove(await self._write(expired))
-        except (DeepaasError, OSError) as error:
-            logger.warning("Old jobs are not removed: %s", error)
-
-    # -- off the event loop
-
-    async def _write(self, call: Callable[[], T], *, repeat: bool = True) -> T:
-        return await self._writer.run(call, repeat=repeat)
+        await asyncio.to_thread(storage.remove_files, [uuid])
+        return await storage.write(partial(storage.records.remove, [uuid]))
 
     async def _read(self, call: Callable[[], T]) -> T:
-        return await self._reader.run(call)
-
-    async def _use_log(self, call: Callable[[], T]) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._log_threads, call)
+        return await self._storage.read(call)

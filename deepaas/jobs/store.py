@@ -1,266 +1,118 @@
-"""The records of jobs in a database. The only module that knows SQL.
+"""The records of jobs in a database.
 
 All methods block: callers keep them off the event loop.
 """
 
-import contextlib
-import json
-import logging
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from deepaas.encoding import JSONText, encode_json, iso_date
-from deepaas.errors import (
-    DeepaasError,
-    NoSpace,
-    StartError,
-    StoreFailed,
-    StoreUnavailable,
-)
+from deepaas.encoding import JSONText, iso_date
+from deepaas.jobs.database import START_TIMEOUT, Database
+from deepaas.jobs.notices import CANCEL, JOB, SERVER
 from deepaas.jobs.records import (
     INTERRUPTED,
     Job,
+    KeyTaken,
     Kind,
     Records,
+    RequestKey,
     Status,
-    reply_from_data,
-    reply_to_data,
 )
+from deepaas.jobs.tables import JOBS, KEYS, REPORTS, SERVERS
 from deepaas.progress import Batch, Report
 
-logger = logging.getLogger(__name__)
-
-MAX_REMOVED_AT_ONCE = 500
-"""Jobs that are removed in one transaction."""
+MAX_CHANGED_AT_ONCE = 500
+"""Jobs that are removed or ended by one statement."""
 
 MAX_LISTED_OUTPUT = 65536
 """Characters of JSON; a list leaves out a longer output."""
 
-LOCK_TIMEOUT = 0.25
-"""Seconds for which SQLite itself waits for another process; callers repeat."""
+KEY_DAYS = 1.0
+"""Days for which the key of a request gives the same job."""
 
-START_TIMEOUT = 10.0
-"""Seconds for which a start waits for a database that is locked or not reachable."""
+PRUNE_LOCK = 0x6465657061617302
+"""The lock of the server that removes old jobs."""
 
-UNAVAILABLE_LOG_INTERVAL = 10.0
-"""Seconds between two log lines on a database that is locked or not reachable."""
+OPEN = [status.value for status in Status if not status.ended]
 
-MAIN_FILE = "SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'"
-"""Asks SQLite for the path of its file, in bytes: it need not be UTF-8."""
-
-NO_FILE = "--database-url does not name a file; all jobs would be lost"
-
-MIGRATION_LOCK = 0x6465657061617301
-"""The advisory lock in PostgreSQL of the server that changes the tables."""
-
-
-_metadata = sa.MetaData()
-
-_version = sa.Table("schema_version", _metadata, sa.Column("version", sa.Integer))
-
-
-class _JSONText(sa.types.TypeDecorator[Any]):
-    """JSON that is stored as it came, and never read."""
-
-    impl = sa.Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
-        return None if value is None else value.text
-
-    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
-        return None if value is None else JSONText(value)
-
-
-class _JSON(sa.types.TypeDecorator[Any]):
-    """JSON as text: databases' own types change numbers and refuse characters."""
-
-    impl = sa.Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
-        return None if value is None else encode_json(value).decode()
-
-    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
-        return None if value is None else json.loads(value)
-
-
-class _Reply(_JSON):
-    """A saved reply as JSON."""
-
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
-        data = None if value is None else reply_to_data(value)
-        return super().process_bind_param(data, dialect)
-
-    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
-        data = super().process_result_value(value, dialect)
-        return None if data is None else reply_from_data(data)
-
-
-_jobs = sa.Table(
-    "jobs",
-    _metadata,
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("uuid", sa.String(32), nullable=False, unique=True),
-    sa.Column("kind", sa.String(16), nullable=False),
-    sa.Column("model", sa.String(255), nullable=False),
-    sa.Column("date", sa.String(40), nullable=False),
-    sa.Column("args", _JSON, nullable=False),
-    sa.Column("status", sa.String(16), nullable=False),
-    sa.Column("message", sa.Text),
-    sa.Column("progress", _JSON),
-    sa.Column("output", _JSONText),
-    sa.Column("finish_date", sa.String(40)),
-    sa.Column("duration", sa.Float),
-    sa.Column("reply", _Reply),
-    sa.Index("jobs_listed", "model", "kind", "number"),
-    sa.Index("jobs_listed_by_status", "model", "kind", "status", "number"),
-    sa.Index("jobs_by_status", "status", "number"),
-    # Numbers are never used twice: they are the order of the jobs.
-    sqlite_autoincrement=True,
-)
-
-_reports = sa.Table(
-    "reports",
-    _metadata,
-    sa.Column("uuid", sa.String(32), primary_key=True),
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("time", sa.Float, nullable=False),
-    sa.Column("step", _JSON),
-    sa.Column("total", _JSON),
-    sa.Column("metrics", _JSON, nullable=False),
-)
-
-_COLUMNS = [_jobs.c[field.name] for field in fields(Job)]
-
-MIGRATIONS: Sequence[Callable[[sa.Connection], None]] = ()
-"""The first leads from version 1 of the tables to version 2, and so on."""
-
-VERSION = len(MIGRATIONS) + 1
+_COLUMNS = [JOBS.c[field.name] for field in fields(Job)]
 
 
 class SQLRecords(Records):
     """The records of jobs in any database that SQLAlchemy knows.
 
-    The tables are made, or brought to the present version, by one server at a time.
     Waits for up to `timeout` seconds for a database that is locked or not reachable.
     Raises StartError when it cannot be used.
     """
 
-    def __init__(self, url: str | sa.URL, timeout: float = START_TIMEOUT) -> None:
-        self._file: tuple[str, os.stat_result] | None = None
-        """The database's file, and its state at the start, if it has one."""
-        self._log_again = 0.0
-        """When an unavailable database is logged again, by the monotonic clock."""
-        with contextlib.ExitStack() as on_failure:
-            try:
-                self._engine = _create_engine(url)
-                on_failure.callback(self._engine.dispose)
-                self._read = partial(self._transaction, self._engine)
-                # SQLite locks where a transaction that writes begins: one that reads
-                # first could not wait for another's write.
-                writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
-                self._write = partial(self._transaction, writer)
-                self._wait_and_migrate(timeout)
-                self._file = self._find_file()
-            except (sa.exc.SQLAlchemyError, ImportError, StoreFailed, NoSpace) as error:
-                reason = _text_of(error.__cause__ or error)
-                raise StartError(
-                    f"cannot use the database of jobs: {reason}"
-                ) from error
-            on_failure.pop_all()
+    def __init__(
+        self, url: str | sa.URL | Database, timeout: float = START_TIMEOUT
+    ) -> None:
+        database = url if isinstance(url, Database) else Database(url, timeout)
+        self.is_shared = database.is_shared
+        self._database = database
+        self._read, self._write = database.read, database.write
 
     @classmethod
     def in_folder(cls, folder: Path) -> "SQLRecords":
         """Returns the records in a folder, in an SQLite database."""
-        return cls(sa.URL.create("sqlite", database=str(folder / "jobs.sqlite")))
+        return cls(Database.in_folder(folder))
 
     def close(self) -> None:
         """Closes the connections to the database."""
-        self._engine.dispose()
+        self._database.close()
 
-    # -- the tables
-
-    def _wait_and_migrate(self, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                with self._write() as connection:
-                    return _migrate(connection)
-            except StoreUnavailable:
-                if time.monotonic() >= deadline:
-                    raise
-                time.sleep(LOCK_TIMEOUT)
-
-    def _find_file(self) -> tuple[str, os.stat_result] | None:
-        if self._engine.dialect.name != "sqlite":
-            return None
-        with self._read() as connection:
-            [path] = connection.exec_driver_sql(MAIN_FILE).one()
-        if not path:
-            raise StartError(NO_FILE)
-        return os.fsdecode(path), os.stat(path)
-
-    # -- transactions
-
-    @contextlib.contextmanager
-    def _transaction(self, engine: sa.Engine) -> Iterator[sa.Connection]:
-        self._check_file()
-        try:
-            with engine.begin() as connection:
-                yield connection
-        except sa.exc.SQLAlchemyError as error:
-            failure = _failure(error, engine.dialect.name)
-            if isinstance(failure, StoreUnavailable):
-                self._log_unavailable(error)
-            raise failure from error
-
-    def _log_unavailable(self, error: Exception) -> None:
-        """Logs the reason, which callers do not get, once in a while."""
-        now = time.monotonic()
-        if now >= self._log_again:
-            self._log_again = now + UNAVAILABLE_LOG_INTERVAL
-            logger.warning("The database of jobs: %s", _text_of(error))
-
-    def _check_file(self) -> None:
-        """Raises StoreFailed if the file was removed: SQLite would write to it still,
-        and everything would be lost with this process."""
-        if self._file is not None:
-            path, before = self._file
-            with contextlib.suppress(OSError):
-                if os.path.samestat(os.stat(path), before):
-                    return
-            raise StoreFailed(
-                "The file of the database of jobs was removed or replaced; "
-                "put it back, or restart the server."
-            )
+    def _notify(self, connection: sa.Connection, word: str, uuid: str) -> None:
+        self._database.notify(connection, f"{word} {uuid}")
 
     # -- records
 
-    def insert(self, job: Job) -> None:
-        """Adds a record."""
+    def insert(self, job: Job, key: RequestKey | None = None) -> None:
+        """Adds a record. Raises KeyTaken if another job has this key."""
         with self._write() as connection:
-            connection.execute(_jobs.insert().values(_columns(job)))
+            if key is not None:
+                self._insert_key(connection, job, key)
+            connection.execute(JOBS.insert().values(_columns(job)))
 
-    def update(self, job: Job) -> None:
-        """Replaces a record; does nothing if it has been removed."""
-        statement = _jobs.update().where(_jobs.c.uuid == job.uuid)
+    def _insert_key(self, connection: sa.Connection, job: Job, key: RequestKey) -> None:
+        now = self._database.now()
+        same = _is_key(job.kind, job.model, key.text)
+        connection.execute(KEYS.delete().where(same, _is_old(now)))
+        values = {"model": job.model, "kind": job.kind.value, "uuid": job.uuid}
+        try:
+            statement = KEYS.insert().values(**values, **key._asdict(), time=now)
+            connection.execute(statement)
+        except sa.exc.IntegrityError as error:
+            raise KeyTaken("A job with this key exists.") from error
+
+    def find_key(self, kind: Kind, model: str, text: str) -> tuple[str, str] | None:
+        """Returns the uuid and the fingerprint of the job with this key, if there is
+        one that has not expired."""
+        query = sa.select(KEYS.c.uuid, KEYS.c.fingerprint)
+        old = _is_old(self._database.now())
+        with self._read() as connection:
+            found = connection.execute(query.where(_is_key(kind, model, text), ~old))
+            row = found.one_or_none()
+        return None if row is None else (row.uuid, row.fingerprint)
+
+    def update(self, job: Job) -> bool:
+        """Replaces a record; returns False if it has been removed, or has another owner
+        or epoch by now."""
+        statement = JOBS.update().where(_is_its_own(job)).values(_columns(job))
         with self._write() as connection:
-            connection.execute(statement.values(_columns(job)))
+            updated = connection.execute(statement).rowcount
+            self._notify(connection, JOB, job.uuid)
+        return updated > 0
 
     def get(self, uuid: str) -> Job | None:
         """Returns a record, None if there is none."""
         with self._read() as connection:
-            query = sa.select(*_COLUMNS).where(_jobs.c.uuid == uuid)
+            query = sa.select(*_COLUMNS).where(JOBS.c.uuid == uuid)
             row = connection.execute(query).one_or_none()
         return None if row is None else _job(row)
 
@@ -274,21 +126,21 @@ class SQLRecords(Records):
         offset: int = 0,
     ) -> list[Job]:
         """Returns records, newest first; a sentence stands for a large output."""
-        columns = [c for c in _COLUMNS if c is not _jobs.c.output]
-        length = sa.func.length(_jobs.c.output, type_=sa.Integer)
-        small = sa.case((length <= MAX_LISTED_OUTPUT, _jobs.c.output)).label("output")
+        columns = [c for c in _COLUMNS if c is not JOBS.c.output]
+        length = sa.func.length(JOBS.c.output, type_=sa.Integer)
+        small = sa.case((length <= MAX_LISTED_OUTPUT, JOBS.c.output)).label("output")
         query = sa.select(*columns, small, length.label("length")).where(
-            _jobs.c.model == model, _jobs.c.kind == kind.value
+            JOBS.c.model == model, JOBS.c.kind == kind.value
         )
         if status is not None:
-            query = query.where(_jobs.c.status == status.value)
-        query = query.order_by(_jobs.c.number.desc()).limit(limit).offset(offset)
+            query = query.where(JOBS.c.status == status.value)
+        query = query.order_by(JOBS.c.number.desc()).limit(limit).offset(offset)
         with self._read() as connection:
             return [_job(row) for row in connection.execute(query)]
 
     def count(self) -> dict[tuple[str, Kind, Status], int]:
         """Returns the number of records by model, kind and status."""
-        by = (_jobs.c.model, _jobs.c.kind, _jobs.c.status)
+        by = (JOBS.c.model, JOBS.c.kind, JOBS.c.status)
         query = sa.select(*by, sa.func.count()).group_by(*by)
         with self._read() as connection:
             return {
@@ -296,37 +148,122 @@ class SQLRecords(Records):
                 for model, kind, status, number in connection.execute(query)
             }
 
-    def interrupt(self) -> int:
-        """Ends the jobs that a dead server has left open; returns their number."""
-        interrupted = 0
-        ended = {"status": Status.ERROR.value, "finish_date": iso_date(time.time())}
+    def still_open(self, uuids: Sequence[str]) -> list[str]:
+        """Returns those of these jobs that have not ended."""
+        query = sa.select(JOBS.c.uuid).where(JOBS.c.status.in_(OPEN))
+        with self._read() as connection:
+            found = set(connection.scalars(query))
+        return [uuid for uuid in uuids if uuid in found]
+
+    def unknown(self, uuids: Sequence[str]) -> list[str]:
+        """Returns those of these jobs that have no record."""
+        known: set[str] = set()
+        with self._read() as connection:
+            for some in _in_parts(uuids):
+                query = sa.select(JOBS.c.uuid).where(JOBS.c.uuid.in_(some))
+                known.update(connection.scalars(query))
+        return [uuid for uuid in uuids if uuid not in known]
+
+    # -- the owners of jobs
+
+    def renew(self, owner: str, name: str) -> dict[str, bool]:
+        """Renews the lease of a server, or begins one. Returns its open jobs, and
+        whether each has to be cancelled."""
+        now = self._database.now()
+        renew = SERVERS.update().where(SERVERS.c.owner == owner).values(seen=now)
+        begin = SERVERS.insert().values(owner=owner, name=name, started=now, seen=now)
+        query = sa.select(JOBS.c.uuid, JOBS.c.cancel).where(
+            JOBS.c.status.in_(OPEN), JOBS.c.owner == owner
+        )
         with self._write() as connection:
+            if not connection.execute(renew).rowcount:
+                connection.execute(begin)
+            self._notify(connection, SERVER, owner)
+            return {uuid: bool(flag) for uuid, flag in connection.execute(query)}
+
+    def adopt(self, owner: str, lease: float, grace: float) -> list[str]:
+        """Ends the open jobs of servers that have not renewed their leases for `lease`
+        seconds; of all servers but `owner`, if the database is not shared.
+
+        Does nothing in the first `grace` seconds of the database itself: other servers
+        may not have reached it yet. Returns the uuids.
+        """
+        jobs = sa.select(JOBS.c.uuid, JOBS.c.status).where(
+            JOBS.c.status.in_(OPEN), JOBS.c.owner != owner
+        )
+        with self._write() as connection:
+            if self.is_shared:
+                if connection.scalar(_UPTIME) < grace:
+                    return []
+                self._remove_dead(connection, lease)
+                alive = sa.exists().where(SERVERS.c.owner == JOBS.c.owner)
+                jobs = jobs.where(~alive).with_for_update(skip_locked=True)
+            rows = connection.execute(jobs).all()
             for status, message in INTERRUPTED.items():
-                statement = _jobs.update().where(_jobs.c.status == status.value)
-                statement = statement.values(message=message, **ended)
-                interrupted += connection.execute(statement).rowcount
-        return interrupted
+                uuids = [row.uuid for row in rows if row.status == status.value]
+                _interrupt(connection, uuids, message)
+            for row in rows:
+                self._notify(connection, JOB, row.uuid)
+        return [row.uuid for row in rows]
+
+    def _remove_dead(self, connection: sa.Connection, lease: float) -> None:
+        """Removes servers without a lease: their jobs have no owner then."""
+        dead = sa.select(SERVERS.c.owner).where(
+            SERVERS.c.seen < self._database.now() - lease
+        )
+        owners = list(connection.scalars(dead.with_for_update(skip_locked=True)))
+        if owners:
+            connection.execute(SERVERS.delete().where(SERVERS.c.owner.in_(owners)))
+
+    def give_up(self, uuid: str, owner: str) -> bool:
+        """Ends an open job that its owner does not run; returns whether it was open."""
+        message = INTERRUPTED[Status.QUEUED]
+        its = (JOBS.c.owner == owner, JOBS.c.status.in_(OPEN))
+        with self._write() as connection:
+            ended = _interrupt(connection, [uuid], message, *its)
+            self._notify(connection, JOB, uuid)
+        return ended > 0
+
+    def leave(self, owner: str) -> None:
+        """Ends the lease of a server, unless it leaves open jobs behind."""
+        left = sa.exists().where(JOBS.c.status.in_(OPEN), JOBS.c.owner == owner)
+        with self._write() as connection:
+            connection.execute(SERVERS.delete().where(SERVERS.c.owner == owner, ~left))
+
+    def request_cancel(self, uuid: str) -> None:
+        """Tells the server that runs a job to cancel it."""
+        its = (JOBS.c.uuid == uuid, JOBS.c.status.in_(OPEN))
+        with self._write() as connection:
+            connection.execute(JOBS.update().where(*its).values(cancel=1))
+            self._notify(connection, CANCEL, uuid)
 
     # -- the history of progress
 
-    def report(self, uuid: str, progress: dict[str, Any], batch: Batch) -> None:
-        """Stores the latest progress, and adds a batch of reports to the history."""
+    def report(self, job: Job, progress: dict[str, Any], batch: Batch) -> bool:
+        """Stores the latest progress, and adds a batch of reports to the history.
+
+        Returns False as `update` does.
+        """
+        uuid = job.uuid
         rows = {r.number: r for r in (*batch.history, batch.latest)}
-        number, this = _reports.c.number, _reports.c.uuid == uuid
+        number, this = REPORTS.c.number, REPORTS.c.uuid == uuid
         old = (number % batch.stride != 0) | (number >= min(rows))
-        latest = _jobs.update().where(_jobs.c.uuid == uuid).values(progress=progress)
+        latest = JOBS.update().where(_is_its_own(job)).values(progress=progress)
         with self._write() as connection:
-            if connection.execute(latest).rowcount:
-                connection.execute(_reports.delete().where(this, old))
-                new = [{"uuid": uuid, **row._asdict()} for row in rows.values()]
-                connection.execute(_reports.insert(), new)
+            if not connection.execute(latest).rowcount:
+                return False
+            connection.execute(REPORTS.delete().where(this, old))
+            new = [{"uuid": uuid, **row._asdict()} for row in rows.values()]
+            connection.execute(REPORTS.insert(), new)
+            self._notify(connection, JOB, uuid)
+        return True
 
     def history(self, uuid: str) -> list[Report]:
         """Returns the reports in a job's history, oldest first."""
-        columns = [_reports.c[name] for name in Report._fields]
-        query = sa.select(*columns).where(_reports.c.uuid == uuid)
+        columns = [REPORTS.c[name] for name in Report._fields]
+        query = sa.select(*columns).where(REPORTS.c.uuid == uuid)
         with self._read() as connection:
-            rows = connection.execute(query.order_by(_reports.c.number))
+            rows = connection.execute(query.order_by(REPORTS.c.number))
             return [Report(*row) for row in rows]
 
     # -- the removal of jobs
@@ -334,35 +271,121 @@ class SQLRecords(Records):
     def remove(self, uuids: Sequence[str]) -> int:
         """Removes records with their history; returns how many there were."""
         removed = 0
-        for start in range(0, len(uuids), MAX_REMOVED_AT_ONCE):
-            some = uuids[start : start + MAX_REMOVED_AT_ONCE]
+        for some in _in_parts(uuids):
             with self._write() as connection:
-                connection.execute(_reports.delete().where(_reports.c.uuid.in_(some)))
-                jobs = _jobs.delete().where(_jobs.c.uuid.in_(some))
-                removed += connection.execute(jobs).rowcount
+                removed += _remove(connection, some)
         return removed
+
+    def prune(
+        self, keep: int, since: str, remove: Callable[[Sequence[str]], None]
+    ) -> bool:
+        """Removes the expired jobs, and keys of requests; `remove` removes the files
+        of jobs before their records. Returns False if another server does so now."""
+        more = self._has_expired(keep, since)
+        while more:
+            with self._write() as connection:
+                if not self._database.lock(connection, PRUNE_LOCK, wait=False):
+                    return False
+                now = self._database.now()
+                connection.execute(KEYS.delete().where(_is_old(now)))
+                expired = _expired(connection, keep, since)
+                some = expired[:MAX_CHANGED_AT_ONCE]
+                remove(some)
+                _remove(connection, some)
+                more = len(expired) > len(some)
+        return True
+
+    def _has_expired(self, keep: int, since: str) -> bool:
+        old = sa.select(KEYS.c.text).where(_is_old(self._database.now())).limit(1)
+        with self._read() as connection:
+            if connection.execute(old).first() is not None:
+                return True
+            return bool(_expired(connection, keep, since))
 
     def expired(self, keep: int, since: str) -> Sequence[str]:
         """Returns the uuids of the jobs that are too many or too old."""
-        ended = _jobs.c.status.in_([s.value for s in Status if s.ended])
-        query = sa.select(_jobs.c.uuid).where(ended)
-        # Early versions did not store when an interrupted job had ended.
-        end = sa.func.coalesce(_jobs.c.finish_date, _jobs.c.date)
-        found: list[str] = []
         with self._read() as connection:
-            if keep:
-                # No index knows the end: nothing is sorted while there are few.
-                count = sa.select(sa.func.count()).select_from(_jobs).where(ended)
-                beyond = connection.execute(count).scalar_one() - keep
-                if beyond > 0:
-                    first = query.order_by(end, _jobs.c.number).limit(beyond)
-                    found += connection.scalars(first)
-            if since:
-                # A job that ended before this date also began before it, and an index
-                # finds those.
-                old = query.where(_jobs.c.date < since, end < since)
-                found += connection.scalars(old)
-        return list(dict.fromkeys(found))
+            return _expired(connection, keep, since)
+
+
+_UPTIME = sa.text(
+    "SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::float"
+)
+"""Asks PostgreSQL for how many seconds it has run."""
+
+
+def _is_its_own(job: Job) -> sa.ColumnElement[bool]:
+    """Returns the condition that the owner of a job still has it."""
+    return sa.and_(
+        JOBS.c.uuid == job.uuid,
+        JOBS.c.owner == job.owner,
+        JOBS.c.epoch == job.epoch,
+    )
+
+
+def _is_key(kind: Kind, model: str, text: str) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        KEYS.c.model == model, KEYS.c.kind == kind.value, KEYS.c.text == text
+    )
+
+
+def _is_old(now: sa.ColumnElement[float]) -> sa.ColumnElement[bool]:
+    return KEYS.c.time < now - KEY_DAYS * 24 * 3600
+
+
+def _in_parts(uuids: Sequence[str]) -> list[Sequence[str]]:
+    size = MAX_CHANGED_AT_ONCE
+    return [uuids[start : start + size] for start in range(0, len(uuids), size)]
+
+
+def _interrupt(
+    connection: sa.Connection,
+    uuids: Sequence[str],
+    message: str,
+    *conditions: sa.ColumnElement[bool],
+) -> int:
+    """Ends jobs whose server has ended, and takes them from their owner."""
+    values = {
+        "status": Status.ERROR.value,
+        "message": message,
+        "finish_date": iso_date(time.time()),
+        "epoch": JOBS.c.epoch + 1,
+    }
+    return sum(
+        connection.execute(
+            JOBS.update().where(JOBS.c.uuid.in_(some), *conditions).values(values)
+        ).rowcount
+        for some in _in_parts(uuids)
+    )
+
+
+def _remove(connection: sa.Connection, uuids: Sequence[str]) -> int:
+    # The rows are locked first: their owner adds no more reports.
+    lock = sa.select(JOBS.c.uuid).where(JOBS.c.uuid.in_(uuids))
+    connection.execute(lock.order_by(JOBS.c.number).with_for_update())
+    for table in (REPORTS, KEYS):
+        connection.execute(table.delete().where(table.c.uuid.in_(uuids)))
+    return connection.execute(JOBS.delete().where(JOBS.c.uuid.in_(uuids))).rowcount
+
+
+def _expired(connection: sa.Connection, keep: int, since: str) -> list[str]:
+    ended = JOBS.c.status.in_([s.value for s in Status if s.ended])
+    query = sa.select(JOBS.c.uuid).where(ended)
+    # Early versions did not store when an interrupted job had ended.
+    end = sa.func.coalesce(JOBS.c.finish_date, JOBS.c.date)
+    found: list[str] = []
+    if keep:
+        # No index knows the end: nothing is sorted while there are few.
+        count = sa.select(sa.func.count()).select_from(JOBS).where(ended)
+        beyond = connection.execute(count).scalar_one() - keep
+        if beyond > 0:
+            first = query.order_by(end, JOBS.c.number).limit(beyond)
+            found += connection.scalars(first)
+    if since:
+        # A job that ended before this date also began before it, and an index finds
+        # those.
+        found += connection.scalars(query.where(JOBS.c.date < since, end < since))
+    return list(dict.fromkeys(found))
 
 
 def _columns(job: Job) -> dict[str, Any]:
@@ -379,70 +402,3 @@ def _job(row: Any) -> Job:
     values["kind"] = Kind(values["kind"])
     values["status"] = Status(values["status"])
     return Job(**values)
-
-
-def _migrate(connection: sa.Connection) -> None:
-    """Brings the tables to the present version, if no other server does so now."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
-    # In SQLite the transaction holds the lock.
-    _metadata.create_all(connection, [_version])
-    version = connection.scalar(sa.select(_version.c.version))
-    if version == VERSION:
-        return
-    if version is None:
-        _metadata.create_all(connection)
-    elif version > VERSION:
-        message = "the database of jobs was written by a newer version of deepaas"
-        raise StartError(message)
-    else:
-        for step in MIGRATIONS[version - 1 :]:
-            step(connection)
-    connection.execute(_version.delete())
-    connection.execute(_version.insert().values(version=VERSION))
-
-
-def _create_engine(url: str | sa.URL) -> sa.Engine:
-    if sa.make_url(url).get_backend_name() != "sqlite":
-        # A connection that the database has closed meanwhile is replaced.
-        return sa.create_engine(url, pool_pre_ping=True)
-    engine = sa.create_engine(url, connect_args={"timeout": LOCK_TIMEOUT})
-
-    @sa.event.listens_for(engine, "connect")
-    def prepare(connection: Any, _: Any) -> None:
-        # Python's own transactions would begin after the first CREATE TABLE.
-        connection.isolation_level = None
-        [mode] = connection.execute("PRAGMA journal_mode=WAL").fetchone()
-        if mode == "memory":
-            raise StartError(NO_FILE)
-        # A stored record survives a power failure.
-        connection.execute("PRAGMA synchronous=FULL")
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        statement = connection.get_execution_options().get("begin", "BEGIN")
-        connection.exec_driver_sql(statement)
-
-    return engine
-
-
-def _failure(error: sa.exc.SQLAlchemyError, dialect: str) -> DeepaasError:
-    """Returns the error for callers of what a database has raised."""
-    text = _text_of(error)
-    if "disk is full" in text or "No space left on device" in text:
-        return NoSpace()
-    if dialect == "sqlite":
-        # Python 3.10 gives no code of an error.
-        if "is locked" in text or "locking protocol" in text:
-            return StoreUnavailable(
-                "The database of jobs is locked by another process; try again later."
-            )
-    elif isinstance(error, sa.exc.OperationalError | sa.exc.TimeoutError):
-        return StoreUnavailable(
-            "The database of jobs is not reachable now; try again later."
-        )
-    return StoreFailed(f"The database of jobs failed: {text}.")
-
-
-def _text_of(error: BaseException) -> str:
-    return str(getattr(error, "orig", None) or error)

@@ -13,6 +13,9 @@ T = TypeVar("T")
 RETRY_INTERVAL = 0.1
 """Seconds between two tries of a call that has found the database locked."""
 
+PERSIST_INTERVAL = 1.0
+"""The same for results of jobs, which wait longer."""
+
 
 class DatabaseThreads:
     """Threads that make calls; with one thread the calls keep their order.
@@ -58,3 +61,19 @@ async def wait_for(event: asyncio.Event, seconds: float) -> None:
     """Waits for an event, for so many seconds at most."""
     with contextlib.suppress(asyncio.TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)
+
+
+async def persist(call: Callable[[], T], given_up: asyncio.Event) -> T:
+    """Returns what a call in a thread returns; repeats it while it raises
+    StoreUnavailable, until it is given up."""
+    while True:
+        thread = asyncio.ensure_future(asyncio.to_thread(call))
+        try:
+            return await asyncio.shield(thread)
+        except StoreUnavailable:
+            if given_up.is_set():
+                raise
+        except asyncio.CancelledError:
+            await asyncio.wait([thread])  # what it writes is there, and can be removed
+            raise
+        await wait_for(given_up, PERSIST_INTERVAL)

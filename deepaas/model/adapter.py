@@ -3,16 +3,16 @@
 It lives where the model's code runs: in a worker, or in deepaas-cli.
 """
 
-import difflib
+import contextlib
 import logging
 import warnings
 from collections.abc import Mapping
-from inspect import getattr_static
 from typing import Any
 
 import marshmallow
 
 from deepaas.arguments import Arguments
+from deepaas.arguments.annotations import read_annotations
 from deepaas.arguments.crossing import pack_definition
 from deepaas.encoding import encode_json
 from deepaas.errors import StartError, authors_errors_or_exit, named, text_of
@@ -23,6 +23,8 @@ from deepaas.model.description import (
 )
 from deepaas.model.examples import Addresses, addresses, find_examples
 from deepaas.model.loading import ModelRef, batching, response_fields
+from deepaas.model.mistakes import find_mistakes
+from deepaas.model.places import defined_at, raised_at
 from deepaas.tensors.fields import read_outputs
 
 logger = logging.getLogger(__name__)
@@ -42,16 +44,19 @@ class ModelAdapter:
     def __init__(self, ref: ModelRef, *model: Any) -> None:
         """Load the model, unless it is given because it is loaded already."""
         self.name = ref.name
+        self._target = ref.target
         self.model = model[0] if model else self._load(ref)
         self.folder = ref.folder()
         """The folder of the author's files."""
-        self.predict_args = self._arguments("get_predict_args")
-        self.train_args = self._arguments("get_train_args")
+        self.predict_args = self._arguments("predict")
+        self.train_args = self._arguments("train")
         self.has_predict = any(map(self._method, ("predict", "predict_batch")))
         self.has_train = self._method("train") is not None
-        if not (self.has_predict or self.has_train):
-            raise self._error(_no_method(self.model))
         try:
+            self.mistakes = find_mistakes(
+                self.model, predict=self.predict_args, train=self.train_args
+            )
+            """A line for each one with which the model can still be served."""
             batching(self.model)
         except TypeError as error:
             raise self._error(str(error)) from error
@@ -62,23 +67,33 @@ class ModelAdapter:
             self.response = None
         except authors_errors_or_exit() as error:
             cause = text_of(error).removeprefix("schema ")
-            raise self._error(f"schema: {cause}") from error
+            place = raised_at(error, self._target)
+            raise self._error(f"schema: {cause}{place}") from error
 
     def _load(self, ref: ModelRef) -> Any:
         try:
             return ref.load()
         except authors_errors_or_exit() as error:
-            cause = f"{ref.target} does not load: {named(error)}"
+            place = raised_at(error, ref.target)
+            cause = f"{ref.target} does not load: {named(error)}{place}"
             raise self._error(cause) from error
 
     def _arguments(self, method: str) -> Arguments:
-        get = self._method(method)
+        """Read the arguments of a method: the author's, else its annotations."""
+        name = f"get_{method}_args"
+        function = self._method(name)
         try:
-            return Arguments(get() if get is not None else {})
-        except NotImplementedError:
-            return Arguments({})
+            with contextlib.suppress(NotImplementedError):
+                if function is not None:
+                    return Arguments(function())
+            name, function = method, self._method(method)
+            annotated = read_annotations(function)
+            if annotated is None:
+                return Arguments({})
+            return Arguments(annotated.fields, annotated.description)
         except authors_errors_or_exit() as error:
-            raise self._error(f"{method}: {named(error)}") from error
+            place = raised_at(error, self._target) or defined_at(function)
+            raise self._error(f"{name}: {named(error)}{place}") from error
 
     def _method(self, name: str) -> Any:
         method = getattr(self.model, name, None)
@@ -110,7 +125,7 @@ class ModelAdapter:
             predict=_describe(self.predict_args),
             train=_describe(self.train_args),
             examples=examples,
-            warnings=ignored,
+            warnings=(*(f"{self.name}: {line}" for line in self.mistakes), *ignored),
             documents=documents,
         )
 
@@ -151,23 +166,8 @@ def _describe(arguments: Arguments) -> ArgumentsDescription:
         negotiation=arguments.negotiation,
         takes_cookies=arguments.takes_cookies,
         definition=pack_definition(arguments),
+        description=arguments.description,
     )
-
-
-def _no_method(model: Any) -> str:
-    """Return the error of a model without methods; it lists similar names."""
-    wanted = ("predict", "predict_batch", "train")
-    by_lower = {name.lower(): name for name in dir(model) if name[:1] != "_"}
-    similar = {
-        by_lower[close]
-        for name in wanted
-        for close in difflib.get_close_matches(name, by_lower, n=3, cutoff=0.7)
-    }
-    similar = {name for name in similar if callable(getattr_static(model, name))}
-    message = "it has neither predict, predict_batch nor train"
-    if similar:
-        message += f"; it has {' and '.join(sorted(similar))}"
-    return message + "."
 
 
 def _resolve(response: Mapping[str, Any] | type | None) -> None:

@@ -22,6 +22,8 @@ class ArgumentsDescription:
     takes_cookies: bool
     definition: bytes | None
     """For `unpack_definition`; None for one that only the author's code can load."""
+    description: str | None = None
+    """The docstring of a method whose annotations are its arguments."""
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
+import socket
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import httpx
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from prometheus_client.parser import text_string_to_metric_families
 
+from deepaas.config import Settings
 from tests.conftest import Serve
-from tests.server import ROOT
+from tests.server import MODELS, ROOT, free_port, wait_until
 
 ETC = ROOT / "etc"
+OPTIONS = {field.name for field in dataclasses.fields(Settings)}
 VARIABLES = {"$__rate_interval": "5m"}
 
 
@@ -151,3 +157,72 @@ def test_what_is_asked_for_is_there(serve: Serve):
     asked = set(re.findall(r"\b(?:deepaas|process)_\w+", "\n".join(texts)))
     assert asked
     assert asked <= there
+
+
+# -- several servers
+
+
+def documents(name):
+    return list(yaml.safe_load_all((ETC / name).read_text()))
+
+
+def environment(container):
+    return {each["name"]: each for each in container["env"]}
+
+
+def test_the_files_for_several_servers_name_real_options():
+    [compose] = documents("front-ends.compose.yaml")
+    kubernetes = documents("front-ends.kubernetes.yaml")
+    [deployment] = [each for each in kubernetes if each["kind"] == "Deployment"]
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    command = compose["services"]["deepaas"]["command"]
+    for program, *options in command, container["command"]:
+        assert program == "deepaas-run"
+        named = {option.partition("=")[0].removeprefix("--") for option in options}
+        assert named <= {name.replace("_", "-") for name in OPTIONS}
+    for variables in (
+        compose["services"]["deepaas"]["environment"],
+        environment(container),
+    ):
+        assert "OS_DEFAULT__DATABASE_URL" in variables
+    assert container["readinessProbe"]["httpGet"]["path"] == "/v2/health/ready"
+    services = {each["metadata"]["name"]: each for each in kubernetes}
+    assert services["deepaas"]
+    ports = [each["name"] for each in container["ports"]]
+    assert container["livenessProbe"]["httpGet"]["port"] in ports
+
+
+def test_nginx_in_front_of_several_servers(serve: Serve, nginx, database_url, tmp_path):
+    model = ("--model", f"m={MODELS / 'trains.py'}")
+    environment = {"OS_DEFAULT__DATABASE_URL": database_url}
+    servers = [serve(*model, env=environment) for _ in range(2)]
+    port = free_port()
+    text = (ETC / "front-ends.nginx.conf").read_text()
+    # Debian's nginx is older than `resolve`, which only Compose needs.
+    text = text.replace("resolver 127.0.0.11 valid=5s;", "")
+    lines = "".join(f"server 127.0.0.1:{server.port};" for server in servers)
+    text = text.replace("server deepaas:5000 resolve;", lines)
+    text = text.replace("listen 80;", f"listen 127.0.0.1:{port};")
+    paths = "".join(
+        f"{name}_temp_path {tmp_path}/{name};"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (tmp_path / "nginx.conf").write_text(
+        f"daemon off; master_process off; pid {tmp_path}/pid; events {{}}"
+        f"error_log {tmp_path}/errors; http {{ access_log off; {paths} {text} }}"
+    )
+    process = subprocess.Popen([nginx, "-c", tmp_path / "nginx.conf", "-p", tmp_path])
+    try:
+        url = f"http://127.0.0.1:{port}/v2/models/m/train"
+        with httpx.Client(trust_env=False) as client, socket.socket() as probe:
+            wait_until(lambda: probe.connect_ex(("127.0.0.1", port)) == 0)
+            for _ in range(4):
+                job = client.post(url).json()["uuid"]
+                for _ in range(2):  # each server has its turn
+                    assert client.get(f"{url}/{job}").json()["uuid"] == job
+            servers[0].stop()
+            for _ in range(3):
+                assert client.get(f"{url}/{job}").json()["uuid"] == job
+    finally:
+        process.terminate()
+        process.wait(10)

@@ -9,12 +9,13 @@ import subprocess
 import sys
 import sysconfig
 import termios
+import threading
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Serve
-from tests.server import DEEPAAS_RUN, LISTEN, MODELS, ROOT, free_port
+from tests.server import DEEPAAS_RUN, LISTEN, MODELS, ROOT, free_port, wait_until
 
 ECHO = f"echo={MODELS / 'echo.py'}"
 
@@ -28,21 +29,51 @@ def model(name):
     [
         (
             model("broken_import"),
-            ["'m'", "ModuleNotFoundError", "a_package_that_nobody_has"],
+            [
+                *("'m'", "ModuleNotFoundError", "a_package_that_nobody_has"),
+                "(tests/models/broken_import.py, line 3)",
+            ],
         ),
-        (model("exit_on_import"), ["'m'", "SystemExit", "not today"]),
-        (model("bad_args"), ["'m'", "get_predict_args", "list"]),
+        (
+            model("exit_on_import"),
+            ["'m'", "SystemExit", "not today (tests/models/exit_on_import.py, line 5)"],
+        ),
+        (
+            model("bad_args"),
+            ["'m'", "get_predict_args", "list (tests/models/bad_args.py, line 6)"],
+        ),
         (model("bad_schema"), ["'m'", "schema", "a schema"]),
-        (model("bad_accept"), ["'m'", "get_predict_args", "accept", "'png'"]),
-        (model("misspelt"), ["'m'", "neither predict", "it has prdict and trian."]),
-        (model("warm_raises"), ["'m'", "FileNotFoundError: weights.h5 is missing"]),
-        (model("warm_thread"), ["'m'", "ValueError: after all"]),
+        (
+            model("bad_accept"),
+            [
+                *("'m'", "get_predict_args", "accept: 'png'"),
+                "(tests/models/bad_accept.py, line 6)",
+            ],
+        ),
+        (
+            model("misspelt"),
+            [
+                *("'m'", "neither predict", "it has prdict (tests/models/misspelt.py"),
+                ", line 6) and trian (tests/models/misspelt.py, line 10).",
+            ],
+        ),
+        (
+            model("warm_raises"),
+            [
+                "'m' cannot be served: warm: FileNotFoundError: weights.h5 is missing",
+                "(tests/models/warm_raises.py, line 5)",
+            ],
+        ),
+        (
+            model("warm_thread"),
+            ["'m'", "warm: ValueError: after all (tests/models/warm_thread.py, line "],
+        ),
         (("--model", ECHO, "--base-path", "/a{b"), ["a{b", "--base-path"]),
         (("--model", ECHO, "--cors-origin", "app.example"), ["--cors-origin"]),
         (("--model", ECHO, "--cors-origin", "http://x.y/z"), ["http://x.y/z"]),
         (("--model", ECHO, "--gpus", ","), ["--gpus"]),
         (("--model", ECHO, "--gpus", "0,,1"), ["--gpus"]),
-        (model("warm_dies"), ["'m'", "exit code 7"]),
+        (model("warm_dies"), ["'m'", "warm: a worker died: exit code 7"]),
         (model("no_such_file"), ["'m'", "no_such_file.py"]),
         (("--model", "m=deepaas.errors:Nothing"), ["'m'", "Nothing"]),
         (("--model", "m"), ["NAME=TARGET"]),
@@ -189,7 +220,7 @@ def test_a_terminal_that_is_closed(tmp_path):
     ) as process:
         os.close(theirs)
         try:
-            assert b"API" in process.stdout.readline()
+            assert any(b"API" in line for line in process.stdout)
             process.send_signal(signal.SIGHUP)  # the terminal is there
             os.close(ours)
             assert process.wait(10) == 0
@@ -222,3 +253,102 @@ def test_the_port_opens_after_the_warming(serve: Serve, tmp_path):
     server = serve("--model", f"m={model}", "--listen-port", str(port))
     assert server.wait_for_output(r"knocked (\d+)")[1] == "111"  # refused
     assert server.get("/v2/").status_code == 200
+
+
+def test_the_lines_of_a_start(serve: Serve):
+    """A line for each model, then the addresses, the page's first."""
+    server = serve("--model", ECHO, "--model", f"t={MODELS / 'trainable.py'}")
+    server.wait_for_output("The models are at")
+    lines = server.stdout.splitlines()
+    apart = "trainings in a process of their own"
+    assert lines[:2] == ["echo: loading …", "t: loading …"]
+    for name, line in zip(("echo", "t"), lines[2:4], strict=True):
+        assert re.fullmatch(rf"{name}: ready in \d+\.\d s, 1 worker, {apart}", line)
+    assert [line.split()[-1] for line in lines[4:]] == [
+        f"{server.url}{path}" for path in ("/ui/", "/v2/", "/api", "/v2/models/")
+    ]
+
+
+def test_an_address_that_opens(serve: Serve):
+    server = serve("--model", ECHO, "--listen-ip", "0.0.0.0")
+    assert "0.0.0.0" not in server.stdout
+    page = re.search(r"The page is at +(\S+)", server.stdout)[1]
+    assert page == f"{server.url}/ui/"
+    assert server.get("/ui/").status_code == 200
+
+
+def test_a_stop_says_what_it_waits_for(serve: Serve):
+    server = serve("--model", f"t={MODELS / 'trainable.py'}", "--shutdown-grace=20")
+    answered = []
+
+    def call():
+        answered.append(server.post("/v2/models/t/predict", params={"seconds": 1.5}))
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    path = "/v2/health/ready"
+    wait_until(
+        lambda: server.get(path).json()["models"]["t"]["workers"][0]["state"] == "busy"
+    )
+    os.kill(server.pid, signal.SIGINT)
+    server.wait_for_output(
+        r"Stopping: 1 prediction may run for 20 s more\. A second signal \(Ctrl-C\)"
+    )
+    thread.join()
+    assert answered[0].status_code == 200
+    assert server.wait() == 0
+
+
+def test_python_m_deepaas(serve: Serve, tmp_path):
+    program = tmp_path / "program"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m deepaas "$@"\n')
+    program.chmod(0o755)
+    server = serve("--model", ECHO, command=program)
+    assert server.get("/v2/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "env", "message"),
+    [
+        (
+            ("--model-name=ecko",),
+            {},
+            "There is no model named 'ecko'; did you mean echo?",
+        ),
+        (
+            (),
+            {"DEEPAAS_V2_MODEL": "eco"},
+            "There is no model named 'eco' (DEEPAAS_V2_MODEL); did you mean echo?",
+        ),
+        (
+            (),
+            {"OS_DEFAULT__MODEL_NAME": "echo, eco"},
+            "There is no model named 'eco' (OS_DEFAULT__MODEL_NAME); "
+            "did you mean echo?",
+        ),
+    ],
+)
+def test_a_misspelt_model(options, env, message, tmp_path):
+    command = [DEEPAAS_RUN, *LISTEN, "--model", ECHO, *options]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, **env}
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"deepaas-run: {message}"), ended.stderr
+
+
+def test_a_misspelt_file(fail_to_start):
+    ended = fail_to_start("--model", f"m={MODELS / 'ecko.py'}")
+    assert ended.code == 1
+    assert ended.stderr.endswith("ecko.py; did you mean echo.py?\n")
+
+
+def test_log_lines_are_in_the_order_of_their_times(serve: Serve):
+    server = serve("--model", f"speaks={MODELS / 'speaks.py'}", "--model", ECHO)
+    for n in range(20):
+        assert server.post("/v2/models/echo/predict", params={"n": n}).is_success
+        server.post("/v2/models/speaks/predict", params={"word": n})
+    server.stop()
+    times = re.findall(r"^(\d{4}-\S+ [\d:.]+) \d+ INFO", server.stderr, re.MULTILINE)
+    assert len(times) > 40
+    assert times == sorted(times)

@@ -35,6 +35,9 @@ class Noting:
         self.calls = []
         self.description = adapter.describe()
 
+    async def renewed(self):
+        return False
+
     async def call(self, method, kwargs, **options):
         self.calls.append((method, kwargs, options))
         return Reply("application/json", b"null")

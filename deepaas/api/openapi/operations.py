@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from deepaas.api import schemas
+from deepaas.api.requests import request_keys
 from deepaas.arguments import Arguments
 from deepaas.config import Settings
 from deepaas.documents.shapes import Answer, ListOf, Shape
@@ -98,6 +99,14 @@ PREFER: Mapping[str, Any] = {
     "enum": ["respond-async"],
     "description": "Begin a job, and answer with it at once (RFC 7240).",
 }
+
+IDEMPOTENCY_KEY: Mapping[str, Any] = {
+    "type": "string",
+    "pattern": request_keys.PATTERN,
+    "description": "For a day, the same key gives the same job, not another one.",
+}
+
+ASYNCHRONOUS = "With the header `Prefer: respond-async`, the answer is a job at once."
 
 FOLLOW: Mapping[str, Any] = {
     "type": "string",
@@ -220,10 +229,13 @@ def _predictions(
         tag="models",
         operation_id=f"predict-{model.name}",
         summary=f"Make a prediction with {model.name}",
-        description="With the header `Prefer: respond-async`, the answer is a job "
-        "at once.",
+        description="\n\n".join(
+            filter(None, (model.predict.description, ASYNCHRONOUS))
+        ),
         takes_body=True,
-        additions=Additions(headers={"Prefer": PREFER}),
+        additions=Additions(
+            headers={"Prefer": PREFER, request_keys.NAME: IDEMPOTENCY_KEY}
+        ),
         responses={
             "200": prediction,
             "202": Response("The job that makes it", schemas.Job, headers=location),
@@ -243,7 +255,9 @@ def _trainings(model: ModelDescription, path: str) -> Iterator[Operation]:
         tag="trainings",
         operation_id=f"train-{model.name}",
         summary=f"Train {model.name}",
+        description=model.train.description or "",
         takes_body=True,
+        additions=Additions(headers={request_keys.NAME: IDEMPOTENCY_KEY}),
         responses={
             "200": Response("The training, which has begun", schemas.Job),
             **FAILURES,

@@ -167,3 +167,87 @@ def test_no_module_of_the_model_is_in_the_server(serve: Serve, state):
     server.post("/v2/models/m/train/", json={"name": "a"})
     wait_until(lambda: len(set(pids(state))) >= 3)
     assert server.pid not in pids(state)
+
+
+# Arguments that change
+
+
+def weights(serve: Serve, state: Path, *options: str) -> Server:
+    (state / "one.weights").write_text("")
+    model = f"--model=m={MODELS / 'weights.py'}"
+    return serve(model, *options, env={"WEIGHTS_STATE": str(state)})
+
+
+def listed(server: Server) -> list[str]:
+    document = server.get("/swagger.json").json()
+    (argument,) = document["paths"][PREDICT]["post"]["parameters"]
+    return argument["enum"]
+
+
+@pytest.mark.parametrize("options", [(), ("--train-workers=1",)])
+@pytest.mark.parametrize("name", ["weights", "own_code"])
+def test_weights_of_a_training_can_be_chosen(serve: Serve, state, options, name):
+    start = weights if name == "weights" else own_code
+    server = start(serve, state, *options)
+    (state / "one.weights").write_text("")
+    assert server.post(PREDICT, json={"weights": "two"}).status_code == 422
+    if name == "weights":
+        assert listed(server) == ["one"]
+    train = "/v2/models/m/train/"
+    uuid = server.post(train, json={"name": "two", "remove": "one"}).json()["uuid"]
+    wait_until(lambda: server.get(f"{train}{uuid}").json()["status"] == "done")
+    assert server.post(PREDICT, json={"weights": "two"}).status_code == 200
+    if name == "weights":
+        assert listed(server) == ["two"]
+    assert server.post(PREDICT, json={"weights": "one"}).status_code == 422
+    assert server.pid not in pids(state)
+
+
+def test_arguments_are_read_again_on_a_hangup(serve: Serve, state):
+    server = weights(serve, state)
+    assert listed(server) == ["one"]
+    (state / "two.weights").write_text("")
+    os.kill(server.pid, signal.SIGHUP)
+    wait_until(lambda: listed(server) == ["one", "two"])
+    assert server.post(PREDICT, json={"weights": "two"}).status_code == 200
+
+
+def test_a_training_that_breaks_the_model_leaves_what_is_known(serve: Serve, state):
+    model = (MODELS / "weights.py").read_text()
+    path = state / "breaks.py"
+    path.write_text(
+        model.replace("FOUND = ", "assert len(os.listdir(STATE)) < 4\nFOUND = ")
+    )
+    (state / "one.weights").write_text("")
+    server = serve(f"--model=m={path}", env={"WEIGHTS_STATE": str(state)})
+    (state / "more").write_text("")
+    os.kill(server.pid, signal.SIGHUP)
+    server.wait_for_output("cannot be read again: .*AssertionError")
+    assert listed(server) == ["one"]
+    assert server.post(PREDICT, json={"weights": "one"}).status_code == 200
+
+
+# Metadata
+
+
+def test_metadata_is_out_of_the_way_of_calls(serve: Serve, tmp_path):
+    path = tmp_path / "slow_metadata.py"
+    path.write_text(
+        "import os, time\nfrom pathlib import Path\n"
+        f"WAIT = Path({str(tmp_path / 'wait')!r})\n"
+        "def get_metadata():\n"
+        "    while WAIT.exists():\n        time.sleep(0.01)\n"
+        "    return {'description': 'known', 'pid': os.getpid()}\n"
+        "def predict():\n    return os.getpid()\n"
+    )
+    server = serve(f"--model=m={path}")
+    (worker,) = server.workers()
+    model = "/v2/models/m/"
+    assert server.get(model).json()["pid"] == worker  # it was idle
+    (tmp_path / "wait").touch()
+    began = time.monotonic()
+    assert server.get(model).json()["description"] == "known"
+    assert time.monotonic() - began < 5
+    assert prediction(server.post(PREDICT)) == str(worker)
+    (tmp_path / "wait").unlink()
+    wait_until(lambda: server.get(model).json()["pid"] != worker)

@@ -1,5 +1,7 @@
 """create_app() reads no global: two applications live side by side."""
 
+import sys
+
 import aiohttp
 from aiohttp import web
 
@@ -42,3 +44,26 @@ async def test_two_applications_with_different_models(tmp_path):
     finally:
         await one.cleanup()
         await two.cleanup()
+
+
+async def test_no_module_of_a_model_is_imported(tmp_path):
+    path = tmp_path / "only_in_workers.py"
+    path.write_text(
+        "import only_beside_it\n"
+        "from marshmallow import fields\n"
+        "class Own(fields.Int): pass\n"
+        "def get_predict_args(): return {'n': Own()}\n"
+        "def predict(n): return n\n"
+    )
+    (tmp_path / "only_beside_it.py").touch()
+    runner, url = await start(ModelRef("m", str(path)), tmp_path / "jobs")
+    try:
+        async with aiohttp.ClientSession() as session:
+            async with session.post(f"{url}/v2/models/m/predict?n=1") as answer:
+                assert answer.status == 200
+            for path in ("swagger.json", "openapi.json", "v2/models/m/"):
+                async with session.get(f"{url}/{path}") as answer:
+                    assert answer.status == 200
+        assert not [name for name in sys.modules if name.startswith("only_")]
+    finally:
+        await runner.cleanup()

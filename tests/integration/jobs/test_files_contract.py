@@ -1,6 +1,6 @@
 """The contract of `Files`: every class that keeps the files of jobs passes these tests.
 
-Another class joins by its factory in FACTORIES.
+Another class joins by its factory in `make`.
 """
 
 import contextlib
@@ -9,17 +9,26 @@ import uuid
 import pytest
 
 from deepaas.errors import NoSpace, StartError
-from deepaas.jobs.files import FolderFiles, Part
+from deepaas.jobs import database_files
+from deepaas.jobs.database import Database
+from deepaas.jobs.database_files import DatabaseFiles
+from deepaas.jobs.files import FolderFiles, Part, SharedFolderFiles
 
 JOB = uuid.uuid4().hex
 OTHER = uuid.uuid4().hex
 
-FACTORIES = [pytest.param(lambda folder: FolderFiles(folder / "state"), id="folder")]
 
-
-@pytest.fixture(params=FACTORIES)
+@pytest.fixture(params=["folder", "shared folder", "postgresql"])
 def make(request, tmp_path):
-    return lambda: request.param(tmp_path)
+    """Makes files that are all in one place."""
+    if request.param == "folder":
+        yield lambda: FolderFiles(tmp_path / "state")
+    elif request.param == "shared folder":
+        yield lambda: SharedFolderFiles(tmp_path / "state")
+    else:
+        url = request.getfixturevalue("database_url")
+        with contextlib.closing(Database(url)) as database:
+            yield lambda: DatabaseFiles(database, tmp_path / "copies")
 
 
 @pytest.fixture
@@ -50,7 +59,9 @@ def test_a_file_grows_and_is_read_in_pieces(files, part):
 def test_no_file(files, part):
     assert content(files, part) == b""
     assert files.open(JOB, part) is None
+    assert files.size(JOB, part) is None
     assert files.having(part) == []
+    assert files.unfinished() == []
     files.remove([JOB], [part])
 
 
@@ -61,6 +72,9 @@ def test_bytes_are_put(files, part, source):
     assert content(files, part) == bytes(source)
     found = files.open(JOB, part)
     assert (found.size, found.path.read_bytes()) == (len(source), bytes(source))
+    assert files.size(JOB, part) == len(source)
+    if found.is_copy:
+        found.path.unlink()
 
 
 @pytest.mark.parametrize("move", [False, True])
@@ -115,13 +129,86 @@ def test_the_next_server_finds_all_but_drafts(make):
         for each in Part:
             files.append(JOB, each, each.value.encode())
     with contextlib.closing(make()) as files:
-        files.remove_drafts()
+        assert files.unfinished() == [JOB]
+        files.remove_unfinished([OTHER])
+        assert files.having(Part.DRAFT) == [JOB]
+        files.remove_unfinished([JOB])
         for each in set(Part) - {Part.DRAFT}:
             assert content(files, each) == each.value.encode()
         assert files.having(Part.DRAFT) == []
 
 
+def test_a_draft_is_finished_twice(files):
+    files.append(JOB, Part.DRAFT, b"one")
+    files.finish_draft(JOB)
+    with contextlib.suppress(OSError):  # a folder fails, and keeps the result
+        files.finish_draft(JOB)
+    assert len(content(files, Part.RESULT)) in (0, 3)
+
+
+# -- PostgreSQL alone
+
+
+@pytest.fixture
+def in_database(database_url, tmp_path):
+    with contextlib.closing(Database(database_url)) as database:
+        yield DatabaseFiles(database, tmp_path / "copies")
+
+
+def test_a_repeated_piece_is_added_once(in_database, part):
+    for data in (b"one", b"one and more"):
+        in_database.append(JOB, part, data, 0)
+    for data in (b"!", b"!"):
+        in_database.append(JOB, part, data, 12)
+    assert content(in_database, part) == b"one and more!"
+
+
+def test_a_large_file_has_several_rows(in_database, tmp_path, monkeypatch):
+    monkeypatch.setattr(database_files, "ROW_BYTES", 1000)
+    data = bytes(range(256)) * 20
+    (tmp_path / "source").write_bytes(data)
+    in_database.append(JOB, Part.LOG, data)
+    in_database.append(JOB, Part.LOG, b"end")
+    in_database.put(JOB, Part.RESULT, data)
+    in_database.put(OTHER, Part.RESULT, tmp_path / "source")
+    for uuid_, part in (JOB, Part.RESULT), (OTHER, Part.RESULT), (JOB, Part.LOG):
+        for start, size in (0, 5120), (1, 998), (999, 2), (1000, 1000), (2500, 2600):
+            read = in_database.read(uuid_, part, start, size)
+            assert read == data[start : start + size]
+        copy = in_database.open(uuid_, part)
+        assert copy.path.read_bytes()[:5120] == data
+        copy.path.unlink()
+    assert in_database.read(JOB, Part.LOG, 5119, 99) == data[-1:] + b"end"
+
+
+def test_a_file_that_is_too_large(in_database, monkeypatch):
+    monkeypatch.setattr(database_files, "MAX_FILE_BYTES", 10)
+    in_database.put(JOB, Part.RESULT, b"before")
+    with pytest.raises(NoSpace, match="--files-dir"):
+        in_database.put(JOB, Part.RESULT, b"x" * 11)
+    in_database.append(JOB, Part.DRAFT, b"x" * 10)
+    with pytest.raises(NoSpace, match="--files-dir"):
+        in_database.append(JOB, Part.DRAFT, b"x")
+    assert content(in_database, Part.RESULT) == b"before"
+
+
+def test_copies_that_were_being_sent_are_removed(in_database, tmp_path, database_url):
+    in_database.put(JOB, Part.RESULT, b"1")
+    left = in_database.open(JOB, Part.RESULT).path
+    with contextlib.closing(Database(database_url)) as database:
+        DatabaseFiles(database, tmp_path / "copies")
+    assert not left.exists()
+
+
 # -- a folder alone
+
+
+def test_a_folder_that_is_shared(tmp_path):
+    one, other = SharedFolderFiles(tmp_path), SharedFolderFiles(tmp_path)
+    one.append(JOB, Part.LOG, b"1")
+    assert content(other, Part.LOG) == b"1"
+    with contextlib.closing(FolderFiles(tmp_path)) as own:  # the state folder of one
+        assert content(own, Part.LOG) == b"1"
 
 
 def test_a_folder_is_used_by_one_server(tmp_path):

@@ -53,6 +53,17 @@ async def test_a_stored_outcome_is_not_replaced(files, records):
     assert files.having(Part.OUTCOME) == []
 
 
+async def test_a_job_that_another_server_has_ended_keeps_its_end(files, records):
+    job = new_job(Kind.TRAIN, "m", {}, owner="dead")
+    records.insert(job)
+    assert await save_outcome(files, job.finished(Outcome(Status.DONE), 1))
+    records.adopt("another", 0, 0)
+    ended = records.get(job.uuid)
+    restore_outcomes(files, records)
+    assert records.get(job.uuid) == ended
+    assert files.having(Part.OUTCOME) == []
+
+
 async def test_the_outcome_of_an_unknown_job_stays(files, records):
     job = new_job(Kind.TRAIN, "m", {}).finished(Outcome(Status.DONE), 1)
     assert await save_outcome(files, job)

@@ -1,23 +1,28 @@
 """The contract of `Records`: every class that keeps records passes these tests.
 
-Another class joins by its factory in FACTORIES.
+Another database joins by its address in `url`.
 """
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import json
-import os
 import subprocess
 import sys
+import threading
+import time
 import uuid
 
 import pytest
 
 from deepaas.encoding import JSONText
 from deepaas.errors import StartError, StoreFailed, StoreUnavailable
+from deepaas.jobs import store
 from deepaas.jobs.records import (
+    KeyTaken,
     Kind,
     Outcome,
+    RequestKey,
     SavedError,
     SavedReply,
     Status,
@@ -25,44 +30,31 @@ from deepaas.jobs.records import (
 )
 from deepaas.jobs.store import SQLRecords
 from deepaas.progress import Batch, Report
-
-POSTGRESQL = os.environ.get("DEEPAAS_TEST_POSTGRESQL", "")
-"""The URL of a database for these tests alone; they remove all jobs in it."""
+from tests.server import wait_until
 
 
 def sqlite(folder):
     return SQLRecords.in_folder(folder)
 
 
-def postgresql(folder):
-    return SQLRecords(POSTGRESQL)
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    """The address of a new database."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("database_url")
+    return f"sqlite:///{tmp_path / 'jobs.sqlite'}"
 
 
-FACTORIES = [sqlite, *([postgresql] if POSTGRESQL else [])]
-
-
-@pytest.fixture(params=FACTORIES)
-def make(request, tmp_path):
+@pytest.fixture
+def make(url):
     """Makes records that are all of one database, and closes them."""
     with contextlib.ExitStack() as closing:
-
-        def records():
-            return closing.enter_context(contextlib.closing(request.param(tmp_path)))
-
-        yield records
-        kept = records()
-        kept.remove([job.uuid for job in everything(kept)])
+        yield lambda: closing.enter_context(contextlib.closing(SQLRecords(url)))
 
 
 @pytest.fixture
 def records(make):
     return make()
-
-
-def everything(records):
-    return [
-        job for model, kind, _ in records.count() for job in records.find(kind, model)
-    ]
 
 
 def train(**values):
@@ -109,9 +101,15 @@ def test_what_does_not_exist(records):
     assert records.history(missing) == []
     assert records.remove([missing]) == 0
     assert records.remove([]) == 0
-    records.update(train())
-    records.report(missing, {"step": 1}, Batch(report(1), [], 1))
-    assert records.history(missing) == []
+    unknown = train()
+    assert not records.update(unknown)
+    assert not records.report(unknown, {"step": 1}, Batch(report(1), [], 1))
+    assert records.history(unknown.uuid) == []
+    assert records.unknown([missing]) == [missing]
+    assert records.still_open([missing]) == []
+    assert records.find_key(Kind.TRAIN, "m", "key") is None
+    assert not records.give_up(missing, "")
+    records.request_cancel(missing)
     assert records.count() == {}
 
 
@@ -151,7 +149,7 @@ def test_metrics_of_any_name_are_kept_apart(records):
     records.insert(job)
     metrics = {"date": 1.0, "step": 2.0, "total": 3.0, "uuid": 4.0, "metrics": None}
     progress = {"step": 0, "total": None, "metrics": metrics, "date": job.date}
-    records.report(job.uuid, progress, Batch(report(0, **metrics), [], 1))
+    records.report(job, progress, Batch(report(0, **metrics), [], 1))
     assert records.history(job.uuid) == [report(0, **metrics)]
     assert records.get(job.uuid).progress == progress
 
@@ -166,7 +164,7 @@ def test_the_same_reports_twice(records):
         (7, [6], 2),
     ]:
         batch = Batch(report(latest), [report(n) for n in history], stride)
-        records.report(job.uuid, {"step": latest}, batch)
+        records.report(job, {"step": latest}, batch)
     assert [r.number for r in records.history(job.uuid)] == [0, 2, 4, 6, 7]
     assert records.get(job.uuid).progress == {"step": 7}
     assert records.remove([job.uuid]) == 1
@@ -179,8 +177,9 @@ def test_open_jobs_are_interrupted(records, make):
         records.insert(job)
     records.close()
     records = make()
-    assert records.interrupt() == 2
-    assert records.interrupt() == 0
+    adopted = records.adopt("another", 0, 0)
+    assert sorted(adopted) == sorted(j.uuid for j in jobs if not j.status.ended)
+    assert records.adopt("another", 0, 0) == []
     for job in jobs:
         now = records.get(job.uuid)
         if job.status.ended:
@@ -189,6 +188,7 @@ def test_open_jobs_are_interrupted(records, make):
             assert now.status is Status.ERROR
             assert now.message.startswith("interrupted: ")
             assert now.finish_date >= job.date
+            assert now.epoch == 1
 
 
 def test_many_are_removed(records):
@@ -212,9 +212,7 @@ def test_jobs_expire_in_the_order_of_their_ends(records):
     assert set(records.expired(2, "2026-11-06")) == {first, second, third}
 
 
-def test_several_processes_open_a_new_database_at_once(request, tmp_path, make):
-    shared = "postgresql" in request.node.callspec.id
-    url = POSTGRESQL if shared else f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+def test_several_processes_open_a_new_database_at_once(url, make):
     code = (
         "import sys; from deepaas.jobs.store import SQLRecords\n"
         "print(flush=True); sys.stdin.readline(); SQLRecords(sys.argv[1]).close()"
@@ -238,6 +236,260 @@ def test_several_processes_open_a_new_database_at_once(request, tmp_path, make):
     made = make()
     made.insert(job)
     assert made.get(job.uuid) == job
+
+
+def test_two_open_a_new_database_at_once_20_times(postgresql):
+    for _ in range(20):
+        with postgresql.database() as name:
+            ready, url = threading.Barrier(2), postgresql.url(name)
+
+            def make(_, ready=ready, url=url):
+                ready.wait()
+                return SQLRecords(url)
+
+            with concurrent.futures.ThreadPoolExecutor() as threads:
+                one, other = threads.map(make, range(2))
+            job = train()
+            one.insert(job)
+            assert other.get(job.uuid) == job
+            version = postgresql.execute("SELECT * FROM schema_version", name)
+            assert len(version) == 1
+            one.close()
+            other.close()
+
+
+# -- owners
+
+
+def test_only_the_owner_of_a_job_changes_it(records):
+    job = train(owner="one", status=Status.RUNNING)
+    records.insert(job)
+    batch = Batch(report(1), [], 1)
+    for other in (
+        dataclasses.replace(job, owner="two"),
+        dataclasses.replace(job, epoch=1),
+    ):
+        assert not records.update(other.finished(Outcome(Status.DONE), 1))
+        assert not records.report(other, {"step": 1}, batch)
+    assert records.get(job.uuid) == job
+    assert records.history(job.uuid) == []
+    assert records.report(job, {"step": 1}, batch)
+    assert records.update(job.finished(Outcome(Status.DONE), 1))
+
+
+def test_an_interrupted_job_has_lost_its_owner(records):
+    job = train(owner="one", status=Status.RUNNING)
+    records.insert(job)
+    assert records.adopt("two", 0, 0) == [job.uuid]
+    ended = records.get(job.uuid)
+    assert not records.update(job.finished(Outcome(Status.DONE), 1))
+    assert not records.report(job, {"step": 1}, Batch(report(1), [], 1))
+    assert not records.give_up(job.uuid, "one")
+    assert records.get(job.uuid) == ended
+
+
+def test_a_job_that_has_not_begun_is_given_up(records):
+    job = train(owner="one")
+    records.insert(job)
+    assert not records.give_up(job.uuid, "two")
+    assert records.give_up(job.uuid, "one")
+    assert records.get(job.uuid).message.startswith("interrupted: ")
+
+
+def test_a_renewal_returns_the_open_jobs_and_those_to_cancel(records):
+    jobs = [train(owner="one"), train(owner="one", status=Status.RUNNING)]
+    for job in [*jobs, train(owner="one", status=Status.DONE), train(owner="two")]:
+        records.insert(job)
+    first, second = (job.uuid for job in jobs)
+    assert records.renew("one", "name") == {first: False, second: False}
+    records.request_cancel(second)
+    assert records.renew("one", "name") == {first: False, second: True}
+    records.update(jobs[1].finished(Outcome(Status.CANCELLED), 1))
+    assert records.renew("one", "name") == {first: False}
+    assert records.still_open([second, first]) == [first]
+    assert records.unknown([second, "0" * 32]) == ["0" * 32]
+
+
+# -- keys of requests
+
+
+def test_a_key_belongs_to_one_job(records):
+    key = RequestKey("a key", "0" * 64)
+    jobs = [train(), train(model="n"), train(kind=Kind.PREDICT)]
+    for job in jobs:
+        records.insert(job, key)
+        assert records.find_key(job.kind, job.model, key.text) == (job.uuid, "0" * 64)
+    late = train()
+    with pytest.raises(KeyTaken):
+        records.insert(late, RequestKey("a key", "1" * 64))
+    assert records.get(late.uuid) is None
+    records.insert(late, RequestKey("another", "1" * 64))
+    records.remove([jobs[0].uuid])
+    assert records.find_key(Kind.TRAIN, "m", key.text) is None
+    records.insert(train(), key)
+
+
+@pytest.mark.parametrize("prune", [False, True])
+def test_a_key_expires(records, monkeypatch, prune):
+    key = RequestKey("a key", "0" * 64)
+    first, second = train(), train()
+    records.insert(first, key)
+    monkeypatch.setattr(store, "KEY_DAYS", -1)
+    assert records.find_key(Kind.TRAIN, "m", key.text) is None
+    if prune:
+        assert records.prune(0, "", lambda uuids: None)
+    records.insert(second, key)
+    monkeypatch.setattr(store, "KEY_DAYS", 1)
+    found, _ = records.find_key(Kind.TRAIN, "m", key.text)
+    assert found == second.uuid
+
+
+def test_two_requests_with_one_key_at_once(make):
+    several = [make() for _ in range(4)]
+    jobs = [train() for _ in several]
+    ready = threading.Barrier(len(several))
+
+    def insert(records, job):
+        ready.wait()
+        while True:
+            try:
+                records.insert(job, RequestKey("a key", "0" * 64))
+            except StoreUnavailable:  # another thread has locked SQLite
+                continue
+            except KeyTaken:
+                return None
+            return job.uuid
+
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        inserted = [uuid for uuid in threads.map(insert, several, jobs) if uuid]
+    assert len(inserted) == 1
+    assert several[0].find_key(Kind.TRAIN, "m", "a key")[0] == inserted[0]
+    assert len(several[0].find(Kind.TRAIN, "m")) == 1
+
+
+# -- the removal of old jobs
+
+
+def test_files_are_pruned_before_their_records(records):
+    jobs = [train(status=Status.DONE, finish_date=f"2026-11-0{n}") for n in (1, 2, 3)]
+    for job in [*jobs, train()]:
+        records.insert(job)
+    removed = []
+
+    def fail(uuids):
+        raise OSError("a broken disk")
+
+    with pytest.raises(OSError, match="broken"):
+        records.prune(1, "", fail)
+    assert len(records.find(Kind.TRAIN, "m")) == 4
+    assert records.prune(1, "", removed.extend)
+    assert removed == [job.uuid for job in jobs[:2]]
+    assert len(records.find(Kind.TRAIN, "m")) == 2
+
+
+def test_several_prune_at_once(make):
+    several = [make() for _ in range(4)]
+    ended = [train(status=Status.DONE, finish_date="2026-11-01") for _ in range(700)]
+    for job in ended:
+        several[0].insert(job)
+        several[0].report(job, {"step": 1}, Batch(report(1), [], 1))
+    ready, removed = threading.Barrier(len(several)), []
+
+    def prune(records):
+        ready.wait()
+        for _ in range(100):
+            with contextlib.suppress(StoreUnavailable):
+                if records.prune(10, "", removed.extend):
+                    return True
+            time.sleep(0.05)
+        return False
+
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        assert all(threads.map(prune, several))
+    left = {job.uuid for job in several[0].find(Kind.TRAIN, "m")}
+    assert len(left) == 10
+    assert sorted(removed) == sorted({job.uuid for job in ended} - left)
+    assert all(several[0].history(uuid) == [] for uuid in removed[:5])
+
+
+# -- PostgreSQL alone: leases
+
+
+@pytest.fixture
+def two(database_url):
+    with (
+        contextlib.closing(SQLRecords(database_url)) as one,
+        contextlib.closing(SQLRecords(database_url)) as two,
+    ):
+        yield one, two
+
+
+def test_a_lease_protects_jobs(two):
+    one, other = two
+    jobs = {owner: train(owner=owner) for owner in ("one", "two", "nobody")}
+    for job in jobs.values():
+        one.insert(job)
+    one.renew("one", "name")
+    other.renew("two", "name")
+    assert other.adopt("two", 60, 0) == [jobs["nobody"].uuid]
+    assert one.adopt("one", 60, 0) == []
+    other.leave("two")  # it leaves a job behind
+    assert one.adopt("one", 60, 0) == []
+    one.give_up(jobs["two"].uuid, "two")
+    other.leave("two")
+    assert one.get(jobs["one"].uuid).status is Status.QUEUED
+
+
+def test_a_lease_that_has_ended(two):
+    one, other = two
+    job = train(owner="one")
+    one.insert(job)
+    one.renew("one", "name")
+    other.renew("two", "name")
+    wait_until(lambda: other.adopt("two", 0.2, 0) == [job.uuid])
+    # The server that was only slow begins a new lease, without its job.
+    assert one.renew("one", "name") == {}
+    later = train(owner="one")
+    one.insert(later)
+    assert other.adopt("two", 60, 0) == []
+    assert one.renew("one", "name") == {later.uuid: False}
+
+
+def test_nobody_is_dead_soon_after_the_start_of_postgresql(two):
+    one, other = two
+    one.insert(train(owner="one"))
+    assert other.adopt("two", 0, 3600) == []
+    assert len(other.adopt("two", 0, 0)) == 1
+
+
+def test_several_adopt_at_once(two, database_url):
+    one, _ = two
+    for _ in range(200):
+        one.insert(train(owner="dead", status=Status.RUNNING))
+    ready = threading.Barrier(4)
+
+    def adopt(number):
+        with contextlib.closing(SQLRecords(database_url)) as records:
+            records.renew(f"owner {number}", "name")
+            ready.wait()
+            return len(records.adopt(f"owner {number}", 60, 0))
+
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        adopted = list(threads.map(adopt, range(4)))
+    # Rows that another one holds are skipped: it ends them.
+    assert sum(adopted) == 200
+    assert one.count() == {("m", Kind.TRAIN, Status.ERROR): 200}
+
+
+def test_a_lost_connection_is_made_again(two, postgresql):
+    one, _ = two
+    job = train()
+    one.insert(job)
+    postgresql.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname LIKE 'test_%'"
+    )
+    assert one.get(job.uuid) == job
 
 
 # -- SQLite alone
@@ -288,7 +540,7 @@ def test_a_removed_file(in_sqlite, tmp_path):
     for call in (
         lambda: in_sqlite.insert(train()),
         lambda: in_sqlite.get(job.uuid),
-        lambda: in_sqlite.interrupt(),
+        lambda: in_sqlite.adopt("", 0, 0),
     ):
         with pytest.raises(StoreFailed, match="removed or replaced"):
             call()

@@ -1,12 +1,15 @@
 """The log and the record of a running job on their way to the disk."""
 
 import asyncio
+import threading
+
+import pytest
 
 from deepaas.errors import StoreUnavailable
-from deepaas.jobs import running
+from deepaas.jobs import running, threads
 from deepaas.jobs.records import Kind, new_job
 from deepaas.jobs.running import MAX_LOG_BYTES, LogWriter, RecordWriter, merged
-from deepaas.jobs.threads import DatabaseThreads
+from deepaas.jobs.threads import DatabaseThreads, persist
 from deepaas.progress import Batch, Report
 
 
@@ -70,7 +73,8 @@ async def test_close_returns_what_is_not_stored():
 async def test_a_log_is_limited():
     pieces = []
 
-    async def append(piece):
+    async def append(piece, start):
+        assert start == sum(map(len, pieces))
         pieces.append(piece)
 
     log = LogWriter(append)
@@ -87,7 +91,7 @@ async def test_a_log_is_limited():
 async def test_a_log_that_cannot_be_written_goes_on():
     pieces = []
 
-    async def append(piece):
+    async def append(piece, start):
         pieces.append(piece)
         if len(pieces) == 1:
             raise OSError
@@ -97,6 +101,50 @@ async def test_a_log_that_cannot_be_written_goes_on():
         log.add_line(text)
         await log.flush()
     assert pieces == [b"one\n", b"two \\ud800\n"]
+
+
+async def test_a_log_waits_for_the_database(monkeypatch):
+    monkeypatch.setattr(running, "RECORD_RETRY_INTERVAL", 0.01)
+    database = Database()
+    log = LogWriter(lambda piece, start: database.take((piece, start)))
+    log.add_line("one")
+    assert not await log.flush()
+    log.add_line("two")
+    database.open.set()
+    while not await log.flush():  # noqa: ASYNC110 - it sets no event
+        await asyncio.sleep(0.01)
+    log.add_line("three")
+    assert await log.flush()
+    assert database.taken == [(b"one\ntwo\n", 0), (b"three\n", 8)]
+
+
+async def test_a_closed_log_waits_no_longer():
+    database = Database()
+    log = LogWriter(lambda piece, start: database.take((piece, start)))
+    log.add_line("one")
+    assert not await log.flush()
+    log.close()
+    while not await log.flush():  # noqa: ASYNC110 - it sets no event
+        await asyncio.sleep(0.01)
+    log.add_line("two")
+    assert await log.flush()
+    assert database.taken == []
+
+
+async def test_writes_of_a_log_are_apart():
+    pieces = []
+
+    async def append(piece, start):
+        pieces.append(piece)
+
+    log = LogWriter(append, pause=60)
+    log.add_line("one")
+    await asyncio.sleep(0.01)
+    for line in ("two", "three"):
+        log.add_line(line)
+    assert pieces == [b"one\n"]
+    assert await log.flush()  # it does not wait for the pause
+    assert pieces == [b"one\n", b"two\nthree\n"]
 
 
 async def test_calls_that_wait_for_a_database_keep_their_order():
@@ -131,3 +179,48 @@ async def test_calls_that_wait_for_a_database_fail_together():
     assert {type(error) for error in failed} == {StoreUnavailable}
     assert loop.time() - began < 3  # not 20 times 0.3 s
     await threads.close()
+
+
+async def test_a_result_waits_for_the_database(monkeypatch):
+    monkeypatch.setattr(threads, "PERSIST_INTERVAL", 0.01)
+    tries = []
+
+    def call():
+        tries.append(1)
+        if len(tries) < 3:
+            raise StoreUnavailable("away")
+        return "stored"
+
+    assert await persist(call, asyncio.Event()) == "stored"
+    assert len(tries) == 3
+
+
+async def test_a_result_is_given_up():
+    given_up = asyncio.Event()
+
+    def call():
+        raise StoreUnavailable("away")
+
+    waiting = asyncio.create_task(persist(call, given_up))
+    await asyncio.sleep(0.01)
+    given_up.set()
+    with pytest.raises(StoreUnavailable):
+        await waiting
+
+
+async def test_a_cancelled_write_ends_before_its_task():
+    written, go_on = [], threading.Event()
+
+    def call():
+        go_on.wait()
+        written.append(1)
+
+    waiting = asyncio.create_task(persist(call, asyncio.Event()))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert written
