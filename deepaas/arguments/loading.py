@@ -14,6 +14,7 @@ from deepaas.arguments.definition import (
     read_locations,
     read_schema,
 )
+from deepaas.arguments.lists import choose_load
 from deepaas.arguments.redaction import show
 from deepaas.errors import InvalidArguments, authors_errors_or_exit, named, text_of
 from deepaas.negotiation import Negotiation
@@ -27,9 +28,12 @@ class Arguments:
     `definition` is what the author's `get_..._args` returned. Raises TypeError or
     ValueError for anything that is not a definition. The author's objects are never
     modified: marshmallow copies the fields of a schema for each of its instances.
+    `description` is the docstring of a method whose annotations are its arguments.
     """
 
-    def __init__(self, definition: Any) -> None:
+    def __init__(self, definition: Any, description: str | None = None) -> None:
+        self.description = description
+        """None if the author defines the arguments."""
         self.schema = read_schema(definition)
         # A field may name another attribute, as a path even; that is the schema's work.
         self._own_schema = not isinstance(definition, Mapping) or any(
@@ -54,11 +58,33 @@ class Arguments:
             read_argument(name, field, locations[name])
             for name, field in fields.items()
         ]
+        self._loads = [
+            (item.name, item.attribute, choose_load(item.field)) for item in self.items
+        ]
         names = {argument.name: argument for argument in self.items}
         lists = {f"{item.name}[]": item for item in self.items if item.is_list}
         self.by_name: Mapping[str, Argument] = {**lists, **names}
         """The arguments by all the names that callers may use."""
         self.takes_cookies = any("cookies" in item.locations for item in self.items)
+
+    def names_given(self) -> Mapping[str, bool] | None:
+        """Return the names of the keyword arguments that the model receives.
+
+        Each with whether every call has it. None if the author's schema may give
+        others than those of its fields, or if they are the model's annotations.
+        """
+        if self.description is not None:
+            return None
+        kind = type(self.schema)
+        own_load = kind.load is not marshmallow.Schema.load
+        if self._own_schema and (own_load or kind._hooks.get("post_load")):
+            return None
+        return {
+            item.field.attribute or item.attribute: item.attribute == "accept"
+            or item.field.required
+            or item.field.load_default is not missing
+            for item in self.items
+        }
 
     def load(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Validate values by the callers' names; return them by the model's.
@@ -81,15 +107,14 @@ class Arguments:
             loaded: dict[str, Any] = self.schema.load(values, unknown=EXCLUDE)
             return loaded
         loaded, errors = {}, {}
-        for item in self.items:
-            given = values.get(item.name, missing)
+        for name, attribute, load in self._loads:
             try:
-                value = item.field.deserialize(given, item.name, values)
+                value = load(values.get(name, missing), name, values)
             except marshmallow.ValidationError as error:
-                errors[item.name] = error.messages
+                errors[name] = error.messages
             else:
                 if value is not missing:
-                    loaded[item.attribute] = value
+                    loaded[attribute] = value
         if errors:
             raise marshmallow.ValidationError(errors)
         return loaded

@@ -22,6 +22,7 @@ from deepaas.executors.host import ModelHost, Yields, describe
 from deepaas.executors.messages import Call, Envelope, Raised, Reply
 from deepaas.model.adapter import ModelAdapter
 from deepaas.model.loading import ModelRef
+from deepaas.model.places import raised_at
 
 
 class Place(Protocol):
@@ -75,8 +76,9 @@ class Worker:
 class ThisProcess:
     """This process, for debuggers, and for clusters that count processes."""
 
-    def __init__(self, adapter: ModelAdapter) -> None:
+    def __init__(self, adapter: ModelAdapter, target: str) -> None:
         self._name = adapter.name
+        self._target = target
         self._host = ModelHost(adapter.model, envelope=Envelope.NONE)
 
     def warm(self) -> None:
@@ -88,7 +90,8 @@ class ThisProcess:
             cause = named(error)
             if isinstance(error, SystemExit):
                 cause = f"it ended its process: {_exit_text(error)}"
-            message = f"The model {self._name!r} cannot be served: {cause}"
+            cause += raised_at(error, self._target)
+            message = f"The model {self._name!r} cannot be served: warm: {cause}"
             raise StartError(message) from error
 
     def call(self, call: Call, on_event: Callable[[Event], None]) -> Reply:

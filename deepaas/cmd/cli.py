@@ -70,7 +70,9 @@ def _run(standard: int) -> None:
     _warn_of_unread_keys(options)
     output = Output(standard, options.output)
     output.check()
-    place: Place = Worker(ref) if options.in_worker else ThisProcess(adapter)
+    place: Place = (
+        Worker(ref) if options.in_worker else ThisProcess(adapter, ref.target)
+    )
     COMMANDS[options.command](Session(adapter, place, output, options.arguments))
 
 

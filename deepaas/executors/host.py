@@ -9,7 +9,7 @@ import inspect
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -22,9 +22,12 @@ from deepaas.executors.tensors import Returned, make_tensors
 from deepaas.executors.yields import InTurn, encoder, is_iterator, stream_type
 from deepaas.media_types import JSON
 from deepaas.model.loading import batching, response_fields
+from deepaas.model.signatures import is_annotated
 
 if TYPE_CHECKING:
     import asyncio
+
+    from deepaas.arguments.annotations import AnnotatedFunction
 
 MAX_ERROR_CHARS = 65536
 """Characters of an exception's text and of its traceback that are kept."""
@@ -68,6 +71,7 @@ class ModelHost:
         self.batching = batching(model)
         """The number of calls that it takes together; None means one."""
         self._envelope = envelope
+        self._annotated = _annotated(model)
 
     def warm(self) -> None:
         """Warm the model, if it can be warmed."""
@@ -85,7 +89,12 @@ class ModelHost:
             return self.call_together([call])[0]
         started = time.time()
         try:
-            value = self._run(getattr(self._model, call.method), **call.kwargs)
+            method = getattr(self._model, call.method)
+            if (annotated := self._annotated.get(call.method)) is None:
+                value = self._run(method, **call.kwargs)
+            else:
+                args, kwargs = annotated.bind(call.kwargs)
+                value = self._run(method, *args, **kwargs)
             if call.method != "predict":
                 return Reply(JSON, describe_json(value))
             if is_iterator(value) and not is_file(value):
@@ -99,16 +108,30 @@ class ModelHost:
     def call_together(self, calls: Sequence[Call]) -> list[Reply | Raised]:
         """Call `predict_batch`; return the answer of each call, in their order."""
         started = time.time()
+        arguments = [self._arguments(call) for call in calls]
+        valid = [each for each in arguments if not isinstance(each, Raised)]
         try:
-            arguments = [dict(call.kwargs) for call in calls]
-            results = self._run(self._model.predict_batch, arguments)
-            values = batch_results(results, len(calls))
+            results = self._run(self._model.predict_batch, valid) if valid else []
+            values = iter(batch_results(results, len(valid)))
         except authors_errors() as error:
-            return [describe(error)] * len(calls)
+            raised = describe(error)
+            return [each if isinstance(each, Raised) else raised for each in arguments]
         return [
-            self._answer_one(value, call, started)
-            for value, call in zip(values, calls, strict=True)
+            each
+            if isinstance(each, Raised)
+            else self._answer_one(next(values), call, started)
+            for each, call in zip(arguments, calls, strict=True)
         ]
+
+    def _arguments(self, call: Call) -> dict[str, Any] | Raised:
+        """Return the arguments of one call in a batch, or the error in them."""
+        annotated = self._annotated.get("predict")
+        if annotated is None:
+            return dict(call.kwargs)
+        try:
+            return annotated.convert(call.kwargs)
+        except authors_errors() as error:
+            return describe(error)
 
     def _answer_one(self, value: Any, call: Call, started: float) -> Reply | Raised:
         if isinstance(value, BaseException):
@@ -165,6 +188,22 @@ class ModelHost:
         if not inspect.isawaitable(value):
             return value
         return self._event_loop().run_until_complete(value)
+
+
+def _annotated(model: Any) -> Mapping[str, AnnotatedFunction]:
+    """Return the methods whose annotations are their arguments, by name."""
+    methods = [
+        method
+        for method in ("predict", "train")
+        if is_annotated(getattr(model, method, None))
+    ]
+    if not methods:
+        return {}
+    # Here, since most models do not need it, and marshmallow takes memory.
+    from deepaas.arguments.annotations import find_annotated
+
+    found = {method: find_annotated(model, method) for method in methods}
+    return {method: one for method, one in found.items() if one is not None}
 
 
 def _validator(model: Any) -> Validate | None:

@@ -14,11 +14,13 @@ from deepaas.executors.connection import FrameConnection
 from deepaas.executors.frames import Frame
 from deepaas.executors.messages import (
     End,
+    Loaded,
     Message,
     Piece,
     Raised,
     Ready,
     Reply,
+    StartFailed,
     StreamBegan,
 )
 from deepaas.executors.output import OutputReader
@@ -283,9 +285,12 @@ class LocalWorker:
             self.state = WorkerState.IDLE
             self.batching = message.batching
             self.warmed = True
+            self.process.step = ""
             self._events.on_ready(self)
-        elif isinstance(message, Raised):
-            self.process.failure = str(message)
+        elif isinstance(message, Loaded):
+            self.process.step = "warm"
+        elif isinstance(message, StartFailed):
+            self.process.failure = message.cause
             logger.debug("%s", message.traceback)
 
     def _finish(self, call: PendingCall, seconds: float) -> PendingCall:

@@ -64,6 +64,17 @@ class Call(NamedTuple):
     """The reply holds the packed outputs of the Open Inference Protocol."""
 
 
+class Loaded(NamedTuple):
+    """From a worker: the model is loaded; if it is to be warmed, that begins."""
+
+
+class StartFailed(NamedTuple):
+    """From a worker: its model cannot be loaded or warmed, and it ends."""
+
+    cause: str
+    traceback: str
+
+
 class Ready(NamedTuple):
     """From a worker: the model is loaded and warm."""
 
@@ -104,7 +115,7 @@ class End(NamedTuple):
 
 
 class Raised(NamedTuple):
-    """From a worker: loading, warming or calling raised. Exceptions cross as text."""
+    """From a worker: the model raised in a call. Exceptions cross as text."""
 
     kind: str
     message: str
@@ -128,7 +139,9 @@ class Raised(NamedTuple):
 
 
 ToWorker = Start | Call
-FromWorker = Ready | Reply | StreamBegan | Piece | End | Raised | Batch
+FromWorker = (
+    Loaded | StartFailed | Ready | Reply | StreamBegan | Piece | End | Raised | Batch
+)
 Message = ToWorker | FromWorker
 
 KINDS: tuple[type[Message], ...] = get_args(Message)

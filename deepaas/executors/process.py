@@ -99,6 +99,8 @@ class WorkerProcess:
         """The value of CUDA_VISIBLE_DEVICES that it was given, if any."""
         self.failure: str | None = None
         """The reason why it did not start, or was killed."""
+        self.step = f"{launch.start.ref.target} does not load"
+        """What it fails to do if it exits now; empty when it is warm."""
         self.memory = 0
         """Bytes in use, with its children, when it was last measured."""
         self.gone = asyncio.Event()
@@ -203,7 +205,8 @@ class WorkerProcess:
 
     def cause(self) -> str:
         """Return why a model has lost this worker; it has been collected."""
-        return self.failure or f"a worker died: {self.death()}"
+        died = f"a worker died: {self.death()}"
+        return self.failure or (f"{self.step}: {died}" if self.step else died)
 
     def exit_reason(self, *, warmed: bool) -> str:
         """Return in one word why it ended, for metrics."""

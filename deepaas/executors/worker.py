@@ -24,15 +24,18 @@ from deepaas.executors.host import ModelHost, Yields, describe
 from deepaas.executors.messages import (
     Call,
     End,
+    Loaded,
     Message,
     Piece,
     Raised,
     Ready,
     Reply,
     Start,
+    StartFailed,
     StreamBegan,
 )
 from deepaas.executors.tickets import TicketReader
+from deepaas.model.places import raised_at
 
 MAX_COPIED_BODY_BYTES = 65536
 """Largest body that is copied, to send it in one buffer with its frame, in bytes."""
@@ -70,13 +73,18 @@ def _serve(connection: socket.socket, tickets: socket.socket) -> None:
     sys.argv[:] = start.argv
     output = _Output()
     _log_to_stderr()
+    step = f"{start.ref.target} does not load"
     try:
         model = start.ref.load()
         host = ModelHost(model, envelope=start.envelope)
+        _send(connection, Loaded())
+        step = "warm"
         if start.warm:
             host.warm()
-    except authors_errors() as error:
-        _send(connection, describe(error))
+    except authors_errors_or_exit() as error:
+        raised = describe(error)
+        cause = f"{step}: {raised}{raised_at(error, start.ref.target)}"
+        _send(connection, StartFailed(cause, raised.traceback))
         sys.exit(1)
     interruption = _Interruption(inbox)
     _send(connection, Ready(host.batching))

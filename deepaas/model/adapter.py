@@ -2,19 +2,20 @@
 
 import asyncio
 import contextlib
-import difflib
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from inspect import getattr_static
 from typing import Any
 
 import marshmallow
 
 from deepaas.arguments import Arguments
+from deepaas.arguments.annotations import read_annotations
 from deepaas.encoding import encode_json
 from deepaas.errors import StartError, authors_errors_or_exit, named, text_of
 from deepaas.model.loading import ModelRef, batching, response_fields
+from deepaas.model.mistakes import find_mistakes
+from deepaas.model.places import defined_at, raised_at
 
 logger = logging.getLogger(__name__)
 
@@ -31,17 +32,20 @@ class ModelAdapter:
 
     def __init__(self, ref: ModelRef, *, shared: bool = False) -> None:
         self.name = ref.name
+        self._target = ref.target
         self._reading: asyncio.Future[Any] | None = None
         self.model = self._load(ref, shared)
         self.folder = ref.folder()
         """The folder of the author's files."""
-        self.predict_args = self._arguments("get_predict_args")
-        self.train_args = self._arguments("get_train_args")
+        self.predict_args = self._arguments("predict")
+        self.train_args = self._arguments("train")
         self.has_predict = any(map(self._method, ("predict", "predict_batch")))
         self.has_train = self._method("train") is not None
-        if not (self.has_predict or self.has_train):
-            raise self._error(_no_method(self.model))
         try:
+            for warning in find_mistakes(
+                self.model, predict=self.predict_args, train=self.train_args
+            ):
+                logger.warning("%s: %s", self.name, warning)
             batching(self.model)
         except TypeError as error:
             raise self._error(str(error)) from error
@@ -52,23 +56,33 @@ class ModelAdapter:
             self.response = None
         except authors_errors_or_exit() as error:
             cause = text_of(error).removeprefix("schema ")
-            raise self._error(f"schema: {cause}") from error
+            place = raised_at(error, self._target)
+            raise self._error(f"schema: {cause}{place}") from error
 
     def _load(self, ref: ModelRef, shared: bool) -> Any:
         try:
             return ref.load(shared=shared)
         except authors_errors_or_exit() as error:
-            cause = f"{ref.target} does not load: {named(error)}"
+            place = raised_at(error, ref.target)
+            cause = f"{ref.target} does not load: {named(error)}{place}"
             raise self._error(cause) from error
 
     def _arguments(self, method: str) -> Arguments:
-        get = self._method(method)
+        """Read the arguments of a method: the author's, else its annotations."""
+        name = f"get_{method}_args"
+        function = self._method(name)
         try:
-            return Arguments(get() if get is not None else {})
-        except NotImplementedError:
-            return Arguments({})
+            with contextlib.suppress(NotImplementedError):
+                if function is not None:
+                    return Arguments(function())
+            name, function = method, self._method(method)
+            annotated = read_annotations(function)
+            if annotated is None:
+                return Arguments({})
+            return Arguments(annotated.fields, annotated.description)
         except authors_errors_or_exit() as error:
-            raise self._error(f"{method}: {named(error)}") from error
+            place = raised_at(error, self._target) or defined_at(function)
+            raise self._error(f"{name}: {named(error)}{place}") from error
 
     def _method(self, name: str) -> Any:
         method = getattr(self.model, name, None)
@@ -110,22 +124,6 @@ class ModelAdapter:
             logger.warning("%s: get_metadata failed: %s", self.name, named(error))
             return {}
         return described if isinstance(described, Mapping) else {}
-
-
-def _no_method(model: Any) -> str:
-    """Return the error of a model without methods; it lists similar names."""
-    wanted = ("predict", "predict_batch", "train")
-    by_lower = {name.lower(): name for name in dir(model) if name[:1] != "_"}
-    similar = {
-        by_lower[close]
-        for name in wanted
-        for close in difflib.get_close_matches(name, by_lower, n=3, cutoff=0.7)
-    }
-    similar = {name for name in similar if callable(getattr_static(model, name))}
-    message = "it has neither predict, predict_batch nor train"
-    if similar:
-        message += f"; it has {' and '.join(sorted(similar))}"
-    return message + "."
 
 
 def _resolve(response: Mapping[str, Any] | type | None) -> None:

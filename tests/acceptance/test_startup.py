@@ -28,21 +28,51 @@ def model(name):
     [
         (
             model("broken_import"),
-            ["'m'", "ModuleNotFoundError", "a_package_that_nobody_has"],
+            [
+                *("'m'", "ModuleNotFoundError", "a_package_that_nobody_has"),
+                "(tests/models/broken_import.py, line 3)",
+            ],
         ),
-        (model("exit_on_import"), ["'m'", "SystemExit", "not today"]),
-        (model("bad_args"), ["'m'", "get_predict_args", "list"]),
+        (
+            model("exit_on_import"),
+            ["'m'", "SystemExit", "not today (tests/models/exit_on_import.py, line 5)"],
+        ),
+        (
+            model("bad_args"),
+            ["'m'", "get_predict_args", "list (tests/models/bad_args.py, line 6)"],
+        ),
         (model("bad_schema"), ["'m'", "schema", "a schema"]),
-        (model("bad_accept"), ["'m'", "get_predict_args", "accept", "'png'"]),
-        (model("misspelt"), ["'m'", "neither predict", "it has prdict and trian."]),
-        (model("warm_raises"), ["'m'", "FileNotFoundError: weights.h5 is missing"]),
-        (model("warm_thread"), ["'m'", "ValueError: after all"]),
+        (
+            model("bad_accept"),
+            [
+                *("'m'", "get_predict_args", "accept: 'png'"),
+                "(tests/models/bad_accept.py, line 6)",
+            ],
+        ),
+        (
+            model("misspelt"),
+            [
+                *("'m'", "neither predict", "it has prdict (tests/models/misspelt.py"),
+                ", line 6) and trian (tests/models/misspelt.py, line 10).",
+            ],
+        ),
+        (
+            model("warm_raises"),
+            [
+                "'m' cannot be served: warm: FileNotFoundError: weights.h5 is missing",
+                "(tests/models/warm_raises.py, line 5)",
+            ],
+        ),
+        (
+            model("warm_thread"),
+            ["'m'", "warm: ValueError: after all (tests/models/warm_thread.py, line "],
+        ),
         (("--model", ECHO, "--base-path", "/a{b"), ["a{b", "--base-path"]),
         (("--model", ECHO, "--cors-origin", "app.example"), ["--cors-origin"]),
         (("--model", ECHO, "--cors-origin", "http://x.y/z"), ["http://x.y/z"]),
         (("--model", ECHO, "--gpus", ","), ["--gpus"]),
         (("--model", ECHO, "--gpus", "0,,1"), ["--gpus"]),
-        (model("warm_dies"), ["'m'", "exit code 7"]),
+        (model("warm_dies"), ["'m'", "warm: a worker died: exit code 7"]),
         (model("no_such_file"), ["'m'", "no_such_file.py"]),
         (("--model", "m=deepaas.errors:Nothing"), ["'m'", "Nothing"]),
         (("--model", "m"), ["NAME=TARGET"]),

@@ -126,6 +126,8 @@ PREFER: Mapping[str, Any] = {
     "description": "Begin a job, and answer with it at once (RFC 7240).",
 }
 
+ASYNCHRONOUS = "With the header `Prefer: respond-async`, the answer is a job at once."
+
 FOLLOW: Mapping[str, Any] = {
     "type": "string",
     "enum": ["0", "1"],
@@ -253,8 +255,9 @@ def _predictions(model: ModelAdapter, path: str, answer: Shape) -> Iterator[Oper
         tag="models",
         operation_id=f"predict-{model.name}",
         summary=f"Make a prediction with {model.name}",
-        description="With the header `Prefer: respond-async`, the answer is a job "
-        "at once.",
+        description="\n\n".join(
+            filter(None, (model.predict_args.description, ASYNCHRONOUS))
+        ),
         arguments=model.predict_args,
         takes_body=True,
         additions=Additions(headers={"Prefer": PREFER}),
@@ -277,6 +280,7 @@ def _trainings(model: ModelAdapter, path: str) -> Iterator[Operation]:
         tag="trainings",
         operation_id=f"train-{model.name}",
         summary=f"Train {model.name}",
+        description=model.train_args.description or "",
         arguments=model.train_args,
         takes_body=True,
         responses={

@@ -64,9 +64,11 @@ def test_an_exit_in_this_process(cli, call, cause):
     done = cli(cli.written(f"{source}\nwarm = predict"), HERE, "warm")
     assert done.code == 1
     message = (
-        "deepaas-cli: The model 'written' cannot be served: it ended its process: "
+        "deepaas-cli: The model 'written' cannot be served: warm: it ended its "
+        f"process: {cause} ("
     )
-    assert done.stderr == f"{message}{cause}\n"
+    assert done.stderr.startswith(message)
+    assert done.stderr.endswith("written.py, line 4)\n")
 
 
 @pytest.mark.parametrize("place", [(), (HERE,)])
@@ -92,7 +94,8 @@ def test_a_model_that_cannot_be_warmed(cli, command, place):
     assert (done.code, done.stdout) == (1, b"")
     assert done.stderr == (
         "deepaas-cli: The model 'warm_raises' cannot be served: "
-        "FileNotFoundError: weights.h5 is missing\n"
+        "warm: FileNotFoundError: weights.h5 is missing "
+        "(tests/models/warm_raises.py, line 5)\n"
     )
 
 

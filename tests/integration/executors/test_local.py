@@ -415,3 +415,26 @@ TestExecutors.settings = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("import os\nos._exit(3)", "does not load: a worker died: exit code 3"),
+        ("import os\nos.abort()", "does not load: a worker died: SIGABRT"),
+        ("import sys\nsys.exit('no')", r"does not load: SystemExit: no \(.*line 2\)"),
+        ("import sys\nsys.exit(4)", r"does not load: SystemExit: 4 \(.*line 2\)"),
+        ("1 / 0", r"does not load: ZeroDivisionError: .* \(.*net.py, line 1\)"),
+        ("import os\ndef warm(): os._exit(3)", "warm: a worker died: exit code 3"),
+        ("def warm(): raise OSError('no')", r"warm: OSError: no \(.*net.py, line 1\)"),
+        ("def warm():\n    exit()", r"warm: SystemExit: None \(.*net.py, line 2\)"),
+    ],
+)
+async def test_a_start_that_fails(tmp_path, source, words):
+    """The message says what failed, the code or signal, and the place."""
+    (tmp_path / "net.py").write_text(f"{source}\ndef predict(): pass\n")
+    ref = ModelRef("m", str(tmp_path / "net.py"))
+    made = create_executor(ref, Local(), envelope=Envelope.NONE)
+    with pytest.raises(StartError, match=words):
+        await asyncio.wait_for(made.start(), BOUND)
+    await made.close(0)

@@ -13,11 +13,13 @@ from deepaas.executors.messages import (
     Call,
     End,
     Envelope,
+    Loaded,
     Piece,
     Raised,
     Ready,
     Reply,
     Start,
+    StartFailed,
     StreamBegan,
 )
 from deepaas.model.loading import Batching, ModelRef
@@ -26,6 +28,8 @@ from deepaas.progress import Batch, Report
 MESSAGES = [
     Start(ModelRef("m", "m.py"), ["deepaas-run", "é"], True, Envelope.JSON),
     Call("predict", {"n": 1, "self": b"\0"}, "image/png", True),
+    Loaded(),
+    StartFailed("warm: OSError: no disk (net.py, line 2)", "Traceback"),
     Ready(None),
     Ready(Batching(16, 0.01)),
     Reply("text/plain", None, "/tmp/x", True, "name"),
