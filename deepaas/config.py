@@ -1,29 +1,38 @@
 """Every option with its help, and the settings that come of them."""
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from importlib.metadata import entry_points, version
-from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from oslo_config import cfg
 
-from deepaas.errors import StartError
+from deepaas.naming import Sourced, did_you_mean
 
-Config: TypeAlias = cfg.ConfigOpts
+GROUPS = {
+    "serve": "address, routes and shutdown",
+    "models": "which models are served",
+    "workers": "the processes in which the models run",
+    "jobs": "trainings, and predictions in the background",
+    "protection": "who may call, and with how much",
+    "log": "what is logged, and where",
+}
+"""The groups of `deepaas-run --help`, in their order."""
 
 ORIGIN = re.compile(
     r"([a-z][a-z0-9+.-]*://(?:[^\s/?#@,:]+|\[[0-9a-f:.]+\])(?::\d+)?)/?"
 )
 
 
+MODELS_VARIABLE = "DEEPAAS_V2_MODEL"
+"""The environment variable that names the models, separated by commas."""
+
+
 def _read_base_path(path: str) -> str:
     path = path.strip("/")
     if not re.fullmatch(r"[A-Za-z0-9._~%/-]*", path):
-        raise StartError(f"--base-path {path!r} has characters that a path cannot have")
+        raise ValueError("it has characters that a path cannot have")
     return f"/{path}".replace("%", "%25") if path else ""  # it is literal
 
 
@@ -31,8 +40,8 @@ def _read_names(names: list[str]) -> list[str]:
     """Returns the names of models, by default those in the environment."""
     if names:
         return names
-    listed = os.environ.get("DEEPAAS_V2_MODEL", "").split(",")
-    return [name.strip() for name in listed if name.strip()]
+    listed = os.environ.get(MODELS_VARIABLE, "").split(",")
+    return [Sourced(one.strip(), MODELS_VARIABLE) for one in listed if one.strip()]
 
 
 def _read_origins(texts: list[str]) -> list[str]:
@@ -43,22 +52,33 @@ def _read_origin(text: str) -> str:
     """Returns an origin as browsers send it (RFC 6454)."""
     found = ORIGIN.fullmatch(text.strip().lower())
     if text != "*" and found is None:
-        raise StartError(
-            f"--cors-origin {text!r} is not an origin, such as https://app.example.org"
-        )
+        raise ValueError(f"{text!r} is not an origin, such as https://app.example.org")
     return "*" if found is None else found[1]
 
 
 def _read_gpus(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")] if text.strip() else []
     if not all(names):
-        raise StartError(f"--gpus {text!r} leaves out a GPU")
+        raise ValueError("it leaves out a GPU")
     return names
+
+
+def _read_train_workers(text: str) -> int | None:
+    if text == AUTO:
+        return None
+    if not re.fullmatch(r"[0-9]+", text):
+        raise ValueError(
+            f"it is neither a number nor {AUTO}{did_you_mean(text, [AUTO])}"
+        )
+    return int(text)
 
 
 def _read_path(path: str | None) -> str:
     return path or ""
 
+
+AUTO = "auto"
+"""The value of --train-workers that leaves the number to the server."""
 
 T = TypeVar("T")
 
@@ -69,6 +89,7 @@ def _option(
     help: str,
     *,
     name: str = "",
+    group: str = "",
     read: Callable[[Any], T] | None = None,
     **details: Any,
 ) -> T:
@@ -76,12 +97,13 @@ def _option(
 
     `value` is the default of the field, and of the option too unless `details`, which
     are oslo.config's, have another. The option is named as the field, with dashes,
-    unless it has a `name`. `read` makes the field's value of the option's, and raises
-    StartError for a bad one.
+    unless it has a `name`. `group` is a key of GROUPS; without it, the option is in the
+    group of the option before it. `read` makes the field's value of the option's, and
+    raises ValueError, with the reason, for a bad one.
     """
     default = list(value) if isinstance(value, tuple) else value
     details = {"default": default, "help": help, **details}
-    return field(default=value, metadata={"option": (kind, name, read, details)})
+    return field(default=value, metadata={"option": (kind, name, group, read, details)})
 
 
 @dataclass(frozen=True)
@@ -97,6 +119,7 @@ class Settings:
         cfg.HostAddressOpt,
         "127.0.0.1",
         "Address to listen on; 0.0.0.0 for all of this machine's.",
+        group="serve",
     )
     listen_port: int = _option(
         cfg.PortOpt,
@@ -117,6 +140,7 @@ class Settings:
         "X-Forwarded-Prefix are believed. May be repeated.",
         name="trusted-proxy",
         metavar="ADDRESS",
+        group="protection",
     )
     auth_token_file: str = _option(
         cfg.StrOpt,
@@ -160,6 +184,7 @@ class Settings:
         name="model-name",
         read=_read_names,
         metavar="NAME",
+        group="models",
     )
     models: Sequence[str] = _option(
         cfg.MultiStrOpt,
@@ -170,20 +195,31 @@ class Settings:
         name="model",
         metavar="NAME=TARGET",
     )
+    reload: bool = _option(
+        cfg.BoolOpt,
+        False,
+        "Watch the Python files of the models, and replace their workers when one "
+        "changes; for development.",
+    )
     workers: int = _option(
         cfg.IntOpt,
         1,
         "Worker processes of each model.",
         short="p",
         min=1,
+        group="workers",
     )
-    train_workers: int = _option(
-        cfg.IntOpt,
-        0,
+    train_workers: int | None = _option(
+        cfg.StrOpt,
+        None,
         "Worker processes of each model for trainings, started when needed; with "
-        "0, trainings share the workers, and never take the last of several.",
-        min=0,
+        "0, trainings share the workers, and never take the last of several. auto: 1 "
+        "where no GPU is visible, else 0.",
+        read=_read_train_workers,
+        metavar="N",
+        default=AUTO,
     )
+    """None means that the server chooses."""
     warm: bool = _option(
         cfg.BoolOpt,
         True,
@@ -242,6 +278,7 @@ class Settings:
         "Time that running calls have to end when the server is told to stop.",
         min=0,
         metavar="SECONDS",
+        group="serve",
     )
     """Seconds, as with the next two."""
     drain_delay: float = _option(
@@ -267,6 +304,7 @@ class Settings:
         "Largest size of a request's body, in bytes; 0 means no limit.",
         min=0,
         metavar="BYTES",
+        group="protection",
     )
     """Bytes; 0 means no limit."""
     state_dir: str = _option(
@@ -279,6 +317,7 @@ class Settings:
         read=_read_path,
         metavar="DIR",
         default=None,
+        group="jobs",
     )
     """Empty for the default, which goes by the port."""
     database_url: str = _option(
@@ -310,6 +349,7 @@ class Settings:
         False,
         "Send the prediction of a model without schema as a JSON value in its "
         "envelope, not as a string.",
+        group="serve",
     )
     strict_arguments: bool = _option(
         cfg.BoolOpt,
@@ -343,6 +383,7 @@ class Settings:
         cfg.BoolOpt,
         False,
         "Offer /v2/debug/: the latest lines that models and server printed.",
+        group="log",
     )
     openwhisk_detect: bool = _option(
         cfg.BoolOpt,
@@ -353,93 +394,28 @@ class Settings:
     )
 
 
-class _Setting(NamedTuple):
+class Setting(NamedTuple):
     """A field of `Settings`, and the option that it is read from."""
 
     field: str
     option: cfg.Opt
+    group: str
     read: Callable[[Any], Any] | None
 
 
-def _settings() -> Iterator[_Setting]:
+def _settings() -> Iterator[Setting]:
+    group = ""
     for one in fields(Settings):
-        kind, name, read, details = one.metadata["option"]
+        kind, name, begins, read, details = one.metadata["option"]
+        group = begins or group
         option = kind(name or one.name.replace("_", "-"), **details)
-        yield _Setting(one.name, option, read)
+        yield Setting(one.name, option, group, read)
 
 
-_SETTINGS = list(_settings())
-
-
-def new_config() -> cfg.ConfigOpts:
-    """Return a configuration of our own, with the options registered."""
-    conf = cfg.ConfigOpts()
-    conf.register_cli_opts([setting.option for setting in _SETTINGS])
-    return conf
-
-
-def read_settings(conf: cfg.ConfigOpts, argv: Sequence[str]) -> Settings:
-    """Read command line, configuration files and environment, in this order.
-
-    Raises StartError for a configuration file that cannot be read or a bad value in
-    it; a bad command line is usage and exit 2.
-    """
-    try:
-        return _read_settings(conf, argv)
-    except cfg.NoSuchOptError as error:
-        raise StartError(
-            f"${error.opt_name} in a value names no option; write $$ for a dollar sign"
-        ) from error
-    except cfg.Error as error:
-        raise StartError(str(error)) from error
-
-
-def _read_settings(conf: cfg.ConfigOpts, argv: Sequence[str]) -> Settings:
-    conf(list(argv), project="deepaas", prog="deepaas-run", version=version("deepaas"))
-    values = {}
-    for setting in _SETTINGS:
-        value = conf[setting.option.dest]
-        values[setting.field] = value if setting.read is None else setting.read(value)
-    return Settings(**values)
-
-
-def unread_keys(conf: cfg.ConfigOpts) -> Iterator[str]:
-    """Give a warning for each key of the configuration files that no option reads."""
-    files = [Path(file).expanduser() for file in conf.config_file]
-    for folder in conf.config_dir:
-        files += sorted(Path(folder).expanduser().glob("*.conf"))
-    files = [file for file in files if file.is_file()]  # a pipe is read only once
-    known = _known_keys() if files else set()
-    for file in files:
-        sections: dict[str, dict[str, list[str]]] = {}
-        cfg.ConfigParser(str(file), sections).parse()
-        for section, keys in sections.items():
-            if section in conf.config_source:  # it describes a source of values
-                continue
-            for key in keys:
-                if section != "DEFAULT":
-                    remedy = "options stand under [DEFAULT]"
-                elif key in known:
-                    continue
-                else:
-                    name = key.lower().replace("-", "_")
-                    nearest = difflib.get_close_matches(name, known, 1)
-                    remedy = f"did you mean {nearest[0]}?" if nearest else "no option"
-                yield f"{file}: {key} under [{section}] is ignored: {remedy}"
-
-
-def _known_keys() -> set[str]:
-    """Return the keys of a configuration file that some option reads."""
-    names = {"config_dir", "config_file", "config_source"}
-    for entry in entry_points(group="oslo.config.opts"):
-        if entry.name in ("deepaas", "oslo.log"):
-            for _, options in entry.load()():
-                for option in options:
-                    names.add(option.dest)
-                    names |= {old.name for old in option.deprecated_opts}
-    return names
+SETTINGS = list(_settings())
+"""Every field of `Settings`, in order."""
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """Return the options for oslo-config-generator."""
-    return [("DEFAULT", [setting.option for setting in _SETTINGS])]
+    return [("DEFAULT", [setting.option for setting in SETTINGS])]

@@ -5,7 +5,7 @@ import logging
 from oslo_log import log
 from oslo_log.formatters import ContextFormatter
 
-from deepaas.config import Config
+from deepaas.config_sources import Config
 
 _OSLO_FIELDS = {
     "color": "",

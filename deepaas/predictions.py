@@ -18,6 +18,7 @@ from deepaas.config import Settings
 from deepaas.errors import DeepaasError, InvalidArguments, NotFound, name_row
 from deepaas.executors import Event, Executor, Reply
 from deepaas.model.adapter import ModelAdapter
+from deepaas.naming import did_you_mean
 
 OnEvent: TypeAlias = Callable[[Event], None]
 
@@ -120,8 +121,9 @@ class Predictions:
             return self.models[name]
         except KeyError:
             known = ", ".join(self.models)
+            near = did_you_mean(name, self.models) or ";"
             raise NotFound(
-                f"There is no model {name!r}; these are served: {known}."
+                f"There is no model {name!r}{near} these are served: {known}."
             ) from None
 
     def find_callable(self, name: str, method: str) -> ServedModel:

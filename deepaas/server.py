@@ -15,10 +15,13 @@ from collections.abc import Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from deepaas.config import Settings
+from deepaas.console import describe_addresses, describe_ready, describe_stop, say
 from deepaas.errors import StartError
 from deepaas.executors import Executor, Limits, Local, create_executor, rotated
 from deepaas.executors.messages import Envelope
+from deepaas.gpus import is_gpu_visible
 from deepaas.model.loading import ModelRef, find_models
+from deepaas.reloading import Reloader
 from deepaas.state import state_folder
 
 if TYPE_CHECKING:
@@ -51,7 +54,9 @@ def run_server(settings: Settings) -> None:
     refs = find_models(settings.model_names, settings.models)
     with _bind(settings) as listener:
         executors = _create_executors(settings, refs)
-        for executor in executors.values():
+        reloader = Reloader(executors) if settings.reload else None
+        for ref, executor in executors.items():
+            say(f"{ref.name}: loading …")
             executor.launch()
         # The workers load while this imports most of what the server imports.
         from deepaas.api.app import create_app
@@ -65,6 +70,8 @@ def run_server(settings: Settings) -> None:
                 keep_days=settings.keep_days,
             )
             app = create_app(settings, executors, jobs)
+            if reloader is not None:
+                app.cleanup_ctx.append(reloader.context)
             server = Server(app, executors.values(), settings, signals)
             asyncio.run(server.serve(listener, tls))
 
@@ -78,21 +85,48 @@ def _create_executors(
         max_memory=settings.max_worker_memory * 2**20,
         warm_timeout=settings.warm_timeout,
     )
-    workers_of_each = settings.workers + settings.train_workers
-    return {
-        ref: create_executor(
+    train_workers = _train_workers(settings)
+    workers_of_each = settings.workers + train_workers
+    executors = {}
+    for number, ref in enumerate(refs):
+        where = Local(
+            workers=settings.workers,
+            train_workers=train_workers,
+            gpus=rotated(settings.gpus, number * workers_of_each),
+        )
+        executor = create_executor(
             ref,
-            Local(
-                workers=settings.workers,
-                train_workers=settings.train_workers,
-                gpus=rotated(settings.gpus, number * workers_of_each),
-            ),
+            where,
             limits,
             warm=settings.warm,
             envelope=Envelope.JSON if settings.raw_predictions else Envelope.TEXT,
         )
-        for number, ref in enumerate(refs)
-    }
+        executor.listen(on_ready=_announcement(ref.name, where, settings))
+        executors[ref] = executor
+    return executors
+
+
+def _train_workers(settings: Settings) -> int:
+    """Returns how many processes of each model trainings may have of their own.
+
+    Where workers use a GPU, its memory may not hold the model twice.
+    """
+    if settings.train_workers is not None:
+        return settings.train_workers
+    if settings.gpus or is_gpu_visible():
+        say("Trainings share the workers, since a GPU is visible: see --train-workers.")
+        return 0
+    return 1
+
+
+def _announcement(
+    model: str, where: Local, settings: Settings
+) -> Callable[[float], None]:
+    def announce(seconds: float) -> None:
+        trains = settings.train_endpoint
+        say(describe_ready(model, seconds, where, trains=trains))
+
+    return announce
 
 
 class Server:
@@ -142,6 +176,7 @@ class Server:
                 gc.freeze()
                 _announce(listener, self._settings)
                 await self._signals.wait(1)
+                self._announce_stop()
                 await self._drain(controls.drain)
             else:
                 starting.cancel()
@@ -151,6 +186,10 @@ class Server:
                 listening.close()
             await self._stop(runner.cleanup())
             controls.flush_log()
+
+    def _announce_stop(self) -> None:
+        statuses = [executor.status() for executor in self._executors]
+        logger.info("%s", describe_stop(statuses, self._settings.shutdown_grace))
 
     async def _drain(self, announce: Callable[[], None]) -> None:
         """Serves for `--drain-delay` while not ready, or until the second signal."""
@@ -312,10 +351,5 @@ def _read_tls(settings: Settings) -> ssl.SSLContext | None:
 
 def _announce(listener: socket.socket, settings: Settings) -> None:
     host, port = listener.getsockname()[:2]
-    host = f"[{host}]" if ":" in host else host
-    scheme = "https" if settings.tls_cert else "http"
-    url = f"{scheme}://{host}:{port}{settings.base_path}"
-    print(f"The API is at            {url}/v2/")
-    if settings.doc_endpoint:
-        print(f"Its documentation is at  {url}/api")
-    print(f"The models are at        {url}/v2/models/", flush=True)
+    for line in describe_addresses(settings, host, port):
+        say(line)

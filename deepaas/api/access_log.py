@@ -6,7 +6,8 @@ has just run runs several times as fast as code that runs once in a request.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import partial
 from time import time as wall_clock
 from typing import Any
@@ -67,6 +68,14 @@ class AccessLog:
         self._timer = None
         self.flush()
 
+    async def in_order(self, app: web.Application) -> AsyncIterator[None]:
+        """Log what waits before any later record, while the application runs."""
+        first = _Before(self.flush)
+        root = logging.getLogger()
+        root.handlers.insert(0, first)
+        yield
+        root.removeHandler(first)
+
     def flush(self) -> None:
         """Count and log the waiting entries."""
         calls, self._calls = self._calls, []
@@ -92,6 +101,21 @@ class AccessLog:
             self._metrics.count_requests(
                 method, _pattern(resource), status, number, received, sent
             )
+
+
+class _Before(logging.Handler):
+    """Writes nothing, but calls a function before the other handlers see a record."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        super().__init__()
+        self._function = function
+        self._thread = threading.get_ident()
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Call the function, unless the record is its own or another thread's."""
+        if type(record) is not _Line and threading.get_ident() == self._thread:
+            self._function()
+        return False
 
 
 class AccessLogger(AbstractAccessLogger):

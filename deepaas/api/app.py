@@ -73,6 +73,7 @@ def create_app(
     app.on_response_prepare.append(add_headers)
     app.cleanup_ctx.append(_lifetime(list(executors.values()), jobs))
     app.on_shutdown.append(_stop(jobs, settings.shutdown_grace))
+    app.cleanup_ctx.append(access_log.in_order)
     if settings.debug_endpoint:
         app.cleanup_ctx.append(operations.recorder)
     app[CONTROLS] = _controls(tokens, readiness, access_log)

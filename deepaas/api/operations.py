@@ -188,4 +188,6 @@ def _health(status: ExecutorStatus, *, stopping: bool) -> dict[str, Any]:
         health["message"] = "The server is stopping."
     elif not status.ready:
         health["message"] = f"No worker is warm: {status.cause or 'starting'}."
+    elif status.trains_in_all:
+        health["message"] = "The model trains; predictions wait until it has ended."
     return health

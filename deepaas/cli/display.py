@@ -12,7 +12,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from deepaas.cli.output import say
-from deepaas.executors import Event
+from deepaas.executors import Began, Event
 from deepaas.progress import Batch, Report
 
 LINE_INTERVAL = 5.0
@@ -41,13 +41,24 @@ def shown_progress() -> Iterator[Display]:
 
 
 class Bar:
-    """A progress bar; it appears with the first report."""
+    """A progress bar; it appears with the first report. Before that, a word or two."""
 
     def __init__(self) -> None:
         self._bar: Any = None
+        self._words: Any = None
+        with contextlib.suppress(OSError):  # the terminal is gone
+            self._words = tqdm(
+                desc="warming …",
+                bar_format="{desc}",
+                leave=False,
+                file=sys.stderr,
+                **_size(),
+            )
 
     def handle_event(self, event: Event) -> None:
         """Draw the progress of a report."""
+        if isinstance(event, Began):
+            self._remove_words()
         if isinstance(event, Batch):
             with contextlib.suppress(OSError):  # the terminal is gone
                 self._draw(event.latest)
@@ -62,8 +73,14 @@ class Bar:
         self._bar.set_postfix_str(", ".join(_metrics(report)), refresh=False)
         self._bar.refresh()
 
+    def _remove_words(self) -> None:
+        if self._words is not None:
+            with contextlib.suppress(OSError):
+                self._words.close()
+
     def close(self) -> None:
         """Remove the bar."""
+        self._remove_words()
         if self._bar is not None:
             with contextlib.suppress(OSError):
                 self._bar.close()

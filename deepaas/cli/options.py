@@ -6,11 +6,12 @@ import json
 import mimetypes
 import os
 import re
+import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import marshmallow
 from marshmallow import fields, validate
@@ -20,6 +21,7 @@ from deepaas.cli.output import is_special
 from deepaas.encoding import describe_json
 from deepaas.errors import InvalidArguments
 from deepaas.model.v2.wrapper import UploadedFile
+from deepaas.naming import did_you_mean
 
 NEGATIVE = re.compile(r"-\.?\d")
 """The beginning of a value that argparse might take for an option: -1e-3, -1,2."""
@@ -28,24 +30,51 @@ NEGATIVE = re.compile(r"-\.?\d")
 class Parser(argparse.ArgumentParser):
     """A parser that prints its help by `print_text`; standard output may be taken."""
 
-    def __init__(self, *, print_text: Callable[[str], None], **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        print_text: Callable[[str], None],
+        known: Collection[str] = (),
+        **options: Any,
+    ) -> None:
+        """`known` are options that another parser reads."""
         super().__init__(allow_abbrev=False, add_help=False, **options)
         self._print_text = print_text
+        self._known = known
 
     def add_help_option(self, *flags: str) -> None:
         """Add --help."""
         self.add_argument(*flags, action="help", help="Show this and exit.")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is sys.stdout or file is None:
+            self._print_text(message)
+        else:
+            super()._print_message(message, file)
+
     def print_help(self, file: Any = None) -> None:
         """Print the help by `print_text`."""
         self._print_text(self.format_help())
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and the message, with the nearest option; exit with 2."""
+        _, _, unknown = message.partition("unrecognized arguments: ")
+        option = unknown.partition(" ")[0].partition("=")[0]
+        if option.startswith("--"):
+            options = {*self._option_string_actions, *self._known}
+            message += did_you_mean(option, [o for o in options if o[:2] == "--"])
+        super().error(message)
 
 
 class MethodOptions:
     """The options of one method of a model."""
 
     def __init__(
-        self, command: str, arguments: Arguments, print_text: Callable[[str], None]
+        self,
+        command: str,
+        arguments: Arguments,
+        print_text: Callable[[str], None],
+        known: Collection[str] = (),
     ) -> None:
         self._arguments = arguments
         self._parser = Parser(
@@ -54,6 +83,7 @@ class MethodOptions:
             usage=f"deepaas-cli [options] {command} [options] [--ARG VALUE ...]",
             argument_default=argparse.SUPPRESS,
             print_text=print_text,
+            known=known,
         )
         for argument in arguments.items:
             self._add(argument)
@@ -71,8 +101,23 @@ class MethodOptions:
             for argument in self._arguments.items
             if argument.name in texts
         }
-        self._arguments.negotiate(values)
-        return self._arguments.load(values)
+        try:
+            self._arguments.negotiate(values)
+            return self._arguments.load(values)
+        except InvalidArguments as error:
+            self._suggest(texts, error)
+            raise
+
+    def _suggest(self, texts: Mapping[str, Any], error: InvalidArguments) -> None:
+        """Add the nearest choice to the messages on a value that is none of them."""
+        for argument in self._arguments.items:
+            problems = error.messages.get(argument.name)
+            choices = [_text(choice) for choice in _listed(argument.field)]
+            if not isinstance(problems, list) or argument.name not in texts:
+                continue
+            near = {did_you_mean(text, choices) for text in texts[argument.name]} - {""}
+            if near and not set(texts[argument.name]) <= set(choices):
+                problems[-1] = f"{str(problems[-1]).rstrip('.')}{near.pop()}"
 
     def _add(self, argument: Argument) -> None:
         several = isinstance(argument.field, fields.List)
@@ -218,7 +263,8 @@ def _kind(field: fields.Field) -> str:
     return {"field": "text", "raw": "text", "nested": "dict"}.get(name, name)
 
 
-def _choices(field: fields.Field) -> list[str]:
+def _listed(field: fields.Field) -> Sequence[Any]:
+    """Return the values that an argument may have; none if it may have any."""
     inner = _inner(field)
     choices = [
         validator.choices
@@ -229,9 +275,12 @@ def _choices(field: fields.Field) -> list[str]:
         choices.append(field.metadata["enum"])
     elif isinstance(inner, fields.Enum):
         choices.append(inner.choices_text.split(", "))
-    if not choices:
-        return []
-    return [f"one of {', '.join(map(_text, choices[0]))}"]
+    return list(choices[0]) if choices else []
+
+
+def _choices(field: fields.Field) -> list[str]:
+    choices = _listed(field)
+    return [f"one of {', '.join(map(_text, choices))}"] if choices else []
 
 
 def _ranges(field: fields.Field) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from deepaas.cli.table import describe_job
 from deepaas.errors import DeepaasError, InvalidArguments
 from deepaas.executors import Reply
 from deepaas.media_types import BINARY, JSON, NDJSON, is_json, without_parameters
@@ -36,7 +37,7 @@ EXTENSIONS = {
 }
 """Extensions that mimetypes lacks in some versions of Python, or lists last."""
 
-OPTION = "deepaas_method_output"
+OPTION = "output"
 
 
 def take_standard_output() -> int:
@@ -64,7 +65,7 @@ class Output:
     """
 
     def __init__(self, standard: int, path: str | None) -> None:
-        self._standard = standard
+        self.descriptor = standard
         self._path = path
 
     def check(self, media_type: str | None = None) -> None:
@@ -103,13 +104,27 @@ class Output:
         finally:
             discard(reply)
 
+    @property
+    def is_terminal(self) -> bool:
+        """Tell whether standard output is a terminal."""
+        return self.descriptor >= 0 and os.isatty(self.descriptor)
+
+    def write_job(self, job: bytes) -> None:
+        """Write a job: as JSON, or as a table on a terminal. Raises as `write` does."""
+        if not self.is_terminal:
+            self.write(Reply(JSON, job))
+            return
+        if self._path is not None:
+            self._save(Reply(JSON, job), self._path)
+        self.print(describe_job(json.loads(job)))
+
     def print(self, text: str) -> None:
         """Write a text to standard output, as `write` does."""
         with self._opened() as file:
             file.write(text.encode())
 
     def _check_terminal(self, media_type: str | None) -> None:
-        if self._standard < 0 or not os.isatty(self._standard) or media_type is None:
+        if media_type is None or not self.is_terminal:
             return
         if not media_type.startswith(("text/", *PRINTABLE)):
             message = f"Needed for a result of type {media_type} (or a pipe)."
@@ -128,7 +143,7 @@ class Output:
     @contextlib.contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
         try:
-            with open(self._standard, "wb", closefd=False) as file:
+            with open(self.descriptor, "wb", closefd=False) as file:
                 yield file
         except BrokenPipeError:
             raise

@@ -1,11 +1,12 @@
 """The commands of deepaas-cli, on one model."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from deepaas.arguments import Arguments
+from deepaas.cli.check import Check
 from deepaas.cli.display import shown_progress
 from deepaas.cli.options import MethodOptions
 from deepaas.cli.output import Output
@@ -28,6 +29,8 @@ class Session:
     output: Output
     words: Sequence[str]
     """The words that follow the command."""
+    flags: Collection[str] = ()
+    """The options that are not the model's."""
 
     def get_metadata(self) -> None:
         """Describe the model."""
@@ -37,7 +40,7 @@ class Session:
 
     def warm(self) -> None:
         """Load and warm the model, and no more."""
-        with self._parsed("warm", Arguments({})):
+        with self._parsed("warm", Arguments({})), shown_progress():
             self.place.warm()
 
     def predict(self) -> None:
@@ -78,16 +81,24 @@ class Session:
                 message = f"interrupted by {error.name}"
                 self._print_job(training.failed(Status.CANCELLED, message))
                 raise
-            self.output.write(Reply(JSON, training.done(reply)))
+            self.output.write_job(training.done(reply))
+
+    def check(self) -> None:
+        """Check the model as the server does, and predict with its examples."""
+        with self._parsed("check", Arguments({})):
+            check = Check(self.adapter, self.place)
+            self.output.print(check.run())
+            if check.failed:
+                raise DeepaasError(f"The model {self.adapter.name!r} has failed.")
 
     @contextlib.contextmanager
     def _parsed(self, command: str, arguments: Arguments) -> Iterator[dict[str, Any]]:
         """Read the arguments of a call; remove the links to its files at the end."""
-        options = MethodOptions(command, arguments, self.output.print)
+        options = MethodOptions(command, arguments, self.output.print, self.flags)
         with contextlib.ExitStack() as links:
             yield options.parse(self.words, links)
 
     def _print_job(self, job: bytes) -> None:
         # The message of a failed training matters more than this failure.
         with contextlib.suppress(OSError, DeepaasError):
-            self.output.print(f"{job.decode()}\n")
+            Output(self.output.descriptor, None).write_job(job)

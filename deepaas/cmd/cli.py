@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from importlib.metadata import version
 from typing import Any, NoReturn
 
+from deepaas.cli.init import init
 from deepaas.cli.options import Parser, messages
 from deepaas.cli.output import Output, say, take_standard_output
 from deepaas.cli.places import Place, ThisProcess, Worker
@@ -16,10 +17,13 @@ from deepaas.cli.session import Session
 from deepaas.cli.signals import Interrupted, interrupts_raised, raise_on_signals
 from deepaas.cmd.descriptors import open_closed_descriptors
 from deepaas.cmd.init import run_below_init
-from deepaas.config import Config, Settings, new_config, read_settings, unread_keys
+from deepaas.completion import FLAG, PrintCompletion
+from deepaas.config import Settings
+from deepaas.config_sources import Config, new_config, read_settings, unread_keys
 from deepaas.errors import DeepaasError, InvalidArguments, ModelRaised, StartError
 from deepaas.model.adapter import ModelAdapter
 from deepaas.model.loading import ModelRef, find_models
+from deepaas.naming import did_you_mean
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +32,13 @@ COMMANDS = {
     "warm": Session.warm,
     "predict": Session.predict,
     "train": Session.train,
+    "check": Session.check,
 }
+
+WITHOUT_MODEL = {"init": init}
+"""Commands that call no model."""
+
+ALL_COMMANDS = {**COMMANDS, **WITHOUT_MODEL}
 
 
 def main() -> None:
@@ -63,6 +73,9 @@ def _main(standard: int) -> int:
 
 def _run(standard: int) -> None:
     before = _parse(Output(standard, None))
+    if before.command in WITHOUT_MODEL:
+        WITHOUT_MODEL[before.command](before.arguments, Output(standard, None).print)
+        return
     options, ref, adapter = _choose(before)
     _log(options.debug)
     if options.version:
@@ -73,7 +86,9 @@ def _run(standard: int) -> None:
     place: Place = (
         Worker(ref) if options.in_worker else ThisProcess(adapter, ref.target)
     )
-    COMMANDS[options.command](Session(adapter, place, output, options.arguments))
+    flags = _OwnParser(_say_nothing).flags
+    session = Session(adapter, place, output, options.arguments, flags)
+    COMMANDS[options.command](session)
 
 
 # -- our own options
@@ -95,7 +110,9 @@ class _OwnParser(Parser):
             description="Call a model without a server. `deepaas-cli COMMAND --help` "
             "shows the arguments of the model.",
             epilog="commands:\n"
-            + "\n".join(f"  {name:<14}{do.__doc__}" for name, do in COMMANDS.items()),
+            + "\n".join(
+                f"  {name:<14}{do.__doc__}" for name, do in ALL_COMMANDS.items()
+            ),
             formatter_class=argparse.RawDescriptionHelpFormatter,
             print_text=print_text,
         )
@@ -134,8 +151,8 @@ class _OwnParser(Parser):
 
     def _add_call_options(self) -> None:
         self._add(
-            "--deepaas_method_output",
             "--output",
+            "--deepaas_method_output",
             dest="output",
             metavar="FILE",
             help="The file for the result; it gets the extension of its type.",
@@ -166,6 +183,7 @@ class _OwnParser(Parser):
             action="store_true",
             help="Print the version and exit.",
         )
+        self._add(FLAG, dest="completion", action=PrintCompletion)
 
     def _add(self, *flags: str, dest: str, **settings: Any) -> None:
         """Adds an option by its flags that the model has not taken; `dest` stays."""
@@ -185,13 +203,15 @@ def _parse(output: Output) -> argparse.Namespace:
     """Read the options that stand before the command, and the command."""
     parser = _OwnParser(output.print)
     parser.add_help_option("-h", "--help")
-    parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
+    command = parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
+    command.commands = list(ALL_COMMANDS)  # type: ignore[attr-defined]
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.version:
         _print_version(output)
-    if options.command not in COMMANDS:
-        parser.error(f"the command must be one of: {', '.join(COMMANDS)}")
+    if options.command not in ALL_COMMANDS:
+        near = did_you_mean(options.command or "", ALL_COMMANDS)
+        parser.error(f"the command must be one of: {', '.join(ALL_COMMANDS)}{near}")
     return options
 
 

@@ -6,7 +6,7 @@ import sys
 from deepaas import logs
 from deepaas.cmd.descriptors import open_closed_descriptors
 from deepaas.cmd.init import run_below_init
-from deepaas.config import new_config, read_settings, unread_keys
+from deepaas.config_sources import new_config, read_settings, unread_names
 from deepaas.errors import DeepaasError
 from deepaas.server import run_server
 
@@ -22,7 +22,7 @@ def main() -> None:
     try:
         settings = read_settings(conf, sys.argv[1:])
         logs.set_up(conf)
-        for warning in unread_keys(conf):
+        for warning in unread_names(conf):
             logger.warning("%s", warning)
         run_server(settings)
     except DeepaasError as error:

@@ -103,6 +103,17 @@ class ExecutorStatus:
         """Tell whether a worker is warm that takes any call."""
         return any(worker.ready and not worker.trains for worker in self.workers)
 
+    @property
+    def trains_in_all(self) -> bool:
+        """Tell whether trainings have all workers that take any call."""
+        shared = sum(worker.ready and not worker.trains for worker in self.workers)
+        apart = sum(
+            worker.trains and worker.state is WorkerState.BUSY
+            for worker in self.workers
+        )
+        trainings = self.running.get("train", 0) - apart
+        return 0 < shared <= trainings
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -196,10 +207,19 @@ class Executor(Protocol):
         self,
         on_end: Callable[[Ended], None] | None = None,
         on_output: Callable[[Printed], None] | None = None,
+        on_ready: Callable[[float], None] | None = None,
     ) -> None:
         """Call `on_end` at the end of each call, and `on_output` with all output.
 
-        They are called on the event loop, and must not raise.
+        `on_ready` is called once, when all workers are warm, with the seconds that this
+        took. They are called on the event loop, and must not raise.
+        """
+
+    async def reload(self) -> None:
+        """Replace every worker by one that loads the model's files anew.
+
+        No call is lost: an old worker finishes what it has begun. Raises StartError
+        with the cause if a new worker cannot be warmed; the old ones stay then.
         """
 
     async def close(self, grace: float) -> None:

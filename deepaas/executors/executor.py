@@ -89,10 +89,17 @@ class QueuedExecutor:
         self,
         on_end: Callable[[Ended], None] | None = None,
         on_output: Callable[[Printed], None] | None = None,
+        on_ready: Callable[[float], None] | None = None,
     ) -> None:
         """Call these for all queues, as `Executor.listen` describes."""
         for queue in self._queues:
             queue.listen(on_end, on_output)
+            queue.on_ready += [] if on_ready is None else [on_ready]
+
+    async def reload(self) -> None:
+        """Replace the workers of all queues, as `Executor.reload` describes."""
+        for queue in self._queues:
+            await queue.pool.reload()
 
     async def close(self, grace: float) -> None:
         """End all queues; running calls have `grace` seconds."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Coroutine
@@ -19,6 +20,7 @@ from deepaas.executors.base import (
     WorkerStatus,
 )
 from deepaas.executors.calls import ExitReason
+from deepaas.executors.candidates import Candidates
 from deepaas.executors.executor import QueuedExecutor
 from deepaas.executors.frames import pack
 from deepaas.executors.local_worker import LocalWorker
@@ -161,9 +163,9 @@ class _WorkerPool(ABC):
         self.queue.fail_begun(worker, died)
         if not (self._closing.is_set() or worker.retired):
             cause = process.cause()
-            self.queue.note_lost(cause)
-            if self._fail_start(cause):
+            if self._fail_start(worker, cause):
                 return
+            self.queue.note_lost(cause)
             self._log_exit(worker, label)
             self.replaced[process.exit_reason(warmed=worker.warmed)] += 1
         await self._refill(worker)
@@ -178,8 +180,8 @@ class _WorkerPool(ABC):
             extra={"extra": facts},
         )
 
-    def _fail_start(self, cause: str) -> bool:
-        """Fail the start of the whole pool, and tell whether it was still starting."""
+    def _fail_start(self, worker: LocalWorker, cause: str) -> bool:
+        """Fail what waits for the worker to start, and tell whether something did."""
         return False
 
     @abstractmethod
@@ -201,6 +203,11 @@ class KeptPool(_WorkerPool):
         """Set when all are warm for the first time, or when one cannot be."""
         self._failed_starts = 0
         """The number of starts that failed in a row."""
+        self._launched = 0.0
+        """The time when the first worker was started."""
+        self._candidates = Candidates()
+        self._leaving: set[LocalWorker] = set()
+        """Workers that were replaced, and finish what they have begun."""
 
     @property
     def size(self) -> int:
@@ -214,6 +221,8 @@ class KeptPool(_WorkerPool):
 
     def launch(self) -> None:
         """Begin to start the workers. Raises StartError."""
+        if not self.slots:
+            self._launched = time.monotonic()
         while len(self.slots) < self.size:
             try:
                 self.slots.append(self._start_at(len(self.slots)))
@@ -248,6 +257,8 @@ class KeptPool(_WorkerPool):
         started = self._starting()
         if started is not None and all(worker.warmed for worker in self.slots):
             started.set_result(None)
+            for listener in self.queue.on_ready:
+                listener(time.monotonic() - self._launched)
 
     def _start_at(self, number: int) -> LocalWorker:
         return self._new_worker(number, self._where.gpu(number))
@@ -257,16 +268,62 @@ class KeptPool(_WorkerPool):
         waits = self._started is not None and not self._started.done()
         return self._started if waits else None
 
-    def _fail_start(self, cause: str) -> bool:
-        if (started := self._starting()) is None:
-            return False
-        message = f"The model {self.model!r} cannot be served: {cause}"
-        started.set_exception(StartError(message))
-        return True
+    def _fail_start(self, worker: LocalWorker, cause: str) -> bool:
+        error = StartError(f"The model {self.model!r} cannot be served: {cause}")
+        if self._candidates.note_failed(worker, error):
+            return True
+        if (started := self._starting()) is not None:
+            started.set_exception(error)
+        return started is not None
+
+    # -- reloading
+
+    async def reload(self) -> None:
+        """Replace the workers, one after another, by those with the model's new code.
+
+        Raises StartError if one cannot be warmed; it and those after it stay.
+        """
+        for number in range(self.size):
+            try:
+                worker = self._start_at(number)
+            except OSError as error:
+                raise StartError(_no_process(error)) from error
+            await self._candidates.warm(worker, self._connect)
+            self._swap(worker)
+
+    def _swap(self, candidate: LocalWorker) -> None:
+        """Let a warm worker take the place of the one with its number."""
+        index = candidate.number
+        old, self.slots[index] = self.slots[index], candidate
+        self.replaced["reload"] += 1
+        if old.state is not WorkerState.DEAD:
+            self.slots.append(old)
+            self._leaving.add(old)
+            old.retired = True
+            self.queue.withdraw(old)
+            if not old.given:
+                self._spawn(self._end(old))
+        self.release(candidate)
+
+    def on_ready(self, worker: LocalWorker) -> None:
+        if not (self._candidates.note_ready(worker) or worker.retired):
+            self.release(worker)
+
+    def on_answered(self, worker: LocalWorker) -> None:
+        if not worker.retired:
+            super().on_answered(worker)
+        elif not worker.given:
+            self._spawn(self._end(worker))
+
+    async def close(self) -> None:
+        await self._candidates.close(EXIT_GRACE)
+        await super().close()
 
     async def _check_memory(self, worker: LocalWorker) -> None:
         """Replace a worker that has grown too large by its last call."""
         size = await asyncio.to_thread(worker.process.measure)
+        if worker.retired:
+            return
         if size > self._limits.max_memory:
             await self._retire(worker, "memory")
         elif worker.state is WorkerState.IDLE:
@@ -289,12 +346,16 @@ class KeptPool(_WorkerPool):
 
     async def _refill(self, worker: LocalWorker) -> None:
         """Replace a lost worker, after a delay that grows with each failed start."""
+        if worker in self._leaving:
+            self._leaving.remove(worker)
+            self.slots.remove(worker)
         if worker not in self.slots:
             return  # it was replaced while it ended
         self._failed_starts = 0 if worker.warmed else self._failed_starts + 1
         while not self._closing.is_set():
             self.queue.check_availability(self._failed_starts)
-            if await self._closes_within(self._back_off()):
+            closes = await self._closes_within(self._back_off())
+            if closes or worker not in self.slots:  # it was replaced meanwhile
                 return
             try:
                 return await self._replace(worker)
@@ -334,6 +395,9 @@ class TrainingPool(_WorkerPool):
 
     async def start(self) -> None:
         """There is nothing to train yet."""
+
+    async def reload(self) -> None:
+        """Each training loads the model's files anew."""
 
     def free(self, offered: int) -> int:
         """Return how many more trainings can begin now."""

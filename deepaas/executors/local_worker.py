@@ -107,8 +107,8 @@ class LocalWorker:
 
     @property
     def warm(self) -> bool:
-        """Tell whether it can run calls, now or after those that it has."""
-        return self.warmed and self._state is not WorkerState.DEAD
+        """Tell whether it can run more calls, now or after those that it has."""
+        return self.warmed and not self.retired and self._state is not WorkerState.DEAD
 
     @property
     def idle(self) -> bool:

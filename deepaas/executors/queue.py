@@ -86,6 +86,9 @@ class Pool(Protocol):
     async def measure(self) -> None:
         """Measure the memory of the slots, for `statuses`."""
 
+    async def reload(self) -> None:
+        """Replace the slots that are kept, as `Executor.reload` has it."""
+
     def stop(self) -> None:
         """Start no more slots."""
 
@@ -117,6 +120,8 @@ class Queue:
         self._holds = 0  # batches whose calls are still joining the queue
         self._on_end: list[Callable[[Ended], None]] = []
         self._on_output: list[Callable[[Printed], None]] = []
+        self.on_ready: list[Callable[[float], None]] = []
+        """Called by the pool when all slots are warm, with the seconds since launch."""
 
     # -- for callers
 

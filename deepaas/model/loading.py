@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from deepaas.errors import StartError
 from deepaas.model.webargs5 import import_webargs
+from deepaas.naming import did_you_mean, source_of
 
 GROUP = "deepaas.v2.model"
 
@@ -31,6 +32,11 @@ class ModelRef:
     """`package.module[:attribute]`, or the absolute path of a file, `[:attribute]`."""
     import_folder: str = ""
     """The working folder, where the target of `--model` may be; empty for none."""
+
+    @property
+    def where(self) -> str:
+        """Return the module, or the absolute path of the file."""
+        return _split(self.target)[0]
 
     def load(self, *, shared: bool = False) -> Any:
         """Import the model; a class is instantiated.
@@ -187,12 +193,19 @@ def find_models(
     unknown = sorted(wanted - found.keys())
     if unknown:
         raise StartError(
-            f"There is no model named {', '.join(map(repr, unknown))}. "
+            f"There is no model named {', '.join(map(_named, unknown))}"
+            f"{did_you_mean(unknown[0], found) or '.'} "
             f"These are installed: {', '.join(sorted(found))}."
         )
     for name in wanted:
         _check_name(name)
     return [_only(found[name]) for name in sorted(wanted)]
+
+
+def _named(name: str) -> str:
+    """Return a name with the variable or the file that it came from."""
+    source = source_of(name, "")
+    return repr(str(name)) if source[:1] in ("", "-") else f"{str(name)!r} ({source})"
 
 
 def _only(refs: set[ModelRef]) -> ModelRef:
@@ -231,7 +244,8 @@ def _parse_target(text: str) -> ModelRef:
     name, equals, target = text.partition("=")
     name, target = name.strip(), target.strip()
     if not (name and equals and target):
-        raise StartError(f"--model takes NAME=TARGET, not {text!r}.")
+        source = source_of(text, "--model")
+        raise StartError(f"{source} takes NAME=TARGET, not {str(text)!r}.")
     where, attribute = _split(target)
     if _is_path(where):
         where = os.path.abspath(where)
@@ -243,7 +257,11 @@ def _parse_target(text: str) -> ModelRef:
 def _check_file(model: str, path: str) -> None:
     """Raise StartError for a file that is missing or that hides another module."""
     if not os.path.isfile(path):
-        raise StartError(f"The model {model!r} cannot be served: no file {path}.")
+        folder, file = os.path.split(path)
+        near = did_you_mean(file, os.listdir(folder) if os.path.isdir(folder) else ())
+        raise StartError(
+            f"The model {model!r} cannot be served: no file {path}{near or '.'}"
+        )
     name, _ = _module_of(path)
     if "." in name:
         return

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from oslo_config import cfg
 
-from deepaas.config import unread_keys
+from deepaas.config_sources import unread_keys
 from tests.server import ROOT
 
 SAMPLE = ROOT / "etc" / "deepaas.conf.sample"

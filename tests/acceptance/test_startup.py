@@ -9,12 +9,13 @@ import subprocess
 import sys
 import sysconfig
 import termios
+import threading
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Serve
-from tests.server import DEEPAAS_RUN, LISTEN, MODELS, ROOT, free_port
+from tests.server import DEEPAAS_RUN, LISTEN, MODELS, ROOT, free_port, wait_until
 
 ECHO = f"echo={MODELS / 'echo.py'}"
 
@@ -219,7 +220,7 @@ def test_a_terminal_that_is_closed(tmp_path):
     ) as process:
         os.close(theirs)
         try:
-            assert b"API" in process.stdout.readline()
+            assert any(b"API" in line for line in process.stdout)
             process.send_signal(signal.SIGHUP)  # the terminal is there
             os.close(ours)
             assert process.wait(10) == 0
@@ -252,3 +253,102 @@ def test_the_port_opens_after_the_warming(serve: Serve, tmp_path):
     server = serve("--model", f"m={model}", "--listen-port", str(port))
     assert server.wait_for_output(r"knocked (\d+)")[1] == "111"  # refused
     assert server.get("/v2/").status_code == 200
+
+
+def test_the_lines_of_a_start(serve: Serve):
+    """A line for each model, then the addresses, the page's first."""
+    server = serve("--model", ECHO, "--model", f"t={MODELS / 'trainable.py'}")
+    server.wait_for_output("The models are at")
+    lines = server.stdout.splitlines()
+    apart = "trainings in a process of their own"
+    assert lines[:2] == ["echo: loading …", "t: loading …"]
+    for name, line in zip(("echo", "t"), lines[2:4], strict=True):
+        assert re.fullmatch(rf"{name}: ready in \d+\.\d s, 1 worker, {apart}", line)
+    assert [line.split()[-1] for line in lines[4:]] == [
+        f"{server.url}{path}" for path in ("/ui/", "/v2/", "/api", "/v2/models/")
+    ]
+
+
+def test_an_address_that_opens(serve: Serve):
+    server = serve("--model", ECHO, "--listen-ip", "0.0.0.0")
+    assert "0.0.0.0" not in server.stdout
+    page = re.search(r"The page is at +(\S+)", server.stdout)[1]
+    assert page == f"{server.url}/ui/"
+    assert server.get("/ui/").status_code == 200
+
+
+def test_a_stop_says_what_it_waits_for(serve: Serve):
+    server = serve("--model", f"t={MODELS / 'trainable.py'}", "--shutdown-grace=20")
+    answered = []
+
+    def call():
+        answered.append(server.post("/v2/models/t/predict", params={"seconds": 1.5}))
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    path = "/v2/health/ready"
+    wait_until(
+        lambda: server.get(path).json()["models"]["t"]["workers"][0]["state"] == "busy"
+    )
+    os.kill(server.pid, signal.SIGINT)
+    server.wait_for_output(
+        r"Stopping: 1 prediction may run for 20 s more\. A second signal \(Ctrl-C\)"
+    )
+    thread.join()
+    assert answered[0].status_code == 200
+    assert server.wait() == 0
+
+
+def test_python_m_deepaas(serve: Serve, tmp_path):
+    program = tmp_path / "program"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m deepaas "$@"\n')
+    program.chmod(0o755)
+    server = serve("--model", ECHO, command=program)
+    assert server.get("/v2/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "env", "message"),
+    [
+        (
+            ("--model-name=ecko",),
+            {},
+            "There is no model named 'ecko'; did you mean echo?",
+        ),
+        (
+            (),
+            {"DEEPAAS_V2_MODEL": "eco"},
+            "There is no model named 'eco' (DEEPAAS_V2_MODEL); did you mean echo?",
+        ),
+        (
+            (),
+            {"OS_DEFAULT__MODEL_NAME": "echo, eco"},
+            "There is no model named 'eco' (OS_DEFAULT__MODEL_NAME); "
+            "did you mean echo?",
+        ),
+    ],
+)
+def test_a_misspelt_model(options, env, message, tmp_path):
+    command = [DEEPAAS_RUN, *LISTEN, "--model", ECHO, *options]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, **env}
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"deepaas-run: {message}"), ended.stderr
+
+
+def test_a_misspelt_file(fail_to_start):
+    ended = fail_to_start("--model", f"m={MODELS / 'ecko.py'}")
+    assert ended.code == 1
+    assert ended.stderr.endswith("ecko.py; did you mean echo.py?\n")
+
+
+def test_log_lines_are_in_the_order_of_their_times(serve: Serve):
+    server = serve("--model", f"speaks={MODELS / 'speaks.py'}", "--model", ECHO)
+    for n in range(20):
+        assert server.post("/v2/models/echo/predict", params={"n": n}).is_success
+        server.post("/v2/models/speaks/predict", params={"word": n})
+    server.stop()
+    times = re.findall(r"^(\d{4}-\S+ [\d:.]+) \d+ INFO", server.stderr, re.MULTILINE)
+    assert len(times) > 40
+    assert times == sorted(times)

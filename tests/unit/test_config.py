@@ -2,7 +2,8 @@
 
 import pytest
 
-from deepaas.config import Settings, new_config, read_settings, unread_keys
+from deepaas.config import Settings
+from deepaas.config_sources import new_config, read_settings, unread_keys
 from deepaas.errors import StartError
 
 

@@ -4,7 +4,8 @@ from dataclasses import asdict, fields
 
 import pytest
 
-from deepaas.config import Settings, list_opts, new_config, read_settings
+from deepaas.config import Settings, list_opts
+from deepaas.config_sources import new_config, read_settings
 from deepaas.errors import StartError
 
 

@@ -166,7 +166,9 @@ async function watchReadiness() {
 async function checkReadiness() {
   let [look, text] = ["good", M.ready];
   try {
-    await request("v2/health/ready");
+    const { models } = await (await request("v2/health/ready")).json();
+    // A model that is ready has a message only if predictions wait for a training.
+    if (Object.values(models).some(({ message }) => message)) [look, text] = ["warn", M.onlyTrains];
   } catch (error) {
     [look, text] = error.status ? ["warn", M.notReady] : ["bad", M.unreachable];
   }

@@ -72,6 +72,7 @@ export const M = {
   tabs: { predict: "Try", train: "Train", jobs: "Jobs" },
   ready: "Ready",
   notReady: "Not ready",
+  onlyTrains: "Training, predictions wait",
   unreachable: "No connection",
   theme: { auto: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" },
   api: "API",

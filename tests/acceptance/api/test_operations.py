@@ -310,7 +310,7 @@ def test_times_that_cannot_be(fail_to_start, option):
     ended = fail_to_start(model("slow"), option)
     assert (ended.code, ended.stdout) == (1, "")
     [line] = ended.stderr.splitlines()
-    assert option.partition("=")[0].replace("e-", "e_").replace("n-", "n_") in line
+    assert line.startswith(f"deepaas-run: {option.replace('=', ' ')}: it is ")
 
 
 def test_no_grace_at_all(serve: Serve):
@@ -321,3 +321,35 @@ def test_no_grace_at_all(serve: Serve):
         os.kill(server.pid, signal.SIGTERM)
         assert server.wait(10) == 0
     assert slow.result().status_code == 503
+
+
+def test_predictions_that_wait_for_a_training(serve: Serve, tmp_path):
+    """Readiness says so, where trainings share the only worker."""
+    server = serve(model("trains"), "--train-workers=0")
+    path = "/v2/health/ready"
+    assert "message" not in server.get(path).json()["models"]["trains"]
+    params = {"steps": 1, "folder": tmp_path}
+    job = server.post("/v2/models/trains/train", params=params).json()["uuid"]
+    message = "The model trains; predictions wait until it has ended."
+
+    def says():
+        return server.get(path).json()["models"]["trains"].get("message") == message
+
+    wait_until(says)
+    assert server.get(path).status_code == 200
+    (tmp_path / "1").touch()
+    wait_until(lambda: not says())
+    job_path = f"/v2/models/trains/train/{job}"
+    wait_until(lambda: server.get(job_path).json()["status"] == "done")
+
+
+def test_predictions_that_do_not_wait(serve: Serve, tmp_path):
+    server = serve(model("trains"))
+    params = {"steps": 1, "folder": tmp_path}
+    job = server.post("/v2/models/trains/train", params=params).json()["uuid"]
+    job_path = f"/v2/models/trains/train/{job}"
+    wait_until(lambda: server.get(job_path).json()["status"] == "running")
+    assert "message" not in server.get("/v2/health/ready").json()["models"]["trains"]
+    assert server.post("/v2/models/trains/predict").status_code == 200
+    (tmp_path / "1").touch()
+    wait_until(lambda: server.get(job_path).json()["status"] == "done")

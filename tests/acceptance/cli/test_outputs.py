@@ -38,7 +38,7 @@ def test_no_place_for_the_output(cli, tmp_path, path, message):
     assert [path.name for path in tmp_path.iterdir()] == ["stdout"]
     assert (tmp_path / "stdout").read_bytes() == b""
     assert done.code == 2
-    prefix = "deepaas-cli: argument --deepaas_method_output: "
+    prefix = "deepaas-cli: argument --output: "
     assert done.stderr == f"{prefix}{message}\n"
 
 

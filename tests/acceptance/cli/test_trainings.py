@@ -113,7 +113,7 @@ def test_a_picture_is_not_for_a_terminal(cli):
     done = cli.model("returns", *call, stdout=terminal.slave)
     assert done.code == 2
     assert done.stderr == (
-        "deepaas-cli: argument --deepaas_method_output: "
+        "deepaas-cli: argument --output: "
         "Needed for a result of type image/png (or a pipe).\n"
     )
     bytes_ = cli.model("returns", "predict", "--what=bytes", stdout=terminal.slave)

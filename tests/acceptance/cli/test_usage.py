@@ -71,7 +71,7 @@ def test_usage(cli, words):
     [
         (b"model", "config-file: Failed to parse"),
         (b"\xff", "config-file: 'utf-8' codec can't decode"),
-        (b"[DEFAULT]\nbase_path = /a b", "config-file: --base-path "),
+        (b"[DEFAULT]\nbase_path = /a b", "config-file: base_path = /a b in "),
         (b"[DEFAULT]\nmodel = x", "model: Takes NAME=TARGET, not 'x'."),
     ],
 )

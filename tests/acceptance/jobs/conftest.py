@@ -21,7 +21,8 @@ ENDED = ("done", "error", "cancelled")
 
 @pytest.fixture(scope="module")
 def server(serve_module: Serve):
-    return serve_module("--model", MODEL, "--raw-predictions", errors_expected=True)
+    options = ("--model", MODEL, "--raw-predictions", "--train-workers", "0")
+    return serve_module(*options, errors_expected=True)
 
 
 @pytest.fixture

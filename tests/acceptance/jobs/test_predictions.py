@@ -87,7 +87,8 @@ def test_many_at_once(server):
 
 
 @pytest.mark.parametrize(
-    "options", [("--workers", "2"), ("--workers", "1", "--train-workers", "1")]
+    "options",
+    [("--workers", "2", "--train-workers", "0"), ("--workers", "1")],
 )
 def test_predictions_go_on_beside_trainings(serve: Serve, tmp_path, options):
     server = serve("--model", MODEL, *options)
