@@ -147,7 +147,7 @@ def numbers(answer: Answer) -> list[Any] | None:
 
 
 def fault(ours: Answer, theirs: Answer) -> str:
-    """What is wrong with our answer beside another one; empty for nothing."""
+    """The fault of our answer beside another one; empty for none."""
     try:
         value = ours.json()
     except ValueError:

@@ -117,8 +117,7 @@ class Queue:
         """Runs while the first call of a batch waits for others."""
         self._watching: asyncio.TimerHandle | None = None
         """Runs while a slot has calls ahead."""
-        self._holds = 0
-        """Batches whose calls are still joining the queue."""
+        self._holds = 0  # batches whose calls are still joining the queue
         self.described: bytes | None = None
         """What the first slot said of its model: a packed ModelDescription."""
         self._on_end: list[Callable[[Ended], None]] = []
