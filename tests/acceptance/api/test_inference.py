@@ -790,7 +790,7 @@ def test_the_repository_lists_the_models(server):
 
 def test_the_server_has_no_numpy(serve, tmp_path):
     file = tmp_path / "arrays.py"
-    file.write_text("def predict():\n    import numpy\n    return numpy.ones(3)\n")
+    file.write_text("import numpy\n\n\ndef predict():\n    return numpy.ones(3)\n")
     server = serve("--model", f"m={file}")
 
     found = outputs(infer(server, model="m"))
