@@ -149,10 +149,10 @@ class _Document:
 
     def _responses(self, operation: Operation) -> dict[str, Any]:
         responses = {
-            "default": FAILURES["default"],
             **operation.responses,
             **operation.additions.responses,
         }
+        responses.setdefault("default", FAILURES["default"])
         return {status: self._response(one) for status, one in responses.items()}
 
     def _response(self, response: Response) -> dict[str, Any]:
