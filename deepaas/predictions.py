@@ -5,15 +5,23 @@ every API and the jobs make their calls here.
 """
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from deepaas.arguments import Arguments
 from deepaas.arguments.outcome import Values, load, unpack_outcome
 from deepaas.config import Settings
-from deepaas.errors import DeepaasError, InvalidArguments, NotAcceptable, NotFound
+from deepaas.errors import (
+    DeepaasError,
+    InvalidArguments,
+    NotAcceptable,
+    NotFound,
+    name_row,
+)
 from deepaas.executors import Event, Reply
 from deepaas.naming import did_you_mean
 from deepaas.served import ServedModel
@@ -66,6 +74,7 @@ class PreparedCall(NamedTuple):
         on_event: OnEvent,
         finish: bool = False,
         reports: bool = False,
+        tensors: bool = False,
     ) -> Reply:
         """Runs the call; the parameters and errors are those of `Executor.call`."""
         return await self.model.executor.call(
@@ -76,6 +85,7 @@ class PreparedCall(NamedTuple):
             finish=finish,
             label=label,
             reports=reports,
+            tensors=tensors,
             on_event=on_event,
         )
 
@@ -167,6 +177,37 @@ class Predictions:
             shown=loaded.shown,
         )
 
+    async def predict_tensors(
+        self,
+        model: ServedModel,
+        rows: Sequence[Values],
+        *,
+        label: str,
+        on_event: OnEvent,
+    ) -> list[Reply]:
+        """Makes predictions together; each reply holds packed outputs.
+
+        The first call that fails ends the others and is the error, with the number of
+        its row if there are several. Otherwise it is as `predict`.
+        """
+        calls = []
+        for number, given in enumerate(rows):
+            with _of_row(number, len(rows)):
+                calls.append(await self.prepare(model, "predict", given))
+        run = partial(
+            PreparedCall.run,
+            label=label,
+            on_event=on_event,
+            finish=True,
+            tensors=True,
+        )
+        if len(calls) == 1:
+            return [await run(calls[0])]
+        with model.executor.hold():
+            tasks = [asyncio.create_task(run(call)) for call in calls]
+            await asyncio.sleep(0)  # each joins the queue
+        return await _gather(tasks)
+
     async def predict(
         self, model: ServedModel, given: Values, *, label: str, on_event: OnEvent
     ) -> Reply:
@@ -177,3 +218,31 @@ class Predictions:
         """
         call = await self.prepare(model, "predict", given)
         return await call.run(label=label, on_event=on_event, finish=True)
+
+
+async def _gather(tasks: Sequence[asyncio.Task[Reply]]) -> list[Reply]:
+    """Returns the results of all tasks; the first error ends the others."""
+    try:
+        if tasks:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for number, task in enumerate(tasks):
+            if task.done():
+                with _of_row(number, len(tasks)):
+                    task.result()
+        return [task.result() for task in tasks]
+    finally:
+        for task in tasks:
+            task.cancel()
+        # A call that runs may finish: its files must not be removed before.
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _of_row(number: int, count: int) -> Iterator[None]:
+    """Names the row in an error, where there are several."""
+    try:
+        yield
+    except DeepaasError as error:
+        if count == 1:
+            raise
+        raise name_row(error, number) from error

@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -205,17 +205,25 @@ class Executor(Protocol):
         finish: bool = False,
         label: str = "",
         reports: bool = False,
+        tensors: bool = False,
         on_event: Callable[[Event], None] | None = None,
     ) -> Reply:
         """Call a method of the model; `timeout` is in seconds of its running.
 
         What the model prints meanwhile is logged under `label`. `on_event` is called
         on the event loop, in order, and must not raise; with `reports`, what the model
-        reports is an event too.
+        reports is an event too. With `tensors` the reply holds packed outputs
+        (`deepaas/tensors/outputs.py`).
 
         Cancelling drops a call that waits. One that runs loses its worker; with
         `finish` the model may finish first, and the cancellation takes effect then.
         Raises ModelRaised, WorkerDied, CallTimeout or Unavailable.
+        """
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Let the predictions that come wait until what is returned is closed.
+
+        A model that takes batches then gets them together.
         """
 
     def admit(self, method: str) -> ExitStack:

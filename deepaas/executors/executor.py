@@ -5,7 +5,7 @@ import logging
 import pickle
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 from deepaas.errors import CallTimeout, DeepaasError, Unavailable, WorkerDied
@@ -85,13 +85,14 @@ class QueuedExecutor:
         finish: bool = False,
         label: str = "",
         reports: bool = False,
+        tensors: bool = False,
         on_event: Callable[[Event], None] | None = None,
     ) -> Coroutine[Any, Any, Reply]:
         """Call a method of the model, as `Executor.call` describes."""
         if isinstance(kwargs, bytes):
-            message = Call(method, {}, media_type, reports, kwargs)
+            message = Call(method, {}, media_type, reports, kwargs, tensors)
         else:
-            message = Call(method, kwargs, media_type, reports)
+            message = Call(method, kwargs, media_type, reports, tensors=tensors)
         call = self._queue_of(method).run(
             message,
             timeout=timeout,
@@ -111,6 +112,10 @@ class QueuedExecutor:
     def admit(self, method: str) -> ExitStack:
         """Reserve room for a call, as `Executor.admit` describes."""
         return self._queue_of(method).admit(method)
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Let predictions wait meanwhile, as `Executor.hold` describes."""
+        return self._queue.hold()
 
     # -- questions
 

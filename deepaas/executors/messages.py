@@ -77,6 +77,8 @@ class Call(NamedTuple):
     """Its reports are sent, in messages of type `progress.Batch`."""
     packed: bytes = b""
     """In place of `kwargs`: these, as they were pickled where they were loaded."""
+    tensors: bool = False
+    """The reply holds the packed outputs of the Open Inference Protocol."""
 
 
 class Loaded(NamedTuple):

@@ -9,7 +9,7 @@ import itertools
 import os
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from deepaas.errors import (
@@ -117,6 +117,7 @@ class Queue:
         """Runs while the first call of a batch waits for others."""
         self._watching: asyncio.TimerHandle | None = None
         """Runs while a slot has calls ahead."""
+        self._holds = 0  # batches whose calls are still joining the queue
         self.described: bytes | None = None
         """What the first slot said of its model: a packed ModelDescription."""
         self._on_end: list[Callable[[Ended], None]] = []
@@ -167,6 +168,16 @@ class Queue:
         reservation.callback(self._reserved.subtract, {method: 1})
         return reservation
 
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Let calls wait meanwhile, as `Executor.hold` has it."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
+            self.dispatch()
+
     def status(self) -> ExecutorStatus:
         """Describe the slots and the calls as they are now."""
         calls = (call for slot in self.pool.slots for call in slot.running)
@@ -209,9 +220,8 @@ class Queue:
             self._reclaim(slot)
         self._drop_waiting(stopping)
         self.availability.stop()
-        for timer in (self._gathering, self._watching):
-            if timer is not None:
-                timer.cancel()
+        for timer in filter(None, (self._gathering, self._watching)):
+            timer.cancel()
         running = [
             asyncio.create_task(call.over())
             for slot in self.pool.slots
@@ -333,7 +343,7 @@ class Queue:
 
     def dispatch(self) -> None:
         """Give waiting calls to free slots, in order; ask for more slots if need be."""
-        while self._free and self._waiting:
+        while self._free and self._waiting and not self._holds:
             slot = self._free[0]
             first = self._next_call()
             if first is None:

@@ -193,7 +193,7 @@ def _explains(answer, body):
         return False
     if answer.headers.get_content_type() != "application/json" or not value:
         return False
-    if value.keys() == {"message"} and isinstance(value["message"], str):
-        return True
+    if value.keys() <= {"message", "error"}:
+        return all(isinstance(text, str) for text in value.values())
     by_argument = answer.status == 422 or (answer.status, *value) == (400, "json")
     return by_argument and all(isinstance(v, list | dict) for v in value.values())

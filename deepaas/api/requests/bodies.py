@@ -63,8 +63,8 @@ async def read_body(
     UnsupportedMediaType.
     """
     kind = request.content_type
-    chunks = _Chunks(request, max_size)
-    try:
+    chunks = Chunks(request, max_size)
+    with body_errors():
         if kind == "multipart/form-data":
             read = await read_multipart(request, chunks, known, uploads)
             size = MAX_TEXT_BYTES - read.text_left
@@ -83,6 +83,13 @@ async def read_body(
         if len(text) <= MAX_UNTHREADED_BYTES:
             return parse(text, charset)
         return await asyncio.to_thread(parse, text, charset)
+
+
+@contextlib.contextmanager
+def body_errors() -> Iterator[None]:
+    """Raise BadBody for a body that is cut off or cannot be decoded."""
+    try:
+        yield
     except (web.RequestPayloadError, ConnectionError) as error:
         raise BadBody("The body ended before its time.") from error
     except (UnicodeError, LookupError) as error:
@@ -100,7 +107,7 @@ def _json_body(text: bytes | bytearray, charset: str | None) -> Body:
 # -- bytes as they come
 
 
-class _Chunks(AsyncIterator[bytes]):
+class Chunks(AsyncIterator[bytes]):
     """Yields a body as it comes, unpacked. Raises BodyTooLarge over its limits."""
 
     def __init__(self, request: web.Request, max_size: int) -> None:
@@ -116,14 +123,13 @@ class _Chunks(AsyncIterator[bytes]):
         self._packed = None if coding in ("", "identity") else _Packed(coding)
         self._check(request.content_length or 0)
 
-    def small(self) -> bytes | None:
-        """Return a small body if it has arrived already, as most have; else None."""
+    def small(self, limit: int = MAX_UNTHREADED_BYTES) -> bytes | None:
+        """Return a small body if it has arrived already, as most have; else None.
+
+        It is small up to `limit` bytes.
+        """
         content = self._content
-        if (
-            self._packed
-            or not content.is_eof()
-            or content.total_bytes > MAX_UNTHREADED_BYTES
-        ):
+        if self._packed or not content.is_eof() or content.total_bytes > limit:
             return None
         data = content.read_nowait()
         self._check(len(data))

@@ -6,9 +6,7 @@ import os
 import re
 import tempfile
 from dataclasses import dataclass, field
-from typing import Any
-
-from multipart import MultipartSegment
+from typing import Any, Protocol
 
 from deepaas.errors import disk_errors
 from deepaas.model.v2.wrapper import UploadedFile
@@ -21,13 +19,29 @@ WRITE_BYTES = 256 * 1024
 """Bytes of the rest of an upload that are written at once, off the event loop."""
 
 
+class Part(Protocol):
+    """The part of a form that is a file, or an element of a tensor."""
+
+    @property
+    def name(self) -> str | None:
+        """Return the argument's name."""
+
+    @property
+    def filename(self) -> str | None:
+        """Return the caller's name for the file."""
+
+    @property
+    def content_type(self) -> str | None:
+        """Return the media type that the caller gave."""
+
+
 @dataclass
 class Uploads:
     """The files of one request."""
 
     files: list["Upload"] = field(default_factory=list)
 
-    def open(self, part: MultipartSegment) -> "Upload":
+    def open(self, part: Part) -> "Upload":
         """Open a file for a part. Raises NoSpace."""
         with disk_errors():
             upload = Upload(part)
@@ -51,7 +65,7 @@ class Uploads:
 class Upload:
     """A file on its way to the disk."""
 
-    def __init__(self, part: MultipartSegment) -> None:
+    def __init__(self, part: Part) -> None:
         original = re.split(r"[\\/]", part.filename or "")[-1]
         # The end of the name is kept, since readers go by it: `.nii.gz`.
         tail = re.sub(r"[^A-Za-z0-9._-]", "_", original)[-64:]
