@@ -17,7 +17,7 @@ from deepaas.executors.base import (
 from deepaas.executors.candidates import Candidates
 from deepaas.executors.executor import QueuedExecutor
 from deepaas.executors.local_worker import LocalWorker
-from deepaas.executors.messages import LOAD, Envelope
+from deepaas.executors.messages import LOAD, Call, Envelope
 from deepaas.executors.output import log_output
 from deepaas.executors.process import Launch
 from deepaas.executors.queue import Queue
@@ -364,8 +364,7 @@ class DescriberPool(WorkerPool):
         if self._closing.is_set() or len(self.current) == self.size:
             return
         for worker in self.current:
-            asked = worker.current
-            if asked is None or asked.method == LOAD:
+            if worker.current is None or _is_quick(worker.current.call):
                 return
         try:
             worker = self._new_worker(len(self.slots), self._where.gpu(0))
@@ -405,3 +404,8 @@ class DescriberPool(WorkerPool):
         error = WorkerDied(f"The model's arguments cannot be read: {cause}.")
         while self.queue.waits:
             self.queue.fail_first(error)
+
+
+def _is_quick(question: Call) -> bool:
+    """Tell whether a question is answered soon: the values of a small request."""
+    return question.method == LOAD and question.kwargs["given"].file is None
