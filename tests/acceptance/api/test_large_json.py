@@ -218,3 +218,46 @@ def peak(process: psutil.Process) -> int:
     with open(f"/proc/{process.pid}/clear_refs", "w") as file:
         file.write("5")
     return int(lines["VmHWM"].split()[0]) * 1024
+
+
+OWN_FIELD = """
+import os, time
+from marshmallow import fields
+
+class Own(fields.Int):
+    def _deserialize(self, value, *args, **kwargs):
+        if value == "dies":
+            os._exit(7)
+        while isinstance(value, str) and not os.path.exists(value):
+            time.sleep(0.01)
+        value = 0 if isinstance(value, str) else value
+        return super()._deserialize(value, *args, **kwargs)
+
+def get_predict_args():
+    return {"n": Own(load_default=1)}
+
+def predict(n):
+    return n
+"""
+
+
+def test_a_describer_that_dies_or_takes_long(serve: Serve, tmp_path):
+    (tmp_path / "own_field.py").write_text(OWN_FIELD)
+    model = "--model=m=own_field.py"
+    server = serve(model, "--raw-predictions", cwd=tmp_path, errors_expected=True)
+    path = "/v2/models/m/predict/"
+    answer = post(server, '{"n": "dies"}' + FILL, path)
+    assert answer.status_code == 500
+    assert "died" in answer.json()["message"]
+    assert not list(server.temporary.glob("deepaas-*-*.*"))
+    gate = tmp_path / "gate"
+    answers = []
+    text = json.dumps({"n": str(gate)}) + FILL
+    large = threading.Thread(target=lambda: answers.append(post(server, text, path)))
+    large.start()
+    # Small values are loaded meanwhile, by a second describer.
+    assert prediction(server.post(path, json={"n": 3})) == 3
+    assert not answers
+    gate.touch()
+    large.join()
+    assert prediction(answers[0]) == 0
