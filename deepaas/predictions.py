@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from deepaas.arguments import Arguments
@@ -42,8 +43,8 @@ class PreparedCall(NamedTuple):
     model: ServedModel
     method: str
     """`predict` or `train`."""
-    kwargs: Mapping[str, Any] | bytes
-    """Bytes if they were loaded where the author's code is."""
+    kwargs: Mapping[str, Any] | bytes | Path
+    """Bytes, or a file, if they were loaded where the author's code is."""
     media_type: str | None
     """The media type of the answer, None where nothing was negotiated."""
     timeout: float | None
@@ -152,7 +153,7 @@ class Predictions:
     ) -> PreparedCall:
         timeout = self._timeouts[method]
         arguments = model.arguments(method)
-        if not isinstance(arguments, Arguments):
+        if given.file is not None or not isinstance(arguments, Arguments):
             return await self._prepare_there(model, method, given, shows=shows)
         if given.large:
             kwargs = await asyncio.to_thread(load, arguments, given)
@@ -164,14 +165,17 @@ class Predictions:
     async def _prepare_there(
         self, model: ServedModel, method: str, given: Values, *, shows: bool
     ) -> PreparedCall:
-        """Lets the author's code load the arguments, in its own process."""
-        asked = {"method": method, "given": given, "shows": shows}
+        """Lets another process load the arguments: one that has the author's code."""
+        crossing = given._replace(note_ignored=None)
+        asked = {"method": method, "given": crossing, "shows": shows}
         loaded = unpack_outcome(await model.executor.load(asked))
+        if loaded.ignored and given.note_ignored is not None:
+            given.note_ignored(loaded.ignored)
         loaded.raise_refusal()
         return PreparedCall(
             model,
             method,
-            loaded.kwargs,
+            loaded.kwargs if given.file is None else Path(given.file.loaded),
             loaded.media_type if method == "predict" else None,
             self._timeouts[method],
             shown=loaded.shown,

@@ -4,6 +4,7 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from deepaas.executors.messages import Reply
@@ -198,7 +199,7 @@ class Executor(Protocol):
     async def call(
         self,
         method: str,
-        kwargs: Mapping[str, Any] | bytes,
+        kwargs: Mapping[str, Any] | bytes | Path,
         *,
         media_type: str | None = None,
         timeout: float | None = None,
@@ -209,6 +210,8 @@ class Executor(Protocol):
         on_event: Callable[[Event], None] | None = None,
     ) -> Reply:
         """Call a method of the model; `timeout` is in seconds of its running.
+
+        `kwargs` are bytes, or a file of the bytes, if they were pickled already.
 
         What the model prints meanwhile is logged under `label`. `on_event` is called
         on the event loop, in order, and must not raise; with `reports`, what the model

@@ -6,6 +6,7 @@ import pickle
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import Any
 
 from deepaas.errors import CallTimeout, DeepaasError, Unavailable, WorkerDied
@@ -78,7 +79,7 @@ class QueuedExecutor:
     def call(
         self,
         method: str,
-        kwargs: Mapping[str, Any] | bytes,
+        kwargs: Mapping[str, Any] | bytes | Path,
         *,
         media_type: str | None = None,
         timeout: float | None = None,
@@ -91,6 +92,8 @@ class QueuedExecutor:
         """Call a method of the model, as `Executor.call` describes."""
         if isinstance(kwargs, bytes):
             message = Call(method, {}, media_type, reports, kwargs, tensors)
+        elif isinstance(kwargs, Path):
+            message = Call(method, {}, media_type, reports, str(kwargs), tensors)
         else:
             message = Call(method, kwargs, media_type, reports, tensors=tensors)
         call = self._queue_of(method).run(

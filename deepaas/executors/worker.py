@@ -163,7 +163,7 @@ class _Inbox:
         try:
             message = self.receive()
             if isinstance(message, Call) and message.packed:
-                message = message._replace(kwargs=pickle.loads(message.packed))
+                message = message._replace(kwargs=_unpickle(message.packed))
             return message
         except EOFError:
             raise
@@ -175,6 +175,14 @@ class _Inbox:
         if len(data) < size:
             raise EOFError
         return data
+
+
+def _unpickle(packed: bytes | str) -> Any:
+    """Return keyword arguments. Raises any error of an author's class."""
+    if isinstance(packed, bytes):
+        return pickle.loads(packed)
+    with open(packed, "rb") as file:
+        return pickle.load(file)
 
 
 def _answer(

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from aiohttp import StreamReader, web
 
 from deepaas.api.requests.forms import MAX_TEXT_BYTES, read_multipart
-from deepaas.api.requests.texts import is_json_type, parse_form, parse_json
+from deepaas.api.requests.texts import is_json_type, parse_form
 from deepaas.api.requests.uploads import Uploads
 from deepaas.arguments import Argument
+from deepaas.arguments.json_text import check_charset, parse_json
 from deepaas.errors import BadBody, BodyTooLarge, UnsupportedMediaType
 
 WBITS = {"gzip": 31, "deflate": 15}
@@ -30,6 +31,12 @@ BODY_READ_TIMEOUT = 60.0
 MAX_FRAMING_BYTES = 65536
 """Bytes that a form may have above the limit, so that a file of just the limit fits."""
 
+MAX_PARSED_JSON_BYTES = 1024 * 1024
+"""Bytes of a JSON body up to which the server parses it.
+
+Python's parser holds the interpreter's lock, for up to 0.2 s at 1 MiB.
+"""
+
 MAX_UNTHREADED_BYTES = 16 * 1024
 """Bytes of text up to which its values are read on the event loop."""
 
@@ -45,6 +52,8 @@ class Body(NamedTuple):
     """The body's media type is one that the server reads."""
     dropped: Collection[str] = ()
     """Names of parts that were not kept."""
+    json_file: str | None = None
+    """The path of a large JSON body, which is not parsed in the server."""
 
 
 NO_BODY = Body()
@@ -79,7 +88,14 @@ async def read_body(
         charset = request.charset
         if (small := chunks.small()) is not None:
             return parse(small, charset)
-        text = await _read_text(chunks)
+        if parse is _json_body:
+            text, file = await _read_json(chunks, uploads)
+            if file is not None:
+                if charset is not None:
+                    check_charset(charset)
+                return Body(json_file=file)
+        else:
+            text = await _read_text(chunks)
         if len(text) <= MAX_UNTHREADED_BYTES:
             return parse(text, charset)
         return await asyncio.to_thread(parse, text, charset)
@@ -232,3 +248,24 @@ async def _read_text(chunks: AsyncIterator[bytes]) -> bytearray:
                 "send a file for more."
             )
     return text
+
+
+async def _read_json(
+    chunks: AsyncIterator[bytes], uploads: Uploads
+) -> tuple[bytearray, str | None]:
+    """Read JSON: return its text, or the path of a file that holds a large one."""
+    text = bytearray()
+    file = None
+    async for chunk in chunks:
+        if file is not None:
+            await file.write(chunk)
+            continue
+        text += chunk
+        if len(text) > MAX_PARSED_JSON_BYTES:
+            file = uploads.open_json()
+            await file.write(text)
+            text = bytearray()
+    if file is None:
+        return text, None
+    await file.close()
+    return text, file.value.filename

@@ -44,9 +44,27 @@ class Uploads:
     def open(self, part: Part) -> "Upload":
         """Open a file for a part. Raises NoSpace."""
         with disk_errors():
-            upload = Upload(part)
+            upload = Upload(part.name or "", part.filename, part.content_type)
         self.files.append(upload)
         return upload
+
+    def open_json(self) -> "Upload":
+        """Open a file for a JSON body. Raises NoSpace."""
+        with disk_errors():
+            upload = Upload("json", "body.json", "application/json")
+        self.files.append(upload)
+        return upload
+
+    def open_empty(self) -> str:
+        """Return the path of an empty file that another process fills.
+
+        Raises NoSpace.
+        """
+        with disk_errors():
+            upload = Upload("loaded", "loaded.pickle", None)
+        upload.handle.close()
+        self.files.append(upload)
+        return str(upload.handle.name)
 
     async def remove(self) -> None:
         """Delete the files, off the event loop where that takes time."""
@@ -65,17 +83,19 @@ class Uploads:
 class Upload:
     """A file on its way to the disk."""
 
-    def __init__(self, part: Part) -> None:
-        original = re.split(r"[\\/]", part.filename or "")[-1]
+    def __init__(
+        self, name: str, filename: str | None, content_type: str | None
+    ) -> None:
+        original = re.split(r"[\\/]", filename or "")[-1]
         # The end of the name is kept, since readers go by it: `.nii.gz`.
         tail = re.sub(r"[^A-Za-z0-9._-]", "_", original)[-64:]
         self.handle = tempfile.NamedTemporaryFile(  # noqa: SIM115 - see Uploads
             prefix="deepaas-", suffix=f"-{tail}", delete=False, buffering=0
         )
         self.value = UploadedFile(
-            name=part.name,
+            name=name,
             filename=self.handle.name,
-            content_type=part.content_type or "application/octet-stream",
+            content_type=content_type or "application/octet-stream",
             original_filename=original or None,
         )
         self.size = 0
