@@ -134,13 +134,12 @@ class Hunt:
 
 
 def held(server):
-    """Return the numbers of files, tasks and descriptors that requests may have left.
+    """Return the numbers of files and descriptors that requests may have left.
 
     Threads of a pool and the database that they open do not count.
     """
     return {
         "temporary files": len(list(server.temporary.rglob("*"))),
-        "tasks": server.get("/v2/models/fuzzed/").json()["tasks"],
         "descriptors": sum(
             not target.startswith("jobs.sqlite") for target in _descriptors(server.pid)
         ),

@@ -1510,6 +1510,7 @@ new MutationObserver((_, observer) => {
 """Notes how many milliseconds after the navigation the form has been painted."""
 
 
+@pytest.mark.alone
 def test_the_form_is_there_at_once(digits: Server, watched: Watched) -> None:
     """In half a second, once in five times: other processes may have the machine."""
     page = watched.page
