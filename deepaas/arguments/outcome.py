@@ -5,7 +5,6 @@ import json
 import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from deepaas.arguments.definition import LOCATIONS
@@ -54,7 +53,7 @@ class Values(NamedTuple):
     """By the callers' names of the arguments."""
     accept: str = ""
     """The media types that the caller accepts, as in the header Accept (RFC 9110)."""
-    problems: Mapping[str, Any] = MappingProxyType({})
+    problems: Mapping[str, Any] = {}  # not a mappingproxy, which cannot be pickled
     """Messages, by name, on what is refused before anything is validated."""
     large: bool = False
     """Validation takes long; it is done in a thread."""
