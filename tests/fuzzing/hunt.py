@@ -21,7 +21,7 @@ from tests.fuzzing.requests import Must, Request
 from tests.server import MODELS
 
 DESCRIPTORS_OF_A_CHILD = 6
-"""The server's ends of the sockets and pipes to a worker or describer, and its pidfd."""
+"""The server's ends of the sockets and pipes to a child process, and its pidfd."""
 
 OPTIONS = (
     *(f"--model={name}={MODELS / name}.py" for name in ("fuzzed", "accept_any")),
@@ -143,6 +143,7 @@ def held(server):
     Threads of a pool, the database that they open, and what belongs to a child process
     do not count: a describer comes and goes.
     """
+    is_idle(server)  # opens the connection of the test, which counts
     children = len(psutil.Process(server.pid).children())
     return {
         "temporary files": len(list(server.temporary.rglob("*"))),
