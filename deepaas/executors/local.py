@@ -257,10 +257,10 @@ class TrainingPool(WorkerPool):
         return self._where.train_workers
 
     def launch(self) -> None:
-        """There is nothing to train yet."""
+        """Start nothing: a worker starts with the first training."""
 
     async def start(self) -> None:
-        """There is nothing to train yet."""
+        """Start nothing: a worker starts with the first training."""
 
     async def reload(self) -> None:
         """Each training loads the model's files anew."""
@@ -346,10 +346,10 @@ class DescriberPool(WorkerPool):
                 self._spawn(self._end(worker))
 
     def launch(self) -> None:
-        """There is no question yet."""
+        """Start nothing: a describer starts with the first question."""
 
     async def start(self) -> None:
-        """There is no question yet."""
+        """Start nothing: a describer starts with the first question."""
 
     async def reload(self) -> None:
         """Let new processes answer, which load the model's files anew."""

@@ -50,7 +50,7 @@ class Queue:
         """Runs while a slot has calls ahead."""
         self._holds = 0  # batches whose calls are still joining the queue
         self.described: bytes | None = None
-        """What the first slot said of its model: a packed ModelDescription."""
+        """The packed ModelDescription that the first slot sent."""
         self._on_end: list[Callable[[Ended], None]] = []
         self._on_output: list[Callable[[Printed], None]] = []
         self.on_ready: list[Callable[[float], None]] = []
@@ -222,11 +222,11 @@ class Queue:
             listener(printed)
 
     def note_description(self, description: bytes | None) -> None:
-        """Note what a slot says of its model; the first one counts."""
+        """Keep the description that a slot sent, unless there is one already."""
         self.described = self.described or description
 
     def forget_description(self) -> None:
-        """Let the next new slot say what its model is."""
+        """Drop the description, so that the next new slot sends another one."""
         self.described = None
 
     @property
