@@ -11,6 +11,10 @@ PYTEST := pytest -n $(TESTS) --dist worksteal
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# The PyTorch of the tests. Newer ones come with libraries for GPUs, of 4 GB, unless pip is
+# told where to find a build for the processor.
+TORCH ?= torch<2.14
+
 # What decides which packages are installed. The code itself is installed in place.
 WE_ARE := setup.cfg setup.py pyproject.toml
 DIGITS := $(wildcard examples/digits/setup.cfg examples/digits/setup.py \
@@ -19,7 +23,7 @@ DIGITS := $(wildcard examples/digits/setup.cfg examples/digits/setup.py \
 # pip, twice at once in one environment, breaks it
 .NOTPARALLEL:
 
-.PHONY: help run test coverage lint format doc sample screenshot vendor vendor-check clean
+.PHONY: help run test coverage lint format doc links sample screenshot vendor vendor-check clean
 
 help:
 	@echo "make run         serve examples/digits on http://127.0.0.1:5000/"
@@ -28,6 +32,7 @@ help:
 	@echo "make lint        formatting, rules, types, who imports whom"
 	@echo "make format      mend what ruff can mend"
 	@echo "make doc         the documentation, in doc/_build/html"
+	@echo "make links       ask for each page that the documentation links to"
 	@echo "make sample      write etc/deepaas.conf.sample anew"
 	@echo "make screenshot  take the pictures in doc/images anew"
 	@echo "make vendor      fetch what deepaas/web/vendor holds; needs npm;"
@@ -38,11 +43,11 @@ help:
 run: $(VENV)/.run
 	@exec $(BIN)/deepaas-run --listen-ip 127.0.0.1 --listen-port 5000 $(ARGS)
 
-test: $(VENV)/.run $(VENV)/.test
+test: $(VENV)/.run $(VENV)/.test $(VENV)/.examples
 	$(BIN)/python -m $(PYTEST) $(ARGS)
 
 # Every process is slower when it is measured: this is not part of .ci/run.
-coverage: $(VENV)/.run $(VENV)/.test
+coverage: $(VENV)/.run $(VENV)/.test $(VENV)/.examples
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m $(PYTEST) $(ARGS)
 	$(BIN)/coverage combine --quiet
@@ -61,6 +66,9 @@ format: $(VENV)/.lint
 doc: $(VENV)/.doc
 	$(BIN)/sphinx-build -W --keep-going -q -b html doc doc/_build/html
 	@echo "doc/_build/html/index.html"
+
+links: $(VENV)/.doc
+	$(BIN)/sphinx-build -q -b linkcheck doc doc/_build/links
 
 sample: $(VENV)/.run
 	$(BIN)/oslo-config-generator --config-file etc/deepaas-config-generator.conf
@@ -84,6 +92,10 @@ $(VENV)/.made:
 
 $(VENV)/.run: $(VENV)/.made $(WE_ARE) $(DIGITS)
 	$(PIP) -e . -e ./examples/digits
+	@touch $@
+
+$(VENV)/.examples: $(VENV)/.made examples/requirements.txt
+	$(PIP) "$(TORCH)" -r examples/requirements.txt
 	@touch $@
 
 $(VENV)/.%: $(VENV)/.made $(WE_ARE)

@@ -32,6 +32,8 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     # with a newer uvloop its workers do not start: no current event loop
     "mlserver": ("mlserver==1.7.1", "uvloop==0.21.0"),
     "bentoml": ("bentoml==1.4.39",),
+    # a client only: python -m tests.inference_clients
+    "kserve": ("kserve==0.21.0",),
 }
 
 STEP_TIMEOUT = 900

@@ -3,7 +3,7 @@
     python -m benchmarks.fuzz --requests 100000 --seed 0
 
 The requests are those of tests/fuzzing. Ends with one table; the exit code is 1 if
-an answer was a 5xx or none at all, or if files, tasks or descriptors are left. A fault
+an answer was a 5xx or none at all, or if files or descriptors are left. A fault
 is printed with the shortest request that causes it.
 """
 

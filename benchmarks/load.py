@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,12 +48,20 @@ def version() -> str:
     return text.split()[1].removeprefix("debian/")
 
 
-def put(url: str, body: Path, content_type: str, clients: int, seconds: int) -> Load:
+def put(
+    url: str,
+    body: Path,
+    content_type: str,
+    clients: int,
+    seconds: int,
+    headers: Mapping[str, str] | None = None,
+) -> Load:
     """Keep `clients` connections busy with one request each."""
+    more = [text for pair in (headers or {}).items() for text in pair]
     command = [
         *("wrk", "--threads=1", f"--connections={clients}", f"--duration={seconds}s"),
         *(f"--timeout={ANSWER_TIMEOUT}s", f"--script={WRK_SCRIPT}", url),
-        *("--", str(body), content_type),
+        *("--", str(body), content_type, *more),
     ]
     done = subprocess.run(
         command,

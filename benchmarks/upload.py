@@ -1,10 +1,12 @@
 """One large upload, while another client calls a trivial model 20 times a second.
 
     python benchmarks/upload.py --mebibytes 1024
+    python benchmarks/upload.py --mebibytes 100 --json
 
-Prints whether the hash is right, by how much the server's peak memory grew, and how
-long the other client waited. Then kills the reader of a stream, and prints how long it
-took until the model had stopped. The exit code is 1 if a bound of ours is broken.
+With `--json`, it is a list of numbers in JSON. Prints whether the hash, or the sum, is
+right, by how much the server's peak memory grew, and how long the other client waited.
+Then kills the reader of a stream, and prints how long it took until the model had
+stopped. The exit code is 1 if a bound of ours is broken.
 """
 
 import argparse
@@ -18,8 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import aiohttp
 
@@ -32,6 +35,9 @@ MAX_LATENCY = 0.050
 MAX_STOP_SECONDS = 1.0
 """Limit of the time until the `finally` of a model has run whose reader was killed."""
 
+Upload: TypeAlias = Callable[[aiohttp.ClientSession, str, int], Awaitable[bool]]
+"""Sends so many MiB, and tells whether the answer is right."""
+
 UPLOAD_PIECE = os.urandom(1024 * 1024)
 
 MODEL = """
@@ -40,9 +46,15 @@ import time
 from webargs import fields
 
 def get_predict_args():
-    return {"data": fields.Field(type="file", location="form"), "items": fields.Int()}
+    return {
+        "data": fields.Field(type="file", location="form"),
+        "items": fields.Int(),
+        "numbers": fields.List(fields.Float()),
+    }
 
-def predict(data=None, items=0):
+def predict(data=None, items=0, numbers=None):
+    if numbers:
+        return sum(numbers)
     if items:
         return yields(items)
     if data is None:
@@ -75,6 +87,7 @@ class Server:
             *("--model", f"large={model}", "--model", f"small={model}"),
             *("--model-name", "large", "--model-name", "small"),
             *("--state-dir", folder / "state", "--raw-predictions"),
+            *("--client-max-size", "0"),
         ]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
@@ -127,14 +140,35 @@ async def upload(session: aiohttp.ClientSession, url: str, mebibytes: int) -> bo
         return found.hexdigest() in told
 
 
-async def both(server: Server, mebibytes: int) -> tuple[bool, float, list[float]]:
+async def upload_json(session: aiohttp.ClientSession, url: str, mebibytes: int) -> bool:
+    piece = b"1.5," * (1024 * 256)
+
+    async def content() -> AsyncIterator[bytes]:
+        yield b'{"numbers": ['
+        for _ in range(mebibytes):
+            yield piece
+        yield b"1.5]}"
+
+    headers = {"Content-Type": "application/json"}
+    where = f"{url}large/predict"
+    async with session.post(where, data=content(), headers=headers) as answer:
+        told = await answer.text()
+        total = 1.5 * (len(piece) // 4 * mebibytes + 1)
+        if str(total) not in told:
+            print(answer.status, told[:500])
+        return str(total) in told
+
+
+async def both(
+    server: Server, mebibytes: int, send: Upload
+) -> tuple[bool, float, list[float]]:
     waits: list[float] = []
     timeout = aiohttp.ClientTimeout(total=600)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         other = asyncio.create_task(ask(session, server.url, waits))
         await asyncio.sleep(1)
         before = server.peak()
-        right = await upload(session, server.url, mebibytes)
+        right = await send(session, server.url, mebibytes)
         grown = server.peak() - before
         other.cancel()
     return right, grown, waits
@@ -162,11 +196,13 @@ def stop_reading(server: Server) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mebibytes", type=int, default=1024)
+    parser.add_argument("--json", action="store_true", help="send JSON, not a file")
     options = parser.parse_args()
+    send = upload_json if options.json else upload
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder))
         try:
-            right, grown, waits = asyncio.run(both(server, options.mebibytes))
+            right, grown, waits = asyncio.run(both(server, options.mebibytes, send))
             stopped = stop_reading(server)
         finally:
             server.close()

@@ -1,4 +1,5 @@
--- Sends one request again and again: the file args[1], of the type args[2].
+-- Sends one request again and again: the file args[1], of the type args[2], with the
+-- headers that follow, each a name and a value.
 -- Ends with one line of JSON, which benchmarks/load.py reads.
 
 function init(args)
@@ -7,6 +8,9 @@ function init(args)
   wrk.body = file:read("*a")
   wrk.headers["Content-Type"] = args[2]
   file:close()
+  for i = 3, #args - 1, 2 do
+    wrk.headers[args[i]] = args[i + 1]
+  end
 end
 
 function done(summary, latency, requests)

@@ -420,6 +420,12 @@ class Settings:
         True,
         "Offer the predict routes of the models.",
     )
+    inference_endpoint: bool = _option(
+        cfg.BoolOpt,
+        True,
+        "Offer the routes of the Open Inference Protocol (KServe V2); without the "
+        "predict routes, its infer routes are off too.",
+    )
     train_endpoint: bool = _option(
         cfg.BoolOpt,
         True,

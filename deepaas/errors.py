@@ -180,3 +180,19 @@ class Unavailable(DeepaasError):
     """No worker can take the call: too many wait, or the server is stopping."""
 
     status = 503
+
+
+def name_row(error: DeepaasError, number: int) -> DeepaasError:
+    """Returns an error of one row of a batch, with the number of the row."""
+    if isinstance(error, Unavailable):
+        return error  # no row is the cause
+    row = f"row {number}"
+    if isinstance(error, InvalidArguments):
+        messages = {f"{row}: {name}": value for name, value in error.messages.items()}
+        return InvalidArguments(messages, status=error.status)
+    message = f"{row}: {error}"
+    if isinstance(error, ModelRaised):
+        return ModelRaised(
+            message, status=error.status, kind=error.kind, traceback=error.traceback
+        )
+    return DeepaasError(message, status=error.status, headers=error.headers)

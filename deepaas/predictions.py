@@ -5,15 +5,24 @@ every API and the jobs make their calls here.
 """
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from deepaas.arguments import Arguments
 from deepaas.arguments.outcome import Values, load, unpack_outcome
 from deepaas.config import Settings
-from deepaas.errors import DeepaasError, InvalidArguments, NotAcceptable, NotFound
+from deepaas.errors import (
+    DeepaasError,
+    InvalidArguments,
+    NotAcceptable,
+    NotFound,
+    name_row,
+)
 from deepaas.executors import Event, Reply
 from deepaas.executors.uploads import paths_of
 from deepaas.naming import did_you_mean
@@ -35,8 +44,8 @@ class PreparedCall(NamedTuple):
     model: ServedModel
     method: str
     """`predict` or `train`."""
-    kwargs: Mapping[str, Any] | bytes
-    """Bytes if they were loaded where the author's code is."""
+    kwargs: Mapping[str, Any] | bytes | Path
+    """Bytes, or a file, if they were loaded where the author's code is."""
     media_type: str | None
     """The media type of the answer, None where nothing was negotiated."""
     timeout: float | None
@@ -69,6 +78,7 @@ class PreparedCall(NamedTuple):
         on_event: OnEvent,
         finish: bool = False,
         reports: bool = False,
+        tensors: bool = False,
     ) -> Reply:
         """Runs the call; the parameters and errors are those of `Executor.call`."""
         return await self.model.executor.call(
@@ -79,6 +89,7 @@ class PreparedCall(NamedTuple):
             finish=finish,
             label=label,
             reports=reports,
+            tensors=tensors,
             on_event=on_event,
             uploads=self.uploads,
         )
@@ -146,7 +157,7 @@ class Predictions:
     ) -> PreparedCall:
         timeout = self._timeouts[method]
         arguments = model.arguments(method)
-        if not isinstance(arguments, Arguments):
+        if given.file is not None or not isinstance(arguments, Arguments):
             return await self._prepare_there(model, method, given, shows=shows)
         if given.large:
             kwargs = await asyncio.to_thread(load, arguments, given)
@@ -166,19 +177,53 @@ class Predictions:
     async def _prepare_there(
         self, model: ServedModel, method: str, given: Values, *, shows: bool
     ) -> PreparedCall:
-        """Lets the author's code load the arguments, in its own process."""
-        asked = {"method": method, "given": given, "shows": shows}
+        """Lets another process load the arguments: one that has the author's code."""
+        crossing = given._replace(note_ignored=None)
+        asked = {"method": method, "given": crossing, "shows": shows}
         loaded = unpack_outcome(await model.executor.load(asked))
+        if loaded.ignored and given.note_ignored is not None:
+            given.note_ignored(loaded.ignored)
         loaded.raise_refusal()
         return PreparedCall(
             model,
             method,
-            loaded.kwargs,
+            loaded.kwargs if given.file is None else Path(given.file.loaded),
             loaded.media_type if method == "predict" else None,
             self._timeouts[method],
             shown=loaded.shown,
             uploads=paths_of(given.values),
         )
+
+    async def predict_tensors(
+        self,
+        model: ServedModel,
+        rows: Sequence[Values],
+        *,
+        label: str,
+        on_event: OnEvent,
+    ) -> list[Reply]:
+        """Makes predictions together; each reply holds packed outputs.
+
+        The first call that fails ends the others and is the error, with the number of
+        its row if there are several. Otherwise it is as `predict`.
+        """
+        calls = []
+        for number, given in enumerate(rows):
+            with _of_row(number, len(rows)):
+                calls.append(await self.prepare(model, "predict", given))
+        run = partial(
+            PreparedCall.run,
+            label=label,
+            on_event=on_event,
+            finish=True,
+            tensors=True,
+        )
+        if len(calls) == 1:
+            return [await run(calls[0])]
+        with model.executor.hold():
+            tasks = [asyncio.create_task(run(call)) for call in calls]
+            await asyncio.sleep(0)  # each joins the queue
+        return await _gather(tasks)
 
     async def predict(
         self, model: ServedModel, given: Values, *, label: str, on_event: OnEvent
@@ -190,3 +235,31 @@ class Predictions:
         """
         call = await self.prepare(model, "predict", given)
         return await call.run(label=label, on_event=on_event, finish=True)
+
+
+async def _gather(tasks: Sequence[asyncio.Task[Reply]]) -> list[Reply]:
+    """Returns the results of all tasks; the first error ends the others."""
+    try:
+        if tasks:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for number, task in enumerate(tasks):
+            if task.done():
+                with _of_row(number, len(tasks)):
+                    task.result()
+        return [task.result() for task in tasks]
+    finally:
+        for task in tasks:
+            task.cancel()
+        # A call that runs may finish: its files must not be removed before.
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _of_row(number: int, count: int) -> Iterator[None]:
+    """Names the row in an error, where there are several."""
+    try:
+        yield
+    except DeepaasError as error:
+        if count == 1:
+            raise
+        raise name_row(error, number) from error

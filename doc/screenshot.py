@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.acceptance.docs.blocks import PageRun, find_blocks
 from tests.acceptance.web.browsing import (
     SAMPLES,
     Watched,
@@ -18,7 +20,8 @@ from tests.acceptance.web.browsing import (
 )
 from tests.server import Server
 
-IMAGES = Path(__file__).parent / "images"
+DOC = Path(__file__).parent
+IMAGES = DOC / "images"
 
 DESKTOP = (1200, 800)
 PHONE = (390, 844)
@@ -38,9 +41,40 @@ def main() -> None:
             ):
                 take_page(browser, server, name, size, scheme)
             take_swagger(browser, server.url, IMAGES / "swagger.png")
+            take_iris(browser, Path(folder))
         finally:
             browser.close()
             server.close()
+        take_tides(Path(folder, "tides"))
+
+
+def take_iris(browser: Browser, folder: Path) -> None:
+    """Take the page of the model that the quickstart writes."""
+    model = next(
+        block
+        for block in find_blocks(DOC / "quickstart.md")
+        if block.marks.get("file") == "iris.py"
+    )
+    (folder / "iris.py").write_text(model.text)
+    server = Server(f"--model=iris={folder / 'iris.py'}", directory=folder / "iris")
+    page = browser.new_page(viewport={"width": 1000, "height": 700})
+    page.goto(server.url)
+    predict(page)
+    page.get_by_text("versicolor").filter(visible=True).first.wait_for()
+    page.screenshot(path=IMAGES / "page-iris-light.png", full_page=True)
+    page.close()
+    server.close()
+
+
+def take_tides(folder: Path) -> None:
+    """Follow the tutorial, and keep the picture that its model answers with."""
+    folder.mkdir()
+    run = PageRun(DOC / "tutorial.md", folder)
+    for block in find_blocks(run.page):
+        run.run(block)
+    for port in list(run.servers):
+        run.stop(port)
+    shutil.copy(folder / "page/tides/forecast.png", IMAGES / "tides-forecast.png")
 
 
 def take_page(

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 EXPOSED = (
     "Content-Disposition",
+    "Inference-Header-Content-Length",
     "Location",
     "Preference-Applied",
     "Retry-After",

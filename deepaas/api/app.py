@@ -24,13 +24,15 @@ from deepaas.api.access_log import AccessLog
 from deepaas.api.context import CONTROLS, Controls
 from deepaas.api.deepaas_v2 import DeepaasV2
 from deepaas.api.examples import Examples
+from deepaas.api.inference import Inference
 from deepaas.api.metrics import Metrics
 from deepaas.api.middleware import add_headers, answer
+from deepaas.api.model_tensors import ModelTensors
 from deepaas.api.openapi import Documentation
 from deepaas.api.operations import Operations, Readiness
 from deepaas.api.pages import Pages, absent_pages
 from deepaas.api.paths import merge_slashes
-from deepaas.api.routes import Route, Routes
+from deepaas.api.routes import Route, Routes, error_body, shared_body
 from deepaas.config import Settings
 from deepaas.executors import Executor
 from deepaas.jobs.service import Jobs
@@ -55,8 +57,12 @@ def create_app(
     operations = Operations(metrics, access_log, jobs, settings, readiness)
 
     routes = Routes(expect_handler=None if tokens is None else expect_later)
-    routes.add(DeepaasV2(Predictions(models, settings), jobs, settings).routes())
+    predictions, tensors = Predictions(models, settings), ModelTensors()
+    routes.add(DeepaasV2(predictions, jobs, settings, tensors).routes())
     routes.add(operations.routes())
+    inference = Inference(predictions, settings, tensors, operations.model_ready)
+    routes.add(inference.routes(), error_body=error_body)
+    routes.add_below(f"{settings.base_path}/v2/", shared_body)
     routes.add(Examples(models, settings.base_path).routes())
     routes.add(Documentation(list(models.values()), settings).routes())
     routes.add(_pages(settings))

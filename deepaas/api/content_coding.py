@@ -4,6 +4,7 @@ import functools
 
 from aiohttp import web
 
+from deepaas.api.context import UNCODED
 from deepaas.media_types import weighted
 
 MIN_COMPRESS_BYTES = 1025
@@ -34,7 +35,11 @@ def may_compress(request: web.Request, response: web.StreamResponse, size: int) 
     If that depends on the caller, the response gets a header Vary.
     """
     accepted = ",".join(request.headers.getall("Accept-Encoding", ()))
-    worthwhile = size >= MIN_COMPRESS_BYTES and _is_text(response.content_type)
+    worthwhile = (
+        size >= MIN_COMPRESS_BYTES
+        and _is_text(response.content_type)
+        and UNCODED not in request
+    )
     if not worthwhile and (not size or ";" not in accepted):
         return False
     gzip, plain = gzip_weights(accepted)

@@ -30,6 +30,13 @@ ENDED = web.RequestKey("ended", Ended)
 """The end of the call of a request, when it is over."""
 
 
+UNCODED = web.RequestKey("uncoded", bool)
+"""The answer is not compressed, unless the caller refuses it without a coding.
+
+tritonclient's client for asyncio accepts gzip, and reads only answers to inference so.
+"""
+
+
 def prefix(request: web.Request) -> str:
     """Returns the beginning of our own paths for this caller."""
     found: str = request.get(PREFIX, "")

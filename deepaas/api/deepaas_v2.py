@@ -11,12 +11,20 @@ from aiohttp import web
 from marshmallow import EXCLUDE, ValidationError
 
 from deepaas.api import schemas
-from deepaas.api.context import JOB, REQUEST_ID, note_end, prefix
+from deepaas.api.context import JOB, REQUEST_ID, UNCODED, note_end, prefix
+from deepaas.api.model_tensors import EXTENSIONS, ModelTensors
 from deepaas.api.paths import relative
 from deepaas.api.requests.request_keys import read_key
 from deepaas.api.requests.values import Parsing
 from deepaas.api.responses import NOSNIFF, begin_stream, json_response, send
-from deepaas.api.routes import MODEL, Access, Route, both, opens_page
+from deepaas.api.routes import (
+    MODEL,
+    Access,
+    Route,
+    both,
+    opens_page,
+    shared_body,
+)
 from deepaas.config import Settings
 from deepaas.encoding import encode_json
 from deepaas.errors import InvalidArguments
@@ -37,11 +45,16 @@ class DeepaasV2:
     """The handlers, for the models given."""
 
     def __init__(
-        self, predictions: Predictions, jobs: Jobs, settings: Settings
+        self,
+        predictions: Predictions,
+        jobs: Jobs,
+        settings: Settings,
+        tensors: ModelTensors,
     ) -> None:
         self._predictions = predictions
         self._jobs = jobs
         self._settings = settings
+        self._tensors = tensors
         self._base = settings.base_path
         self._metadata = schemas.ModelMeta()
 
@@ -53,9 +66,9 @@ class DeepaasV2:
             # First, since patterns are tried one after the other.
             *both(web.post, f"{model}/predict", self.predict),
             *(Route(web.get(path, self.versions), Access.HOME) for path in root),
-            *both(web.get, f"{base}/v2", self.version),
+            *both(web.get, f"{base}/v2", self.version, error_body=shared_body),
             *both(web.get, f"{base}/v2/models", self.models),
-            *both(web.get, model, self.model),
+            *both(web.get, model, self.model, error_body=shared_body),
             *both(web.get, f"{model}/predict/{{uuid}}/result", self.result),
             *self._job_routes(f"{model}/predict", Kind.PREDICT),
             *both(web.post, f"{model}/train", self.train),
@@ -81,9 +94,10 @@ class DeepaasV2:
 
     async def version(self, request: web.Request) -> web.Response:
         """Answer with a description of this version."""
-        return web.json_response(
-            schemas.Version().dump(self._version(prefix(request) + self._base))
-        )
+        value = self._version(prefix(request) + self._base)
+        if self._settings.inference_endpoint:
+            value |= {"name": "deepaas", "extensions": EXTENSIONS}
+        return web.json_response(schemas.Version().dump(value))
 
     def _version(self, base: str) -> dict[str, Any]:
         link = {"rel": "self", "href": f"{base}/v2/"}
@@ -99,9 +113,16 @@ class DeepaasV2:
         return json_response({"models": described})
 
     async def model(self, request: web.Request) -> web.Response:
-        """Answer with the metadata of a model."""
-        base = prefix(request) + self._base
-        return json_response(await self._describe(self._find(request), base))
+        """Answer with the metadata of a model.
+
+        The keys of the Open Inference Protocol are added to those of the author.
+        """
+        request[UNCODED] = True
+        model = self._find(request)
+        value = await self._describe(model, prefix(request) + self._base)
+        if self._settings.inference_endpoint:
+            value = {**await self._tensors.describe(model), **value}
+        return json_response(value)
 
     async def _describe(self, model: ServedModel, base: str) -> dict[str, Any]:
         metadata = await model.metadata()

@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from deepaas.api import schemas
 from deepaas.api.access_log import AccessLog
 from deepaas.api.metrics import JobCounts, Metrics
-from deepaas.api.routes import MODEL, Access, Route, both
+from deepaas.api.routes import MODEL, Access, Route, both, shared_body
 from deepaas.config import Settings
 from deepaas.errors import DeepaasError, NotFound
 from deepaas.executors import ExecutorStatus
@@ -71,9 +71,15 @@ class Operations:
         public = Access.PUBLIC
         internal = public if self._settings.open_metrics else Access.TOKEN
         return [
-            *both(web.get, f"{v2}/health/live", self.live, public),
-            *both(web.get, f"{v2}/health/ready", self.ready, public),
-            *both(web.get, f"{v2}/models/{MODEL}/ready", self.model_ready, public),
+            *both(web.get, f"{v2}/health/live", self.live, public, shared_body),
+            *both(web.get, f"{v2}/health/ready", self.ready, public, shared_body),
+            *both(
+                web.get,
+                f"{v2}/models/{MODEL}/ready",
+                self.model_ready,
+                public,
+                shared_body,
+            ),
             *both(web.get, f"{v2}/debug", self.debug, internal),
             *both(web.get, metrics, self.metrics, internal),
         ]
@@ -93,14 +99,20 @@ class Operations:
 
     async def live(self, request: web.Request) -> web.Response:
         """Answer that the server is alive."""
-        return web.json_response(self._schema.dump({"status": "live"}))
+        return web.json_response(self._schema.dump({"status": "live", "live": True}))
 
     async def ready(self, request: web.Request) -> web.Response:
         """Tell whether the server and all models are ready."""
         state = await self._metrics.state()
         models = {name: self._health(status) for name, status in state.items()}
         ready = all(model["ready"] for model in models.values())
-        health = {"status": "ready" if ready else "not ready", "models": models}
+        health = {
+            "status": "ready" if ready else "not ready",
+            # for clients of the Open Inference Protocol: some read one, some the other
+            "ready": ready,
+            "live": True,
+            "models": models,
+        }
         return web.json_response(
             self._schema.dump(health), status=200 if ready else 503
         )
@@ -111,7 +123,7 @@ class Operations:
         status = (await self._metrics.state(name)).get(name)
         if status is None:
             raise NotFound(f"There is no model {name!r}.")
-        health = self._health(status)
+        health = {"name": name, **self._health(status)}
         return web.json_response(
             schemas.ModelHealth().dump(health), status=200 if health["ready"] else 503
         )

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
@@ -113,10 +113,33 @@ async def _send_large(
 ) -> web.StreamResponse:
     response.content_length = len(body)
     await response.prepare(request)
+    await _write(response, body)
+    return response
+
+
+async def send_parts(
+    request: web.Request,
+    parts: Sequence[bytes | memoryview],
+    headers: Mapping[str, str],
+) -> web.StreamResponse:
+    """Answer with the bytes of all parts, one after another."""
+    headers = {**headers, **NOSNIFF}
+    size = sum(map(len, parts))
+    if size <= WRITE_CHUNK_BYTES:
+        return web.Response(body=b"".join(parts), headers=headers)
+    response = web.StreamResponse(headers=headers)
+    response.content_length = size
+    await response.prepare(request)
+    for part in parts:
+        await _write(response, part)
+    return response
+
+
+async def _write(response: web.StreamResponse, body: bytes | memoryview) -> None:
+    """Hand a large body to the socket, a piece at a time."""
     view = memoryview(body)
     for start in range(0, len(view), WRITE_CHUNK_BYTES):
         await response.write(view[start : start + WRITE_CHUNK_BYTES])
-    return response
 
 
 def _protect(media_type: str) -> dict[str, str]:

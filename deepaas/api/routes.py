@@ -1,7 +1,9 @@
 """Routes: each has its access and its form of errors."""
 
 import enum
-from collections.abc import Callable, Iterable
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,10 @@ from deepaas.errors import DeepaasError, InvalidArguments
 
 MODEL = "{model:[^/]+}"
 """A model's name in the pattern of a route: aiohttp's own would refuse `{` and `}`."""
+
+
+MAX_MESSAGES = 20
+"""Messages on arguments that one error of the Open Inference Protocol holds."""
 
 
 class Access(enum.Enum):
@@ -47,6 +53,8 @@ class Route:
 
     definition: web.RouteDef
     access: Access = Access.TOKEN
+    error_body: "ErrorBody | None" = None
+    """Its form of errors, where it is not that of its API."""
 
 
 def both(
@@ -54,11 +62,12 @@ def both(
     path: str,
     handler: Any,
     access: Access = Access.TOKEN,
+    error_body: "ErrorBody | None" = None,
 ) -> list[Route]:
     """Routes a path with and without its trailing slash: no client is redirected."""
     return [
-        Route(method(path, handler), access),
-        Route(method(f"{path}/", handler), access),
+        Route(method(path, handler), access, error_body),
+        Route(method(f"{path}/", handler), access, error_body),
     ]
 
 
@@ -71,6 +80,37 @@ def message_body(error: DeepaasError) -> dict[str, Any]:
     if isinstance(error, InvalidArguments):
         return dict(error.messages)
     return {"message": str(error)}
+
+
+def error_body(error: DeepaasError) -> dict[str, Any]:
+    """Writes an error as the Open Inference Protocol does."""
+    return {"error": error_text(error)}
+
+
+def shared_body(error: DeepaasError) -> dict[str, Any]:
+    """Writes an error for the callers of both APIs."""
+    return {**message_body(error), **error_body(error)}
+
+
+def error_text(error: DeepaasError) -> str:
+    """Returns the text of an error, with the messages by argument in one line."""
+    if not isinstance(error, InvalidArguments):
+        return str(error)
+    lines = list(itertools.islice(_lines(error.messages, ""), MAX_MESSAGES + 1))
+    if len(lines) > MAX_MESSAGES:
+        lines[MAX_MESSAGES:] = ["..."]
+    return "; ".join(lines)
+
+
+def _lines(messages: Any, place: str) -> Iterator[str]:
+    if isinstance(messages, Mapping):
+        for name, inner in messages.items():
+            yield from _lines(inner, f"{place}.{name}" if place else f"{name}")
+    elif isinstance(messages, list):
+        for inner in messages:
+            yield from _lines(inner, place)
+    else:
+        yield f"{place}: {messages}"
 
 
 @dataclass(frozen=True)
@@ -86,12 +126,19 @@ _RULES = web.AppKey("rules", dict[AbstractResource, Rule])
 _OTHERWISE = Rule()
 """The rule of requests that no route takes."""
 
+_BELOW = web.AppKey("below", list[tuple[str, Rule]])
+"""Rules of such requests, by the beginning of their path."""
+
 
 def find_rule(request: web.Request) -> Rule:
     """Returns the rule of the route that takes a request."""
     resource = request.match_info.route.resource
     if resource is None:
-        return _OTHERWISE
+        path = re.sub("/{2,}", "/", request.path)
+        below = request.app[_BELOW]
+        return next(
+            (rule for start, rule in below if path.startswith(start)), _OTHERWISE
+        )
     return request.app[_RULES].get(resource, _OTHERWISE)
 
 
@@ -107,6 +154,7 @@ class Routes:
     ) -> None:
         self._expect_handler = expect_handler
         self._routes: list[tuple[Route, ErrorBody]] = []
+        self._below: list[tuple[str, Rule]] = []
 
     def add(
         self, routes: Iterable[Route], *, error_body: ErrorBody = message_body
@@ -114,17 +162,25 @@ class Routes:
         """Adds the routes of one API, whose errors `error_body` writes."""
         self._routes += [(route, error_body) for route in routes]
 
+    def add_below(self, start: str, error_body: ErrorBody) -> None:
+        """Sets the form of errors of requests that no route takes.
+
+        It is that of paths that begin with `start`.
+        """
+        self._below.append((start, Rule(error_body=error_body)))
+
     def register(self, app: web.Application) -> None:
         """Gives an application the routes, in the order in which they were added.
 
         Raises ValueError for two routes with one path that differ in their rule.
         """
         rules = app[_RULES] = {}
+        app[_BELOW] = self._below
         for route, error_body in self._routes:
             definition = route.definition
             if self._expect_handler is not None:
                 definition.kwargs["expect_handler"] = self._expect_handler
-            rule = Rule(route.access, error_body)
+            rule = Rule(route.access, route.error_body or error_body)
             for registered in definition.register(app.router):
                 resource = registered.resource
                 assert resource is not None

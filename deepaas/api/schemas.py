@@ -18,6 +18,8 @@ class Version(Schema):
 
     version = fields.Str(required=True)
     id = fields.Str(required=True)
+    name = fields.Str()
+    extensions = fields.List(fields.Str())
     links = fields.List(fields.Nested(Link))
 
 
@@ -115,6 +117,7 @@ class WorkerReport(Schema):
 class ModelHealth(Schema):
     """The availability of a model."""
 
+    name = fields.Str()
     ready = fields.Bool(required=True)
     message = fields.Str()
     workers = fields.List(fields.Nested(WorkerReport))
@@ -124,4 +127,6 @@ class Health(Schema):
     """The health of the server: alive, or ready."""
 
     status = fields.Str(required=True)
+    live = fields.Bool()
+    ready = fields.Bool()
     models = fields.Dict(keys=fields.Str(), values=fields.Nested(ModelHealth))

@@ -138,7 +138,7 @@ def _copy_nested(field: fields.Nested, copied: Any, within: _Schemas) -> None:
 
 
 class NestedFields:
-    """The schema of a nested field, made anew where it is first needed."""
+    """The schema of a nested field, made again where it is first needed."""
 
     def __init__(
         self, declared: Mapping[str, Field], unknown: str, *, many: bool

@@ -11,6 +11,8 @@ from marshmallow.fields import Field
 
 from deepaas.arguments.hints import Hints, read_hints
 from deepaas.model.loading import is_field
+from deepaas.tensors.fields import read_tensor
+from deepaas.tensors.specs import TensorSpec
 
 LOCATIONS = {
     "query": "query",
@@ -47,6 +49,12 @@ class Argument:
     """The items of its list are JSON arrays themselves."""
     refuses_files: bool
     """No file can fit its field, which reads values as marshmallow does."""
+    required: bool
+    """A call without it is refused."""
+    tensor: TensorSpec
+    """The tensor that callers of the Open Inference Protocol send for it."""
+    media: tuple[str, ...]
+    """Media types, ranges and suffixes of the files that it takes."""
 
     @property
     def in_body(self) -> bool:
@@ -120,6 +128,9 @@ def read_argument(
         lists_arrays=isinstance(inner, fields.List | fields.Tuple)
         or (isinstance(inner, fields.Nested) and inner.many),
         refuses_files=not is_file and _refuses_files(field),
+        required=field.required,
+        media=read_hints(field, is_file=is_file).media,
+        tensor=read_tensor(field, _takes_file),
         hints=read_hints(field, is_file=is_file),
     )
 

@@ -1,14 +1,49 @@
 """Outcome: what came of loading the values of a call where the author's code is."""
 
+import contextlib
 import json
+import os
 import pickle
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from deepaas.arguments.definition import LOCATIONS
+from deepaas.arguments.finding import find_ignored, find_values, header_of, refuse
+from deepaas.arguments.json_text import decode_json_at_once, parse_json
 from deepaas.arguments.loading import Arguments
 from deepaas.encoding import describe_json
-from deepaas.errors import BadBody, InvalidArguments, ModelRaised, NotAcceptable
+from deepaas.errors import (
+    BadBody,
+    InvalidArguments,
+    ModelRaised,
+    NotAcceptable,
+    disk_errors,
+)
+
+NOWHERE: Mapping[str, Mapping[str, Any]] = {
+    location: {} for location in LOCATIONS.values()
+}
+"""No values, in each location."""
+
+
+MAX_MESSAGES_CHARS = 1024 * 1024
+"""Characters of JSON up to which messages on arguments are sent."""
+
+
+class JSONFile(NamedTuple):
+    """A JSON body in a file, to be read where the arguments are loaded."""
+
+    path: str
+    charset: str | None
+    loaded: str
+    """The path of an empty file for the loaded arguments.
+
+    The server removes both files when the call has ended.
+    """
+    query: tuple[str, ...]
+    """The names in the query."""
+    strict: bool
+    """Ignored names are refused."""
 
 
 class Values(NamedTuple):
@@ -18,10 +53,14 @@ class Values(NamedTuple):
     """By the callers' names of the arguments."""
     accept: str = ""
     """The media types that the caller accepts, as in the header Accept (RFC 9110)."""
-    problems: Mapping[str, Any] = MappingProxyType({})
+    problems: Mapping[str, Any] = {}  # not a mappingproxy, which cannot be pickled
     """Messages, by name, on what is refused before anything is validated."""
     large: bool = False
     """Validation takes long; it is done in a thread."""
+    file: JSONFile | None = None
+    """A JSON body that was not parsed; `values` has those of other places."""
+    note_ignored: Callable[[str], None] | None = None
+    """Called with the names in a `file` that were ignored."""
 
 
 class Outcome(NamedTuple):
@@ -31,7 +70,10 @@ class Outcome(NamedTuple):
     """
 
     kwargs: bytes = b""
-    """The keyword arguments, pickled: the server passes them on as they are."""
+    """The keyword arguments, pickled: the server passes them on as they are.
+
+    Those of a JSON file are in its file `loaded`.
+    """
     media_type: str | None = None
     """The media type that was negotiated."""
     shown: str = "{}"
@@ -41,6 +83,8 @@ class Outcome(NamedTuple):
     """JSON of the messages of a status of InvalidArguments."""
     refused: str = ""
     """The message of a status of NotAcceptable."""
+    ignored: str = ""
+    """The names in a JSON file that were ignored, as the header lists them."""
 
     def raise_refusal(self) -> None:
         """Raise InvalidArguments or NotAcceptable for arguments that do not fit."""
@@ -76,25 +120,89 @@ def load_to_cross(arguments: Arguments, given: Values, *, shows: bool) -> Outcom
     """Load values, and return the outcome for another process.
 
     `shows` asks for what a job's record shows. Raises BadBody or ModelRaised for
-    arguments that cannot be sent.
+    arguments that cannot be sent, and NoSpace.
     """
+    ignored = ""
     try:
+        if given.file is not None:
+            found = _read_json(given.file)
+            names = _find_ignored(arguments, given, given.file, found)
+            ignored = header_of(names)
+            problems = refuse(names, arguments) if given.file.strict else {}
+            values = find_values(arguments, {**NOWHERE, "json": found})
+            given = given._replace(values=values | given.values, problems=problems)
         kwargs = load(arguments, given)
     except InvalidArguments as error:
-        text = describe_json(error.messages).decode()
-        return Outcome(status=error.status, messages=text)
+        text = _messages(error)
+        return Outcome(status=error.status, messages=text, ignored=ignored)
     except NotAcceptable as error:
-        return Outcome(status=error.status, refused=str(error))
+        return Outcome(status=error.status, refused=str(error), ignored=ignored)
     shown = describe_json(arguments.show(kwargs)).decode() if shows else "{}"
-    return Outcome(pack_kwargs(kwargs), arguments.accepted(kwargs), shown)
+    packed = b""
+    if given.file is None:
+        packed = pack_kwargs(kwargs)
+    else:
+        _write_kwargs(kwargs, given.file.loaded)
+    return Outcome(packed, arguments.accepted(kwargs), shown, ignored=ignored)
+
+
+def _read_json(file: JSONFile) -> dict[str, Any]:
+    """Read a JSON body. Raises InvalidArguments or BadBody."""
+    with open(file.path, "rb") as body:
+        text = body.read()
+    try:
+        return parse_json(text, file.charset, decode_json_at_once)
+    except LookupError as error:
+        raise BadBody(f"The body cannot be decoded: {error}.") from error
+
+
+def _find_ignored(
+    arguments: Arguments, given: Values, file: JSONFile, found: Mapping[str, Any]
+) -> Mapping[str, str]:
+    elsewhere = given.values
+    return find_ignored(
+        arguments,
+        {
+            "query": dict.fromkeys(file.query),
+            "form": {},
+            "json": found,
+            "headers": elsewhere,
+            "cookies": elsewhere,
+        },
+    )
+
+
+def _messages(error: InvalidArguments) -> str:
+    """Return messages as JSON; a large value may have millions of faults."""
+    text = describe_json(error.messages).decode()
+    if len(text) <= MAX_MESSAGES_CHARS:
+        return text
+    many = {name: ["It has too many faults to list."] for name in error.messages}
+    return describe_json(many).decode()
 
 
 def pack_kwargs(kwargs: Mapping[str, Any]) -> bytes:
     """Return keyword arguments as a `Call` has them. Raises BadBody or ModelRaised."""
-    try:
+    with _pickle_errors():
         return pickle.dumps(dict(kwargs), protocol=5)
+
+
+def _write_kwargs(kwargs: Mapping[str, Any], path: str) -> None:
+    """Write keyword arguments to a file. Raises BadBody, ModelRaised or NoSpace."""
+    # Not created: the server has removed it if the caller has left.
+    descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC)
+    with disk_errors(), _pickle_errors(), open(descriptor, "wb") as file:
+        pickle.dump(dict(kwargs), file, protocol=5)
+
+
+@contextlib.contextmanager
+def _pickle_errors() -> Iterator[None]:
+    try:
+        yield
     except RecursionError as error:
         raise BadBody("An argument is nested too deeply.") from error
+    except OSError:
+        raise  # of the disk
     except Exception as error:  # an author's own class may raise anything
         raise ModelRaised(
             f"An argument cannot be sent to the worker: {error}"

@@ -307,8 +307,9 @@ def _log(debug: bool) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("deepaas").setLevel(logging.DEBUG if debug else logging.NOTSET)
     # the error repeats its message on a worker's end
-    executors = logging.getLogger("deepaas.executors.local")
-    executors.setLevel(logging.NOTSET if debug else logging.ERROR)
+    for name in ("deepaas.executors.local", "deepaas.executors.worker_pool"):
+        pools = logging.getLogger(name)
+        pools.setLevel(logging.NOTSET if debug else logging.ERROR)
 
 
 def _warn_of_unread_keys(options: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ import decimal
 import json
 import logging
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -157,6 +158,10 @@ def _simple(item: DeclaredArgument, prop: dict[str, Any], place: str) -> dict[st
     return _clean_values(prop)
 
 
+_ZONE = re.compile(r"(Z|[+-]\d\d:\d\d)$")
+"""The end of a date-time of RFC 3339."""
+
+
 def _described(prop: Mapping[str, Any]) -> dict[str, str]:
     text = prop.get("description")
     return {} if text is None else {"description": str(text)}
@@ -169,6 +174,8 @@ def _clean_values(prop: dict[str, Any]) -> dict[str, Any]:
         prop.pop("default")
         if default is not None:
             prop["default"] = default
+        if prop.get("format") == "date-time" and not _ZONE.search(str(default)):
+            del prop["format"]  # RFC 3339 requires a zone, also in a default
     for key in ("minimum", "maximum"):
         if key in prop and not (
             prop.get("type") in ("number", "integer") and _is_finite(prop[key])

@@ -23,7 +23,7 @@ REFERENCES = {2: "#/definitions/", 3: "#/components/schemas/"}
 
 
 class Declared(NamedTuple):
-    """What an author declared, as fragments are made of it."""
+    """The declarations of an author from which fragments are made."""
 
     model: str
     response: Mapping[str, Any] | type | None

@@ -2,8 +2,9 @@
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from deepaas.executors.messages import Reply
@@ -219,26 +220,36 @@ class Executor(Protocol):
     async def call(
         self,
         method: str,
-        kwargs: Mapping[str, Any] | bytes,
+        kwargs: Mapping[str, Any] | bytes | Path,
         *,
         media_type: str | None = None,
         timeout: float | None = None,
         finish: bool = False,
         label: str = "",
         reports: bool = False,
+        tensors: bool = False,
         on_event: Callable[[Event], None] | None = None,
         uploads: Sequence[str] = (),
     ) -> Reply:
         """Call a method of the model; `timeout` is in seconds of its running.
 
+        `kwargs` are bytes, or a file of the bytes, if they were pickled already.
+
         What the model prints meanwhile is logged under `label`. `on_event` is called
         on the event loop, in order, and must not raise; with `reports`, what the model
-        reports is an event too. `uploads` are the paths of the files in the arguments,
-        which a worker on another machine gets a copy of.
+        reports is an event too. With `tensors` the reply holds packed outputs
+        (`deepaas/tensors/outputs.py`). `uploads` are the paths of the files in the
+        arguments, which a worker on another machine gets a copy of.
 
         Cancelling drops a call that waits. One that runs loses its worker; with
         `finish` the model may finish first, and the cancellation takes effect then.
         Raises ModelRaised, WorkerDied, CallTimeout or Unavailable.
+        """
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Let the predictions that come wait until what is returned is closed.
+
+        A model that takes batches then gets them together.
         """
 
     def admit(self, method: str) -> ExitStack:

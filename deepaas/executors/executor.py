@@ -5,7 +5,8 @@ import logging
 import pickle
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import Any
 
 from deepaas.errors import CallTimeout, DeepaasError, Unavailable, WorkerDied
@@ -78,22 +79,26 @@ class QueuedExecutor:
     def call(
         self,
         method: str,
-        kwargs: Mapping[str, Any] | bytes,
+        kwargs: Mapping[str, Any] | bytes | Path,
         *,
         media_type: str | None = None,
         timeout: float | None = None,
         finish: bool = False,
         label: str = "",
         reports: bool = False,
+        tensors: bool = False,
         on_event: Callable[[Event], None] | None = None,
         uploads: Sequence[str] = (),
     ) -> Coroutine[Any, Any, Reply]:
         """Call a method of the model, as `Executor.call` describes."""
         files = [(path, path) for path in uploads]
         if isinstance(kwargs, bytes):
-            message = Call(method, {}, media_type, reports, kwargs, files)
+            message = Call(method, {}, media_type, reports, kwargs, tensors, files)
+        elif isinstance(kwargs, Path):
+            path = str(kwargs)
+            message = Call(method, {}, media_type, reports, path, tensors, files)
         else:
-            message = Call(method, kwargs, media_type, reports, b"", files)
+            message = Call(method, kwargs, media_type, reports, b"", tensors, files)
         call = self._queue_of(method).run(
             message,
             timeout=timeout,
@@ -113,6 +118,10 @@ class QueuedExecutor:
     def admit(self, method: str) -> ExitStack:
         """Reserve room for a call, as `Executor.admit` describes."""
         return self._queue_of(method).admit(method)
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Let predictions wait meanwhile, as `Executor.hold` describes."""
+        return self._queue.hold()
 
     # -- questions
 

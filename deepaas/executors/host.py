@@ -18,6 +18,7 @@ from deepaas.encoding import describe_json
 from deepaas.errors import DeepaasError, authors_errors, text_of
 from deepaas.executors.messages import QUESTIONS, Call, Envelope, Raised, Reply
 from deepaas.executors.replies import Validate, is_file, make_reply
+from deepaas.executors.tensors import Returned, make_tensors
 from deepaas.executors.yields import InTurn, encoder, is_iterator, stream_type
 from deepaas.media_types import JSON
 from deepaas.model.loading import batching, response_fields
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 MAX_ERROR_CHARS = 65536
 """Characters of an exception's text and of its traceback that are kept."""
+
+STREAMS = "This model streams; tensors are not streamed: use its predict route."
 
 PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
 """The standard phrase of each status."""
@@ -74,6 +77,7 @@ class ModelHost:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._model = model
         self._validate = _validator(model)
+        self._declared = _declared_datatypes(model)
         self.batching = batching(model)
         """The number of calls that it takes together; None means one."""
         self._envelope = envelope
@@ -106,6 +110,8 @@ class ModelHost:
             if call.method != "predict":
                 return Reply(JSON, describe_json(value))
             if is_iterator(value) and not is_file(value):
+                if call.tensors:
+                    raise DeepaasError(STREAMS, status=501)
                 return self._yields(value, call.media_type)
             return self._reply(value, call, started)
         except authors_errors() as error:
@@ -154,6 +160,11 @@ class ModelHost:
             return describe(error)
 
     def _reply(self, value: Any, call: Call, started: float) -> Reply:
+        if call.tensors:
+            returned = Returned(value, call.media_type, call.kwargs, started)
+            return make_tensors(
+                returned, validate=self._validate, declared=self._declared
+            )
         return make_reply(
             value,
             media_type=call.media_type,
@@ -222,6 +233,16 @@ def _validator(model: Any) -> Validate | None:
     if not isinstance(fields, type):
         fields = marshmallow.Schema.from_dict(dict(fields), name="Response")
     return fields().validate  # type: ignore[no-any-return]
+
+
+def _declared_datatypes(model: Any) -> dict[str, str]:
+    """Return the datatypes of the outputs that a model's schema declares."""
+    fields = response_fields(model)
+    if fields is None:
+        return {}
+    from deepaas.tensors.fields import read_outputs  # it imports marshmallow
+
+    return {name: spec.datatype for name, spec in read_outputs(fields).items()}
 
 
 def describe(error: BaseException) -> Raised:

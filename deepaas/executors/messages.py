@@ -75,8 +75,13 @@ class Call(NamedTuple):
     """The media type that was negotiated; None means the model's own choice."""
     reports: bool = False
     """Its reports are sent, in messages of type `progress.Batch`."""
-    packed: bytes = b""
-    """In place of `kwargs`: these, as they were pickled where they were loaded."""
+    packed: bytes | str = b""
+    """In place of `kwargs`: these, as they were pickled where they were loaded.
+
+    A text is the path of a file that holds them.
+    """
+    tensors: bool = False
+    """The reply holds the packed outputs of the Open Inference Protocol."""
     uploads: Sequence[tuple[str, str]] = ()
     """Of each upload the path that the arguments have, and the one for the worker."""
 

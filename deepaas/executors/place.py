@@ -17,16 +17,9 @@ import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, BinaryIO
 
-from deepaas.errors import (
-    DeepaasError,
-    ModelRaised,
-    NoSpace,
-    WorkerDied,
-    disk_errors,
-    named,
-)
+from deepaas.errors import DeepaasError, ModelRaised, WorkerDied, named
 from deepaas.executors.base import Event, Limits, Printed
 from deepaas.executors.calls import ExitReason, PendingCall
 from deepaas.executors.exchange import InOrder, Outbox
@@ -34,7 +27,7 @@ from deepaas.executors.frames import FrameReader, pack
 from deepaas.executors.local_worker import LocalWorker
 from deepaas.executors.messages import Call, Reply, Stream
 from deepaas.executors.place_environment import node_environment
-from deepaas.executors.place_folder import PlaceFolder, remove_abandoned
+from deepaas.executors.place_folder import CallFiles, PlaceFolder, remove_abandoned
 from deepaas.executors.place_messages import (
     MAX_PIECE_BYTES,
     PLACE_KINDS,
@@ -114,8 +107,7 @@ class Place:
         """The numbers of workers by their process."""
         self._calls: dict[int, PendingCall] = {}
         self._transfers: dict[int, _Transfer] = {}
-        self._uploads: dict[int, set[str]] = {}
-        self._failed_uploads: dict[int, DeepaasError] = {}
+        self._files = CallFiles(self._folder)
         self._tasks: set[asyncio.Task[None]] = set()
         self._heard = time.monotonic()
         self._takers: dict[type[Any], Callable[[Any, Any], None]] = {
@@ -247,7 +239,7 @@ class Place:
         for head in message.calls:
             packed = bytes(body[start : start + head.size])
             start += head.size
-            if (error := self._failed_uploads.get(head.call)) is not None:
+            if (error := self._files.failed.get(head.call)) is not None:
                 self._fail(head.call, error)
             else:
                 calls.append(self._new_call(worker, head, packed))
@@ -267,7 +259,7 @@ class Place:
             on_event=partial(self._pass_on, head.call) if head.reports else None,
         )
         self._calls[head.call] = call
-        done = partial(self._answer, worker, head.call, call)
+        done = partial(self._answer, worker, head, call)
         call.outcome.add_done_callback(done)
         return call
 
@@ -278,10 +270,11 @@ class Place:
     def _answer(
         self,
         worker: LocalWorker,
-        number: int,
+        head: CallHead,
         call: PendingCall,
         outcome: "asyncio.Future[Reply]",
     ) -> None:
+        number = head.call
         del self._calls[number]
         error = outcome.exception()
         if error is not None:
@@ -293,6 +286,8 @@ class Place:
             self._spawn(coroutine, name=_streams(worker))
         elif reply.path is not None:
             self._spawn(self._send_file(number, call.ran or 0, reply))
+        elif head.returns:
+            self._spawn(self._send_returned(head, call.ran or 0, reply))
         else:
             answer = Replied(number, reply.media_type, reply.filename, None)
             self._send(answer, reply.body or b"", call.ran or 0)
@@ -338,10 +333,7 @@ class Place:
                 size = os.fstat(file.fileno()).st_size
                 head = Replied(number, reply.media_type, reply.filename, size)
                 self._send(head, b"", seconds)
-                while not transfer.stopped and (
-                    data := await asyncio.to_thread(file.read, MAX_PIECE_BYTES)
-                ):
-                    await self._send_piece(number, transfer, data)
+                await self._send_pieces(number, transfer, file)
             self._send(StreamEnded(number))
         except OSError as error:
             words = f"The file cannot be read: {named(error)}"
@@ -352,6 +344,33 @@ class Place:
                     os.unlink(reply.path)
             del self._transfers[number]
             self._drop(number)
+
+    async def _send_returned(
+        self, head: CallHead, seconds: float, reply: Reply
+    ) -> None:
+        """Send the file that a call returns, then its answer."""
+        number = head.call
+        transfer = self._transfers[number] = _Transfer()
+        try:
+            path = self._folder.file(head.returns)
+            with await asyncio.to_thread(open, path, "rb") as file:
+                await self._send_pieces(number, transfer, file)
+            answer = Replied(number, reply.media_type, reply.filename, None)
+            self._send(answer, reply.body or b"", seconds)
+        except OSError as error:
+            words = f"The arguments cannot be read: {named(error)}"
+            self._fail(number, ModelRaised(words, status=500), seconds)
+        finally:
+            del self._transfers[number]
+            self._drop(number)
+
+    async def _send_pieces(
+        self, number: int, transfer: _Transfer, file: BinaryIO
+    ) -> None:
+        while not transfer.stopped and (
+            data := await asyncio.to_thread(file.read, MAX_PIECE_BYTES)
+        ):
+            await self._send_piece(number, transfer, data)
 
     async def _send_piece(self, number: int, transfer: _Transfer, data: bytes) -> None:
         view = memoryview(data)
@@ -379,27 +398,15 @@ class Place:
     # -- uploads
 
     def _write(self, message: Upload, body: bytes | memoryview) -> None:
-        names = self._uploads.setdefault(message.call, set())
-        names.add(message.name)
-        try:
-            with disk_errors(), open(self._folder.file(message.name), "ab") as file:
-                file.write(body)
-        except NoSpace as error:
-            self._failed_uploads[message.call] = error
-        except OSError as error:
-            words = f"An upload cannot be written on its node: {named(error)}"
-            self._failed_uploads[message.call] = DeepaasError(words)
+        self._files.write(message.call, message.name, body)
         self._send(Written(message.call))
 
     def _drop_unsent(self, message: DropUploads, _: Any) -> None:
         self._drop(message.call)
 
     def _drop(self, number: int) -> None:
-        if number in self._transfers:
-            return  # its answer may be one of the files; it is dropped afterwards
-        self._failed_uploads.pop(number, None)
-        for name in self._uploads.pop(number, ()):
-            self._folder.file(name).unlink(missing_ok=True)
+        if number not in self._transfers:  # its answer may be one of the files
+            self._files.remove(number)
 
     # -- the end
 

@@ -8,6 +8,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from deepaas.errors import DeepaasError, NoSpace, disk_errors, named
+
 FOLDER_PREFIX = "deepaas-place-"
 
 JANITOR = """
@@ -49,6 +51,33 @@ class PlaceFolder:
         if not self._lifeline.closed:
             self._lifeline.close()
             os.close(self._lock)
+
+
+class CallFiles:
+    """The files of calls in a folder, and the errors of those that were not written."""
+
+    def __init__(self, folder: PlaceFolder) -> None:
+        self._folder = folder
+        self._names: dict[int, set[str]] = {}
+        self.failed: dict[int, DeepaasError] = {}
+
+    def write(self, call: int, name: str, data: bytes | memoryview) -> None:
+        """Add a piece to a file of a call. Never raises: see `failed`."""
+        self._names.setdefault(call, set()).add(name)
+        try:
+            with disk_errors(), open(self._folder.file(name), "ab") as file:
+                file.write(data)
+        except NoSpace as error:
+            self.failed[call] = error
+        except OSError as error:
+            words = f"An upload cannot be written on its node: {named(error)}"
+            self.failed[call] = DeepaasError(words)
+
+    def remove(self, call: int) -> None:
+        """Delete the files of a call that there are."""
+        self.failed.pop(call, None)
+        for name in self._names.pop(call, ()):
+            self._folder.file(name).unlink(missing_ok=True)
 
 
 def _locked_folder() -> tuple[str, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, get_args
 
+from deepaas.errors import DeepaasError, ModelRaised, NoSpace
 from deepaas.executors.messages import Start
 from deepaas.model.loading import Batching
 from deepaas.progress import Batch
@@ -45,6 +46,8 @@ class CallHead(NamedTuple):
     label: str
     size: int
     """Bytes of the packed frame."""
+    returns: str = ""
+    """A file in the place's folder that is sent, in pieces, before the answer."""
 
 
 class RunCalls(NamedTuple):
@@ -177,6 +180,14 @@ class Failed(NamedTuple):
     traceback: str
     status: int
 
+    def error(self) -> DeepaasError:
+        """Return what the caller gets."""
+        if self.kind == NoSpace.__name__:
+            return NoSpace()
+        return ModelRaised(
+            self.message, status=self.status, kind=self.kind, traceback=self.traceback
+        )
+
 
 class StreamOpened(NamedTuple):
     """In place of an answer: pieces follow, then StreamEnded or Failed."""
@@ -186,7 +197,10 @@ class StreamOpened(NamedTuple):
 
 
 class StreamPiece(NamedTuple):
-    """A piece of a stream or a file, in the body."""
+    """A piece of a stream or a file, in the body.
+
+    Before the answer, it is one of the file that the call returns.
+    """
 
     call: int
 

@@ -105,7 +105,7 @@ class WorkerProcess:
         self.failure: str | None = None
         """The reason why it did not start, or was killed."""
         self.step = f"{launch.start.ref.target} does not load"
-        """What it fails to do if it exits now; empty when it is warm."""
+        """The step that fails if it exits now; empty when it is warm."""
         self.memory = 0
         """Bytes in use, with its children, when it was last measured."""
         self.gone = asyncio.Event()

@@ -9,8 +9,7 @@ import itertools
 import os
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
 
 from deepaas.errors import (
     LEFT,
@@ -20,83 +19,15 @@ from deepaas.errors import (
     WorkerDied,
 )
 from deepaas.executors.availability import Availability
-from deepaas.executors.base import Ended, Event, ExecutorStatus, Printed, WorkerStatus
+from deepaas.executors.base import Ended, Event, ExecutorStatus, Printed
 from deepaas.executors.calls import ExitReason, PendingCall, Slot
 from deepaas.executors.messages import QUESTIONS, Call, Reply
+from deepaas.executors.pool import Pool
 from deepaas.executors.prefetch import first_of
 from deepaas.model.loading import Batching
 
 MAX_BEGUN_SECONDS = 0.005
 """Seconds after which a call is too slow for others to wait behind it in its slot."""
-
-
-class Pool(Protocol):
-    """Starts, measures and replaces the slots of one queue.
-
-    It offers a slot when it is warm and free, and withdraws it when it is lost.
-    """
-
-    queue: "Queue"
-    """Set by the queue."""
-
-    @property
-    def model(self) -> str:
-        """Return the model's name."""
-
-    @property
-    def size(self) -> int:
-        """Return how many slots there may be."""
-
-    @property
-    def spared(self) -> int:
-        """Return how many warm slots trainings leave for other calls."""
-
-    @property
-    def slots(self) -> Sequence[Slot]:
-        """Return the slots that there are, warm or not."""
-
-    @property
-    def replaced(self) -> Counter[str]:
-        """Return how many slots were lost or replaced, by cause."""
-
-    def pack(self, call: Call) -> Any:
-        """Return a call as a slot sends it; `len` gives its size in bytes.
-
-        Raises BadBody or ModelRaised for arguments that cannot be sent.
-        """
-
-    def launch(self) -> None:
-        """Begin to start the slots. Raises StartError."""
-
-    async def start(self) -> None:
-        """Wait until all slots that are kept are warm. Raises StartError."""
-
-    def free(self, offered: int) -> int:
-        """Return how many more calls can begin now, of `offered` slots offered."""
-
-    def request(self, waiting: int) -> None:
-        """Note that so many calls wait and no slot is free: it may start slots."""
-
-    def release(self, slot: Any) -> None:
-        """Offer a slot that has become free, or end it."""
-
-    def statuses(self) -> list[WorkerStatus]:
-        """Describe the slots as they are now."""
-
-    async def measure(self) -> None:
-        """Measure the memory of the slots, for `statuses`."""
-
-    async def reload(self) -> None:
-        """Replace the slots that are kept, as `Executor.reload` has it."""
-
-    def stop(self) -> None:
-        """Start no more slots."""
-
-    async def close(self) -> None:
-        """End all slots; the queue has resolved their calls.
-
-        May be called twice, and before the slots have started.
-        """
 
 
 class Queue:
@@ -117,8 +48,9 @@ class Queue:
         """Runs while the first call of a batch waits for others."""
         self._watching: asyncio.TimerHandle | None = None
         """Runs while a slot has calls ahead."""
+        self._holds = 0  # batches whose calls are still joining the queue
         self.described: bytes | None = None
-        """What the first slot said of its model: a packed ModelDescription."""
+        """The packed ModelDescription that the first slot sent."""
         self._on_end: list[Callable[[Ended], None]] = []
         self._on_output: list[Callable[[Printed], None]] = []
         self.on_ready: list[Callable[[float], None]] = []
@@ -167,6 +99,16 @@ class Queue:
         reservation.callback(self._reserved.subtract, {method: 1})
         return reservation
 
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Let calls wait meanwhile, as `Executor.hold` has it."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
+            self.dispatch()
+
     def status(self) -> ExecutorStatus:
         """Describe the slots and the calls as they are now."""
         calls = (call for slot in self.pool.slots for call in slot.running)
@@ -209,9 +151,8 @@ class Queue:
             self._reclaim(slot)
         self._drop_waiting(stopping)
         self.availability.stop()
-        for timer in (self._gathering, self._watching):
-            if timer is not None:
-                timer.cancel()
+        for timer in filter(None, (self._gathering, self._watching)):
+            timer.cancel()
         running = [
             asyncio.create_task(call.over())
             for slot in self.pool.slots
@@ -281,11 +222,11 @@ class Queue:
             listener(printed)
 
     def note_description(self, description: bytes | None) -> None:
-        """Note what a slot says of its model; the first one counts."""
+        """Keep the description that a slot sent, unless there is one already."""
         self.described = self.described or description
 
     def forget_description(self) -> None:
-        """Let the next new slot say what its model is."""
+        """Drop the description, so that the next new slot sends another one."""
         self.described = None
 
     @property
@@ -333,7 +274,7 @@ class Queue:
 
     def dispatch(self) -> None:
         """Give waiting calls to free slots, in order; ask for more slots if need be."""
-        while self._free and self._waiting:
+        while self._free and self._waiting and not self._holds:
             slot = self._free[0]
             first = self._next_call()
             if first is None:

@@ -10,17 +10,13 @@ from deepaas.errors import StartError
 from deepaas.executors.base import Cluster, Executor, Limits
 from deepaas.executors.executor import QueuedExecutor
 from deepaas.executors.gateway_process import Gateway, Link, Resources
-from deepaas.executors.local import (
-    DescriberPool,
-    KeptPool,
-    TrainingPool,
-    WorkerPool,
-)
+from deepaas.executors.local import DescriberPool, KeptPool, TrainingPool
 from deepaas.executors.messages import Envelope
 from deepaas.executors.output import log_output
 from deepaas.executors.process import Launch
 from deepaas.executors.queue import Queue
 from deepaas.executors.ray_worker import RemoteWorker
+from deepaas.executors.worker_pool import WorkerPool
 from deepaas.executors.workers import Worker
 from deepaas.model.loading import ModelRef
 

@@ -5,22 +5,16 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
-from deepaas.errors import (
-    DeepaasError,
-    ModelRaised,
-    NoSpace,
-    WorkerDied,
-)
+from deepaas.errors import DeepaasError, WorkerDied
 from deepaas.executors.base import Line, Printed, WorkerState, WorkerStatus
 from deepaas.executors.calls import ExitReason, PendingCall
 from deepaas.executors.frames import Frame, pack_call
 from deepaas.executors.gateway_process import Link
 from deepaas.executors.messages import Reply
 from deepaas.executors.place_messages import (
-    MAX_PIECE_BYTES,
-    MAX_UNWRITTEN_PIECES,
     CallHead,
     DropUploads,
     EndWorker,
@@ -37,7 +31,6 @@ from deepaas.executors.place_messages import (
     StreamEnded,
     StreamOpened,
     StreamPiece,
-    Upload,
     WorkerExited,
     WorkerMeasured,
     WorkerStarted,
@@ -45,9 +38,10 @@ from deepaas.executors.place_messages import (
     Written,
 )
 from deepaas.executors.process import Launch
+from deepaas.executors.remote_files import FileReceiver, FileSender
 from deepaas.executors.remote_process import RemoteProcess
 from deepaas.executors.stream import ReplyStream
-from deepaas.executors.uploads import Uploads, has_uploads
+from deepaas.executors.uploads import CallFiles, has_files
 from deepaas.executors.workers import WorkerEvents, WorkerSlot
 
 logger = logging.getLogger(__name__)
@@ -60,6 +54,17 @@ HUNG_SECONDS = 10.0
 
 MEASURE_SECONDS = 1.0
 """Seconds that a measurement may take; the last one counts then."""
+
+
+class _ReadyCall(NamedTuple):
+    """A call whose files the place has."""
+
+    number: int
+    """The number by which messages name it."""
+    call: PendingCall
+    packed: bytes
+    returned: tuple[str, str] | None = None
+    """The path here of a file that comes back, and its name in the place's folder."""
 
 
 class RemoteWorker(WorkerSlot):
@@ -89,9 +94,10 @@ class RemoteWorker(WorkerSlot):
         """Those that the place has, by their numbers."""
         self._transfers: dict[int, ReplyStream] = {}
         """Files on their way from the place."""
-        self._uploading: asyncio.Task[None] | None = None
-        self._unwritten = asyncio.Semaphore(MAX_UNWRITTEN_PIECES)
-        self._upload_id: int | None = None
+        self._returned: dict[int, FileReceiver] = {}
+        """Files of calls that come from the place before the answers."""
+        self._sender = FileSender(link.send)
+        self._sending: asyncio.Task[None] | None = None
         self._measured = asyncio.Event()
         link.users[self._id] = self
         environment = dict(launch.environment)
@@ -210,6 +216,9 @@ class RemoteWorker(WorkerSlot):
         for stream in list(self._transfers.values()):
             stream.end(WorkerDied(f"The file was lost: {self.process.death()}."))
         self._transfers.clear()
+        for receiver in self._returned.values():
+            receiver.lose(WorkerDied("The worker died."))
+        self._returned.clear()
         self._measured.set()
         self.process.gone.set()
         self._events.on_exit(self)
@@ -221,41 +230,44 @@ class RemoteWorker(WorkerSlot):
         return 1
 
     def send(self, calls: Sequence[PendingCall]) -> None:
-        """Give it calls, together if it takes batches; their uploads go first."""
+        """Give it calls, together if it takes batches; their files go first."""
         self.state = WorkerState.BUSY
         for call in calls:
             call.slot = self
         self.given.extend(calls)
         if self.batching is not None:
             calls[0].batch = len(calls)
-        if any(has_uploads(call.call) for call in calls):
-            self._uploading = asyncio.create_task(self._upload(list(calls)))
+        if any(has_files(call.call) for call in calls):
+            self._sending = asyncio.create_task(self._send_files(list(calls)))
         else:
-            numbers = [next(self.link.numbers) for _ in calls]
-            self._run(calls, numbers, [call.packed for call in calls])
+            numbers = self.link.numbers
+            self._run([_ReadyCall(next(numbers), call, call.packed) for call in calls])
 
-    def _run(
-        self,
-        calls: Sequence[PendingCall],
-        numbers: Sequence[int],
-        packed: Sequence[bytes],
-    ) -> None:
+    def _run(self, calls: Sequence[_ReadyCall]) -> None:
         heads = []
-        for call, number, data in zip(calls, numbers, packed, strict=True):
+        for number, call, packed, returned in calls:
             self._calls[number] = call
-            reports = call.call.reports
-            heads.append(CallHead(number, call.method, reports, call.label, len(data)))
-        self.link.send(RunCalls(self._id, heads), b"".join(packed))
+            name = ""
+            if returned is not None:
+                path, name = returned
+                pause = partial(self._pause, number)
+                self._returned[number] = FileReceiver(path, pause)
+            size, asked = len(packed), call.call
+            heads.append(
+                CallHead(number, call.method, asked.reports, call.label, size, name)
+            )
+        packed = b"".join([each.packed for each in calls])
+        self.link.send(RunCalls(self._id, heads), packed)
         self._since = time.monotonic()
-        for call in calls:
-            call.begin(self._since)
+        for each in calls:
+            each.call.begin(self._since)
 
     def reclaim(self) -> list[PendingCall]:
-        """Return, in order, the calls that it has not begun: those with uploads."""
-        if self._uploading is None:
+        """Return, in order, the calls that it has not begun: those with files."""
+        if self._sending is None:
             return []
-        self._uploading.cancel()
-        self._uploading = None
+        self._sending.cancel()
+        self._sending = None
         calls = list(self.given)
         self.given.clear()
         for call in calls:
@@ -264,24 +276,25 @@ class RemoteWorker(WorkerSlot):
             self.state = WorkerState.IDLE
         return calls
 
-    # -- uploads
+    # -- the files of calls
 
-    async def _upload(self, calls: list[PendingCall]) -> None:
+    async def _send_files(self, calls: list[PendingCall]) -> None:
         """Write the files of calls on the node, then send the calls."""
         numbers = [next(self.link.numbers) for _ in calls]
         try:
-            packed = []
+            ready = []
             for call, number in zip(calls, numbers, strict=True):
-                uploads = Uploads(self._folder, number)
-                packed.append(pack_call(uploads.moved_call(call.call)))
-                for path, name in uploads.files:
-                    await self._send_file(number, path, name)
+                files = CallFiles(self._folder, number)
+                packed = pack_call(files.moved_call(call.call))
+                for path, name in files.sent:
+                    await self._sender.send(number, path, name)
+                ready.append(_ReadyCall(number, call, packed, files.returned))
         except asyncio.CancelledError:
             for number in numbers:
                 self.link.send(DropUploads(number))
             raise
         except OSError as error:
-            self._uploading = None
+            self._sending = None
             words = f"An upload cannot be read: {error.strerror}"
             for call, number in zip(calls, numbers, strict=True):
                 self.link.send(DropUploads(number))
@@ -289,20 +302,27 @@ class RemoteWorker(WorkerSlot):
                 call.resolve(DeepaasError(words))
             self._note_answer()
         else:
-            self._uploading = None
-            self._run(calls, numbers, packed)
+            self._sending = None
+            self._run(ready)
 
-    async def _send_file(self, number: int, path: str, name: str) -> None:
-        with await asyncio.to_thread(open, path, "rb") as file:
-            self._upload_id = number
-            self._unwritten = asyncio.Semaphore(MAX_UNWRITTEN_PIECES)
-            first = True
-            while (
-                data := await asyncio.to_thread(file.read, MAX_PIECE_BYTES)
-            ) or first:
-                first = False
-                await self._unwritten.acquire()
-                self.link.send(Upload(number, name), data)
+    def _take_returned(
+        self, number: int, message: Any, body: bytes | memoryview, seconds: float
+    ) -> None:
+        """Take a piece of a file that a call returns, or, after it, the answer."""
+        if isinstance(message, StreamPiece):
+            self._returned[number].feed(body)
+            return
+
+        def take_answer(failed: DeepaasError | None) -> None:
+            if self._returned.pop(number, None) is None:
+                return  # the worker has died
+            answer = message
+            if failed is not None:
+                kind, text, status = type(failed).__name__, str(failed), failed.status
+                answer = Failed(number, kind, text, "", status)
+            self._take(number, answer, body, seconds)
+
+        self._returned[number].end(take_answer)
 
     # -- messages
 
@@ -332,18 +352,19 @@ class RemoteWorker(WorkerSlot):
         self, number: int, message: Any, body: bytes | memoryview, seconds: float
     ) -> None:
         if isinstance(message, Written):
-            if number == self._upload_id:
-                self._unwritten.release()
+            self._sender.note_written(number)
         elif (stream := self._transfers.get(number)) is not None:
             self._take_file(number, stream, message, body)
         elif (call := self._calls.get(number)) is None:
             return
+        elif number in self._returned:
+            self._take_returned(number, message, body, seconds)
         elif isinstance(message, Replied):
             self._finish(number, call, seconds)
             self._resolve(number, call, message, body)
             self._note_answer()
         elif isinstance(message, Failed):
-            self._finish(number, call, seconds).resolve(error_of(message))
+            self._finish(number, call, seconds).resolve(message.error())
             self._note_answer()
         elif isinstance(message, StreamEnded):
             self._finish(number, call, seconds).end_stream()
@@ -405,7 +426,7 @@ class RemoteWorker(WorkerSlot):
             stream.feed(body)
             return
         del self._transfers[number]
-        stream.end(error_of(message) if isinstance(message, Failed) else None)
+        stream.end(message.error() if isinstance(message, Failed) else None)
 
     def _pause(self, number: int, wait: bool) -> None:
         self.link.send(PauseStream(number, wait))
@@ -419,15 +440,3 @@ class RemoteWorker(WorkerSlot):
         if self.current is not None and self.current.on_event is not None:
             for line in lines:
                 self.current.on_event(Line(line))
-
-
-def error_of(failed: Failed) -> DeepaasError:
-    """Return the error that a caller gets."""
-    if failed.kind == NoSpace.__name__:
-        return NoSpace()
-    return ModelRaised(
-        failed.message,
-        status=failed.status,
-        kind=failed.kind,
-        traceback=failed.traceback,
-    )

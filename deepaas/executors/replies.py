@@ -54,9 +54,17 @@ def make_reply(
     Raises TypeError or ValueError for what cannot be sent.
     """
     if is_file(value):
-        return _file_reply(value, media_type, given, started)
+        return file_reply(value, media_type, given, started)
     if media_type is None or is_json(media_type):
         return Reply(media_type or JSON, _json_body(value, validate, envelope))
+    return media_reply(value, media_type)
+
+
+def media_reply(value: Any, media_type: str) -> Reply:
+    """Turn a value that is no file into a reply of a media type that is not JSON.
+
+    Raises TypeError for a value that has no such form.
+    """
     if value is None:
         return Reply(concrete(media_type, None), b"")
     if isinstance(value, str):
@@ -101,9 +109,10 @@ def check(body: bytes, validate: Validate | None) -> bytes:
     return body
 
 
-def _file_reply(
+def file_reply(
     value: Any, media_type: str | None, given: Mapping[str, Any], started: float
 ) -> Reply:
+    """Turn a file into a reply, as `make_reply` does."""
     filename = None
     if isinstance(value, UploadedFile):
         filename = value.original_filename

@@ -164,7 +164,7 @@ class _Inbox:
         try:
             message = self.receive()
             if isinstance(message, Call) and message.packed:
-                message = message._replace(kwargs=pickle.loads(message.packed))
+                message = message._replace(kwargs=_unpickle(message.packed))
             if isinstance(message, Call) and message.uploads:
                 message = message._replace(kwargs=_with_uploads(message))
             return message
@@ -178,6 +178,14 @@ class _Inbox:
         if len(data) < size:
             raise EOFError
         return data
+
+
+def _unpickle(packed: bytes | str) -> Any:
+    """Return keyword arguments. Raises any error of an author's class."""
+    if isinstance(packed, bytes):
+        return pickle.loads(packed)
+    with open(packed, "rb") as file:
+        return pickle.load(file)
 
 
 def _with_uploads(call: Call) -> Mapping[str, Any]:

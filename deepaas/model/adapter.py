@@ -25,6 +25,7 @@ from deepaas.model.examples import Addresses, addresses, find_examples
 from deepaas.model.loading import ModelRef, batching, response_fields
 from deepaas.model.mistakes import find_mistakes
 from deepaas.model.places import defined_at, raised_at
+from deepaas.tensors.fields import read_outputs
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +120,8 @@ class ModelAdapter:
             has_predict=self.has_predict,
             has_train=self.has_train,
             has_response=self.response is not None,
+            batched=batching(self.model) is not None,
+            outputs=tuple(read_outputs(self.response).items()),
             predict=_describe(self.predict_args),
             train=_describe(self.train_args),
             examples=examples,

@@ -10,6 +10,7 @@ from typing import Any
 
 from deepaas.arguments.definition import Argument
 from deepaas.negotiation import Negotiation
+from deepaas.tensors.specs import TensorSpec
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class ModelDescription:
     has_train: bool
     has_response: bool
     """Its predictions are validated with a schema."""
+    batched: bool
+    """It computes many calls at once."""
+    outputs: tuple[tuple[str, TensorSpec], ...]
+    """The tensors that its schema declares, by name, in order."""
     predict: ArgumentsDescription
     train: ArgumentsDescription
     examples: tuple[ExampleFile, ...] = ()
@@ -88,5 +93,6 @@ _CLASSES = {
     (cls.__module__, cls.__qualname__): cls
     for cls in (
         *(Argument, ArgumentsDescription, ExampleFile, ModelDescription, Negotiation),
+        TensorSpec,
     )
 }

@@ -46,7 +46,7 @@ def test_the_container_has_an_init():
 
 
 REQUIREMENT = re.compile(
-    r"\bdeepaas *(?:\[[^]\n]*\] *)?(?:[<>=~!]=?=?) *\d[\w.,<>=~! ]*"
+    r"\bdeepaas *(?:\[[^]\n]*\] *)?(?:[<>]=?|[=~!]==?) *\d[\w.,<>=~! ]*"
 )
 TEXTS = {
     "",
@@ -78,7 +78,7 @@ def named_requirements() -> list[tuple[Path, str]]:
         for file in files
         if file.suffix in TEXTS
         and file.relative_to(ROOT) not in OTHER_IMPLEMENTATION
-        and not any(part.endswith(".egg-info") for part in file.parts)
+        and not any(part.endswith((".egg-info", "_build")) for part in file.parts)
         for found in REQUIREMENT.finditer(file.read_text(errors="replace"))
     ]
 

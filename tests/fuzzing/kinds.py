@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.fuzzing.bodies import CHARSETS, forms, json_bodies, urlencoded
 from tests.fuzzing.requests import Must, Request
+from tests.fuzzing.tensors import tensor_bodies
 from tests.fuzzing.values import COOKIES, HEADERS, ODD, TEXTS, lists, pairs
 
 PREDICT = "/v2/models/fuzzed/predict"
@@ -321,6 +322,30 @@ def negotiated(draw):
     return draw(posts(st.just(bodies[where]), ANY_TYPE))
 
 
+@st.composite
+def tensors(draw, *, mutated=False):
+    """A request of the Open Inference Protocol; its lengths may be wrong."""
+    head, tail = draw(tensor_bodies())
+    right = str(len(head))
+    lengths = [right] * 6 + ["0", "-1", "x", str(len(head) + 1), str(len(head) - 1)]
+    length = draw(st.sampled_from(lengths))
+    body = head + tail
+    if mutated:
+        body = _mutated(draw, body, TENSOR_TOKENS)
+    lines = [f"Content-Length: {len(body)}"]
+    if tail or draw(st.booleans()):
+        lines.append(f"Inference-Header-Content-Length: {length}")
+    path = draw(st.sampled_from(["", "versions/1/"]) if mutated else st.just(""))
+    return Request(make_head("POST", f"/v2/models/fuzzed/{path}infer", lines) + body)
+
+
+TENSOR_TOKENS = [
+    *(b'"', b"[", b"]", b"{", b"}", b"null", b"NaN", b"1e999", b"\xff", b"\0" * 4),
+    *(b'"BYTES"', b'"FP32"', b'"shape":[2]', b'"data":[1]', b'"\\ud800"', b"-0.0"),
+    *(b"99999999999999999999", b'"content_type":"json"', b'"binary_data_size":3'),
+]
+
+
 KINDS = {
     "multipart": posts(multipart_bodies()),
     "urlencoded": posts(urlencoded_bodies()),
@@ -331,6 +356,8 @@ KINDS = {
     ),
     "accept": negotiated(),
     "routes": routed(),
+    "tensors": tensors(),
+    "mutated tensors": tensors(mutated=True),
     "mutated multipart": posts(mutated_forms()),
     "mutated text": posts(mutated_texts()),
     "lying lengths": lying_lengths(),

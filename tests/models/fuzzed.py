@@ -3,12 +3,9 @@
 It fails for one thing only: a file that is not what the server says it is.
 """
 
-import asyncio
 import enum
-import gc
 import io
 import tempfile
-import threading
 from pathlib import Path
 
 import marshmallow
@@ -53,14 +50,6 @@ def temporary_file():
     file.write(b"1,2\n")
     file.seek(0)
     return file
-
-
-def get_metadata():
-    """Runs in the server: tell what it is busy with."""
-    # Those of the start are not among the objects: the server has frozen them.
-    task = next(one for one in gc.get_objects() if isinstance(one, asyncio.Task))
-    pending = asyncio.all_tasks(task.get_loop())
-    return {"tasks": len(pending), "threads": threading.active_count()}
 
 
 def get_predict_args():

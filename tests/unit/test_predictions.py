@@ -75,6 +75,7 @@ def test_a_prediction(make):
         "finish": True,
         "label": "id",
         "reports": False,
+        "tensors": False,
         "on_event": print,
         "uploads": [],
     }

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 from aiohttp import web
 
 from deepaas.api.context import prefix
+from deepaas.api.openapi.inference import add_inference
 from deepaas.api.openapi.openapi31 import write_openapi31
 from deepaas.api.openapi.operations import describe
 from deepaas.api.openapi.swagger import write_swagger
@@ -55,8 +56,11 @@ class Documentation:
         return write_swagger(description, self._base, _fragments(models))
 
     def _write_openapi(self, models: _Models) -> dict[str, Any]:
+        description = describe(models, self._settings)
+        if self._settings.inference_endpoint:
+            description = add_inference(description, models, self._settings)
         return write_openapi31(
-            describe(models, self._settings),
+            description,
             self._base,
             _fragments(models),
             self._settings.client_max_size,

@@ -129,6 +129,9 @@ class _Document:
         return self._arguments.parameters(operation.arguments, takes_body=False)
 
     def _body(self, operation: Operation) -> Any:
+        if operation.body:
+            content = {kind: {"schema": one} for kind, one in operation.body.items()}
+            return {"required": True, "content": content}
         return {} if operation.call is None else self._call(operation)["body"]
 
     def _call(self, operation: Operation) -> Any:
@@ -148,8 +151,8 @@ class _Document:
         responses = {
             **operation.responses,
             **operation.additions.responses,
-            "default": FAILURES["default"],
         }
+        responses.setdefault("default", FAILURES["default"])
         return {status: self._response(one) for status, one in responses.items()}
 
     def _response(self, response: Response) -> dict[str, Any]:

@@ -86,6 +86,10 @@ class Operation:
     call: tuple[str, Kind] | None = None
     """The model that it calls, and what for: this has the arguments of the model."""
     additions: Additions = field(default_factory=Additions)
+    body: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """A body that holds no arguments: JSON Schemas by media type."""
+    in_swagger: bool = True
+    """/swagger.json has it too."""
 
 
 CALLS = (Kind.PREDICT, Kind.TRAIN)

@@ -53,6 +53,8 @@ class _Document:
         for model, kind in description.calls:
             self._fragments[model].part(kind.value)
         for operation in description.operations:
+            if not operation.in_swagger:
+                continue
             self._converter.spec.path(
                 path=self._base_path + operation.path,
                 operations={operation.method: self._operation(operation)},

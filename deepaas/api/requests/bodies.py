@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from aiohttp import StreamReader, web
 
 from deepaas.api.requests.forms import MAX_TEXT_BYTES, read_multipart
-from deepaas.api.requests.texts import is_json_type, parse_form, parse_json
+from deepaas.api.requests.texts import is_json_type, parse_form
 from deepaas.api.requests.uploads import Uploads
 from deepaas.arguments import Argument
+from deepaas.arguments.json_text import check_charset, parse_json
 from deepaas.errors import BadBody, BodyTooLarge, UnsupportedMediaType
 
 WBITS = {"gzip": 31, "deflate": 15}
@@ -30,6 +31,12 @@ BODY_READ_TIMEOUT = 60.0
 MAX_FRAMING_BYTES = 65536
 """Bytes that a form may have above the limit, so that a file of just the limit fits."""
 
+MAX_PARSED_JSON_BYTES = 1024 * 1024
+"""Bytes of a JSON body up to which the server parses it.
+
+Python's parser holds the interpreter's lock, for up to 0.2 s at 1 MiB.
+"""
+
 MAX_UNTHREADED_BYTES = 16 * 1024
 """Bytes of text up to which its values are read on the event loop."""
 
@@ -45,6 +52,8 @@ class Body(NamedTuple):
     """The body's media type is one that the server reads."""
     dropped: Collection[str] = ()
     """Names of parts that were not kept."""
+    json_file: str | None = None
+    """The path of a large JSON body, which is not parsed in the server."""
 
 
 NO_BODY = Body()
@@ -63,8 +72,8 @@ async def read_body(
     UnsupportedMediaType.
     """
     kind = request.content_type
-    chunks = _Chunks(request, max_size)
-    try:
+    chunks = Chunks(request, max_size)
+    with body_errors():
         if kind == "multipart/form-data":
             read = await read_multipart(request, chunks, known, uploads)
             size = MAX_TEXT_BYTES - read.text_left
@@ -79,10 +88,24 @@ async def read_body(
         charset = request.charset
         if (small := chunks.small()) is not None:
             return parse(small, charset)
-        text = await _read_text(chunks)
+        if parse is _json_body:
+            text, file = await _read_json(chunks, uploads)
+            if file is not None:
+                if charset is not None:
+                    check_charset(charset)
+                return Body(json_file=file)
+        else:
+            text = await _read_text(chunks)
         if len(text) <= MAX_UNTHREADED_BYTES:
             return parse(text, charset)
         return await asyncio.to_thread(parse, text, charset)
+
+
+@contextlib.contextmanager
+def body_errors() -> Iterator[None]:
+    """Raise BadBody for a body that is cut off or cannot be decoded."""
+    try:
+        yield
     except (web.RequestPayloadError, ConnectionError) as error:
         raise BadBody("The body ended before its time.") from error
     except (UnicodeError, LookupError) as error:
@@ -100,7 +123,7 @@ def _json_body(text: bytes | bytearray, charset: str | None) -> Body:
 # -- bytes as they come
 
 
-class _Chunks(AsyncIterator[bytes]):
+class Chunks(AsyncIterator[bytes]):
     """Yields a body as it comes, unpacked. Raises BodyTooLarge over its limits."""
 
     def __init__(self, request: web.Request, max_size: int) -> None:
@@ -116,14 +139,13 @@ class _Chunks(AsyncIterator[bytes]):
         self._packed = None if coding in ("", "identity") else _Packed(coding)
         self._check(request.content_length or 0)
 
-    def small(self) -> bytes | None:
-        """Return a small body if it has arrived already, as most have; else None."""
+    def small(self, limit: int = MAX_UNTHREADED_BYTES) -> bytes | None:
+        """Return a small body if it has arrived already, as most have; else None.
+
+        It is small up to `limit` bytes.
+        """
         content = self._content
-        if (
-            self._packed
-            or not content.is_eof()
-            or content.total_bytes > MAX_UNTHREADED_BYTES
-        ):
+        if self._packed or not content.is_eof() or content.total_bytes > limit:
             return None
         data = content.read_nowait()
         self._check(len(data))
@@ -226,3 +248,24 @@ async def _read_text(chunks: AsyncIterator[bytes]) -> bytearray:
                 "send a file for more."
             )
     return text
+
+
+async def _read_json(
+    chunks: AsyncIterator[bytes], uploads: Uploads
+) -> tuple[bytearray, str | None]:
+    """Read JSON: return its text, or the path of a file that holds a large one."""
+    text = bytearray()
+    file = None
+    async for chunk in chunks:
+        if file is not None:
+            await file.write(chunk)
+            continue
+        text += chunk
+        if len(text) > MAX_PARSED_JSON_BYTES:
+            file = uploads.open_json()
+            await file.write(text)
+            text = bytearray()
+    if file is None:
+        return text, None
+    await file.close()
+    return text, file.value.filename

@@ -18,17 +18,18 @@ from multipart import (
     parse_options_header,
 )
 
-from deepaas.api.requests.texts import JSONPart, decode, decode_json_text, is_json_type
+from deepaas.api.requests.texts import is_json_type
 from deepaas.api.requests.transfer import Decoder, decoder_of
 from deepaas.api.requests.uploads import Upload, Uploads
 from deepaas.arguments import Argument
+from deepaas.arguments.json_text import JSONPart, decode, decode_json_text
 from deepaas.errors import BadBody, BodyTooLarge, InvalidArguments
 
 MAX_PARTS = 1000
 """Most parts that a form may have."""
 
 MAX_TEXT_BYTES = 8 * 1024 * 1024
-"""Bytes of a JSON body or of all the text in a form.
+"""Bytes of all the text in a form.
 
 Values take up to 25 times as much memory, and reading so many of them delays other
 requests by up to 0.2 s.

@@ -46,7 +46,10 @@ async def read_key(request: web.Request, given: Values) -> RequestKey | None:
 def _fingerprint(key: str, given: Values) -> str:
     """Returns 64 hexadecimal digits, which are equal for equal values."""
     values = {name: _plain(given.values[name]) for name in sorted(given.values)}
-    text = describe_json([values, given.accept])
+    parts: list[Any] = [values, given.accept]
+    if given.file is not None:
+        parts.append([given.file.charset, _content(given.file.path)])
+    text = describe_json(parts)
     return hashlib.pbkdf2_hmac("sha256", text, key.encode(), ROUNDS).hex()
 
 
@@ -54,11 +57,17 @@ def _plain(value: Any) -> Any:
     """Returns a value with the content of files in place of their paths."""
     if isinstance(value, UploadedFile):
         assert value.filename is not None
-        content = hashlib.sha256()
-        with open(value.filename, "rb") as file:
-            while piece := file.read(READ_BYTES):
-                content.update(piece)
-        return [value.original_filename, value.content_type, content.hexdigest()]
+        content = _content(value.filename)
+        return [value.original_filename, value.content_type, content]
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
+
+
+def _content(path: str) -> str:
+    """Returns the SHA-256 of a file."""
+    content = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(READ_BYTES):
+            content.update(piece)
+    return content.hexdigest()

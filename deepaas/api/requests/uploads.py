@@ -6,9 +6,7 @@ import os
 import re
 import tempfile
 from dataclasses import dataclass, field
-from typing import Any
-
-from multipart import MultipartSegment
+from typing import Any, Protocol
 
 from deepaas.errors import disk_errors
 from deepaas.model.v2.wrapper import UploadedFile
@@ -21,18 +19,52 @@ WRITE_BYTES = 256 * 1024
 """Bytes of the rest of an upload that are written at once, off the event loop."""
 
 
+class Part(Protocol):
+    """The part of a form that is a file, or an element of a tensor."""
+
+    @property
+    def name(self) -> str | None:
+        """Return the argument's name."""
+
+    @property
+    def filename(self) -> str | None:
+        """Return the caller's name for the file."""
+
+    @property
+    def content_type(self) -> str | None:
+        """Return the media type that the caller gave."""
+
+
 @dataclass
 class Uploads:
     """The files of one request."""
 
     files: list["Upload"] = field(default_factory=list)
 
-    def open(self, part: MultipartSegment) -> "Upload":
+    def open(self, part: Part) -> "Upload":
         """Open a file for a part. Raises NoSpace."""
         with disk_errors():
-            upload = Upload(part)
+            upload = Upload(part.name or "", part.filename, part.content_type)
         self.files.append(upload)
         return upload
+
+    def open_json(self) -> "Upload":
+        """Open a file for a JSON body. Raises NoSpace."""
+        with disk_errors():
+            upload = Upload("json", "body.json", "application/json")
+        self.files.append(upload)
+        return upload
+
+    def open_empty(self) -> str:
+        """Return the path of an empty file that another process fills.
+
+        Raises NoSpace.
+        """
+        with disk_errors():
+            upload = Upload("loaded", "loaded.pickle", None)
+        upload.handle.close()
+        self.files.append(upload)
+        return str(upload.handle.name)
 
     async def remove(self) -> None:
         """Delete the files, off the event loop where that takes time."""
@@ -51,17 +83,19 @@ class Uploads:
 class Upload:
     """A file on its way to the disk."""
 
-    def __init__(self, part: MultipartSegment) -> None:
-        original = re.split(r"[\\/]", part.filename or "")[-1]
+    def __init__(
+        self, name: str, filename: str | None, content_type: str | None
+    ) -> None:
+        original = re.split(r"[\\/]", filename or "")[-1]
         # The end of the name is kept, since readers go by it: `.nii.gz`.
         tail = re.sub(r"[^A-Za-z0-9._-]", "_", original)[-64:]
         self.handle = tempfile.NamedTemporaryFile(  # noqa: SIM115 - see Uploads
             prefix="deepaas-", suffix=f"-{tail}", delete=False, buffering=0
         )
         self.value = UploadedFile(
-            name=part.name,
+            name=name,
             filename=self.handle.name,
-            content_type=part.content_type or "application/octet-stream",
+            content_type=content_type or "application/octet-stream",
             original_filename=original or None,
         )
         self.size = 0

@@ -108,9 +108,9 @@ function hints(words) {
   return Object.fromEntries(names.map((name) => [name, words[name]]));
 }
 
-// `Prefer` is the page's own switch, `Authorization` the token's.
+// `Prefer` is the page's own switch, `Authorization` the token's; scripts send the others.
 function isOurHeader(name, place) {
-  const ours = ["prefer", "authorization", "x-request-id"];
+  const ours = ["prefer", "authorization", "x-request-id", "idempotency-key"];
   return place === "header" && ours.includes(name.toLowerCase());
 }
 

@@ -222,8 +222,11 @@ def test_a_slow_body_does_not_delay_other_requests(server, media_type, coding, c
 
 
 def test_more_text_than_there_may_be(server):
-    text = b'{"how": "json", "unknown": "%s"}' % (b"x" * 7 * MIB)
+    text = b'{"how": "json", "unknown": "%s"}' % (b"x" * 14 * MIB)
     headers = {"Content-Type": "application/json"}
+    assert prediction(server.post(PATH, content=text, headers=headers)) == []
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    text = b"how=json&unknown=" + b"x" * 7 * MIB
     assert prediction(server.post(PATH, content=text, headers=headers)) == []
     text = text.replace(b"x", b"xx")
     answer = server.post(PATH, content=text, headers=headers)

@@ -1,4 +1,4 @@
-"""No request causes a 5xx, and none leaves files, tasks or descriptors."""
+"""No request causes a 5xx, and none leaves files or descriptors."""
 
 from __future__ import annotations
 

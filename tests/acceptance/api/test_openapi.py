@@ -7,28 +7,11 @@ import pytest
 from openapi_spec_validator import OpenAPIV2SpecValidator
 from swagger_spec_validator.validator20 import validate_spec
 
+from tests.acceptance.api.every_model import in_groups, serve_group
 from tests.conftest import Serve
 from tests.server import MODELS
 
 NAMES = ("documented", "documented_json", "echo", "files", "every_field", "returns")
-
-REFUSED = {
-    "bad_accept",
-    "bad_args",
-    "bad_schema",
-    "broken_import",
-    "exit_on_import",
-    "misspelt",
-}
-"""Models that prevent the start of a server."""
-
-NEEDS_PATH = ("GATES", "WARM_MARK")
-"""Environment variables that models read."""
-
-ALL = sorted({path.stem for path in MODELS.glob("*.py")} - REFUSED)
-
-GROUP = 12
-"""Number of models per server, so that it starts in time on a small machine."""
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +34,10 @@ def validate(document):
     validate_spec(copy.deepcopy(document))  # raises SwaggerValidationError
 
 
-@pytest.mark.parametrize("first", range(0, len(ALL), GROUP))
+@in_groups
 @pytest.mark.parametrize("options", [(), ("--raw-predictions", "--base-path=/x/y")])
-def test_it_is_valid_for_every_model(serve: Serve, tmp_path, first, options):
-    names = ALL[first : first + GROUP]
-    models = [f"--model={name}={MODELS / name}.py" for name in names]
-    env = dict.fromkeys(NEEDS_PATH, str(tmp_path / "path"))
-    server = serve("--nowarm", *models, *options, env=env, errors_expected=True)
+def test_it_is_valid_for_every_model(serve: Serve, tmp_path, names, options):
+    server = serve_group(serve, names, tmp_path, *options)
     base = options[1].partition("=")[2] if options else ""
     document = server.get(f"{base}/swagger.json").json()
     validate(document)

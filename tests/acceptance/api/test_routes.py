@@ -42,7 +42,7 @@ def test_versions(server):
         "help": "/api",
         "describedby": "/swagger.json",
     }
-    assert server.get("/v2/").json() == VERSION
+    assert server.get("/v2/").json().items() >= VERSION.items()
 
 
 def test_a_name_with_a_slash(server):
@@ -143,7 +143,7 @@ def test_odd_names(serve: Serve):
     for model in listed:
         place = f"/v2/models/{quote(model['id'], safe='')}/"
         assert model["links"][0]["href"] == place
-        assert server.get(place).json() == model
+        assert server.get(place).json().items() >= model.items()
         assert f"{place}predict/" in paths
         assert server.post(f"{place}predict/", params={"n": 1}).json() == {"n": 1}
         begun = server.post(
@@ -180,7 +180,8 @@ def test_errors_are_json_with_a_request_id(server):
     ):
         answer = server.client.request(method, path, headers={"X-Request-ID": "my-1"})
         assert answer.status_code == status
-        assert answer.json().keys() == {"message"}
+        # clients of the Open Inference Protocol read `error` below /v2/
+        assert answer.json().keys() - {"error"} == {"message"}
         assert answer.headers["X-Request-ID"] == "my-1"
 
 

@@ -87,8 +87,11 @@ def test_every_argument_wrong(cli):
             "deepaas-cli: argument --n: Takes one value, not several.",
         ),
         (["--n"], "argument --n: expected one argument"),
-        (["--n=1", "--lis=1"], "unrecognized arguments: --lis=1"),
-        (["--n=1", "--debu=1"], "unrecognized arguments: --debu=1"),
+        (["--n=1", "--lis=1"], "unrecognized arguments: --lis=1; did you mean --list?"),
+        (
+            ["--n=1", "--debu=1"],
+            "unrecognized arguments: --debu=1; did you mean --debug?",
+        ),
     ],
 )
 def test_a_missing_or_unknown_argument(cli, words, message):

@@ -144,7 +144,8 @@ def test_one_server_for_one_state_directory(serve: Serve, fail_to_start, state):
         *("--state-dir", state),
     )
     assert ended.code == 1
-    [line] = ended.output.splitlines()
+    loading, line = ended.output.splitlines()
+    assert loading == "m: loading …"
     assert f"another server keeps its jobs in {state}" in line
 
 
@@ -178,7 +179,8 @@ def test_a_database_in_memory_is_refused(fail_to_start, tmp_path, url):
     state = ("--state-dir", tmp_path)
     ended = fail_to_start(*options, *state, "--database-url", url)
     assert ended.code == 1
-    [line] = ended.output.splitlines()
+    loading, line = ended.output.splitlines()
+    assert loading == "m: loading …"
     assert "--database-url" in line
 
 

@@ -66,7 +66,7 @@ def test_a_class_and_an_object_with_a_lock(server, kind):
     answer = predict(server, f"as_{kind}", params={"a": 5})
     assert answer == {"answer": 6, "kind": kind}
     described = server.get(f"/v2/models/as_{kind}/").json()
-    assert described == {
+    expected = {
         "id": f"as_{kind}",
         "name": f"as_{kind}",
         "author": "A. Uthor",
@@ -79,6 +79,7 @@ def test_a_class_and_an_object_with_a_lock(server, kind):
             }
         ],
     }
+    assert described.items() >= expected.items()
 
 
 @pytest.mark.parametrize("kind", ["class", "instance", "fields"])

@@ -28,6 +28,15 @@ UNKIND = {
     "warnings": "import warnings\nwarnings.simplefilter('error')",
     "signals": "import signal\nfor n in (1, 2, 15, 17):\n"
     "    signal.signal(n, signal.SIG_IGN)",
+    "patch": "import select, socket, threading, time\n"  # as gevent patches them
+    "class Patched(socket.socket):\n"
+    "    def recv(self, *_): raise OSError\n"
+    "    recv_into = sendall = send = connect = accept = recv\n"
+    "def fails(*_, **__): raise OSError\n"
+    "socket.socket = Patched\n"
+    "threading.Thread.start = select.select = time.sleep = fails\n"
+    "threading.Lock = threading.RLock = threading.Condition = fails",
+    "gevent": "from gevent import monkey\nmonkey.patch_all()",
     "random": "import random\nrandom.seed(42)",
     "policy": "import asyncio\n"
     "class Policy(asyncio.DefaultEventLoopPolicy):\n"
@@ -49,6 +58,8 @@ def predict(n, dies):
 
 @pytest.mark.parametrize("trait", UNKIND)
 def test_what_a_model_does_to_its_process(serve: Serve, tmp_path, trait):
+    if trait == "gevent":
+        pytest.importorskip("gevent")
     (tmp_path / "weights").mkdir()
     (tmp_path / "unkind_top.py").write_text(f"{UNKIND[trait]}\n{BODY}")
     server = serve(

@@ -24,7 +24,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from deepaas.api.pages import UI_CONTENT_SECURITY_POLICY, UI_FILES
-from tests.acceptance.api.test_openapi import ALL, GROUP, NEEDS_PATH
+from tests.acceptance.api.every_model import in_groups, serve_group
 from tests.acceptance.web.browsing import (
     OVERFLOW,
     SAMPLES,
@@ -338,17 +338,14 @@ def test_dates_and_times(serve: Serve, watched: Watched) -> None:
     assert json.loads(sent.value.post_data or "").keys() == MOMENTS.keys()
 
 
-@pytest.mark.parametrize("first", range(0, len(ALL), GROUP))
+@in_groups
 def test_every_argument_of_every_model_has_a_field(
-    serve: Serve, tmp_path: Path, first: int
+    serve: Serve, tmp_path: Path, names: list[str]
 ) -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is missing")
-    names = ALL[first : first + GROUP]
-    env = dict.fromkeys(NEEDS_PATH, str(tmp_path / "path"))
-    models = [f"--model={name}={MODELS / name}.py" for name in names]
-    server = serve("--nowarm", *models, env=env, errors_expected=True)
+    server = serve_group(serve, names, tmp_path)
     swagger = server.get("/swagger.json").json()
     document = server.get("/openapi.json").json()
     cover = [node, ROOT / "tests" / "unit" / "web" / "cover.js"]
@@ -1510,6 +1507,7 @@ new MutationObserver((_, observer) => {
 """Notes how many milliseconds after the navigation the form has been painted."""
 
 
+@pytest.mark.alone
 def test_the_form_is_there_at_once(digits: Server, watched: Watched) -> None:
     """In half a second, once in five times: other processes may have the machine."""
     page = watched.page

@@ -14,13 +14,16 @@ import asyncio
 import contextlib
 import json
 import os
+import pickle
 from pathlib import Path
 
 import pytest
 
+from deepaas.arguments.outcome import JSONFile, Values, unpack_outcome
 from deepaas.errors import (
     LEFT,
     CallTimeout,
+    DeepaasError,
     ModelRaised,
     StartError,
     Unavailable,
@@ -30,12 +33,26 @@ from deepaas.executors import Began, Ended, Limits, Line, WorkerState
 from deepaas.model.loading import ModelRef
 from deepaas.model.v2.wrapper import UploadedFile
 from deepaas.progress import Batch
+from deepaas.tensors.outputs import unpack
 from tests.server import MODELS
 
 MODEL = ModelRef("m", str(MODELS / "contract.py"))
 LONG_TIME = 60.0
 BOUND = 30.0
 """Seconds within which everything must have happened."""
+
+BATCHES = """
+def predict_batch(calls):
+    return [[call["n"], len(calls)] for call in calls]
+"""
+
+NUMBERS = """
+from webargs import fields
+def get_predict_args():
+    return {"numbers": fields.List(fields.Float(), required=True)}
+def predict(numbers):
+    return [len(numbers), sum(numbers)]
+"""
 
 
 class Made:
@@ -54,6 +71,10 @@ class Made:
         chosen = {name: options.pop(name) for name in names if name in options}
         kwargs = {"n": n, "ran": str(self.ran), **options}
         return asyncio.ensure_future(self.executor.call(method, kwargs, **chosen))
+
+    async def call_packed(self, path):
+        """Call with arguments that are in a file."""
+        return await self.executor.call("predict", path)
 
     async def answer(self, *args, **options):
         return await asyncio.wait_for(self.call(*args, **options), BOUND)
@@ -110,8 +131,8 @@ class ExecutorContract:
         self.gate = tmp_path / "gate"
 
     @contextlib.asynccontextmanager
-    async def started(self, workers=1, **limits):
-        made = Made(self.make(MODEL, Limits(**limits), workers), self.tmp_path)
+    async def started(self, workers=1, ref=MODEL, **limits):
+        made = Made(self.make(ref, Limits(**limits), workers), self.tmp_path)
         await asyncio.wait_for(made.executor.start(), BOUND)
         try:
             yield made
@@ -188,6 +209,79 @@ class ExecutorContract:
             assert n_of(await made.answer(n=4)) == 4
 
         self.run(scenario)
+
+    def test_outputs_as_tensors(self):
+        async def scenario(made):
+            reply = await made.executor.call("predict", {"n": 3}, tensors=True)
+            outputs = {each.name: each for each in unpack(reply.body).items}
+            assert outputs["n"].datatype.name == "INT64"
+            assert bytes(outputs["n"].data) == (3).to_bytes(8, "little")
+            failing = {"n": 3, "what": "fail"}
+            with pytest.raises(ModelRaised, match="3 is bad"):
+                await made.executor.call("predict", failing, tensors=True)
+
+        self.run(scenario)
+
+    def test_calls_that_come_together_are_one_batch(self, isolation):
+        async def scenario(made):
+            with made.executor.hold():
+                calls = [made.call(n=n) for n in range(4)]
+                await asyncio.sleep(0)
+            answers = await asyncio.wait_for(asyncio.gather(*calls), BOUND)
+            found = [json.loads(reply.body) for reply in answers]
+            assert found == [[n, 4] for n in range(4)]
+
+        self.run(scenario, ref=self.write_model("batches", BATCHES))
+
+    # -- arguments in files
+
+    def test_a_body_in_a_file(self, isolation):
+        async def scenario(made):
+            count = 400_000
+            body = json.dumps({"numbers": [0.5] * count, "other": 1})
+            loaded, outcome = await self.load(made, body)
+            assert outcome.ignored == "other"
+            reply = await asyncio.wait_for(made.call_packed(loaded), BOUND)
+            assert json.loads(reply.body) == [count, count / 2]
+            assert loaded.stat().st_size > 2**20
+            loaded, outcome = await self.load(made, json.dumps({"numbers": [1, "x"]}))
+            assert outcome.status == 422
+            assert "Not a valid number" in outcome.messages
+            with pytest.raises(DeepaasError):
+                await self.load(made, "", missing=True)
+            loaded, outcome = await self.load(made, json.dumps({"numbers": []}))
+            reply = await asyncio.wait_for(made.call_packed(loaded), BOUND)
+            assert json.loads(reply.body) == [0, 0]
+
+        self.run(scenario, ref=self.write_model("numbers", NUMBERS))
+
+    def test_arguments_in_a_file_that_is_gone(self, isolation):
+        async def scenario(made):
+            gone = self.tmp_path / "gone"
+            with pytest.raises(DeepaasError):
+                await asyncio.wait_for(made.call_packed(gone), BOUND)
+            there = self.tmp_path / "there"
+            there.write_bytes(pickle.dumps({"n": 4}))
+            assert n_of(await asyncio.wait_for(made.call_packed(there), BOUND)) == 4
+
+        self.run(scenario)
+
+    async def load(self, made, text, *, missing=False):
+        """Have a body loaded; return the file of the arguments, and the outcome."""
+        body, loaded = self.tmp_path / "body", self.tmp_path / "loaded"
+        body.write_text(text)
+        loaded.touch()
+        if missing:
+            loaded.unlink()
+        file = JSONFile(str(body), "utf-8", str(loaded), (), False)
+        asked = {"method": "predict", "given": Values({}, file=file), "shows": False}
+        packed = await asyncio.wait_for(made.executor.load(asked), BOUND)
+        return loaded, unpack_outcome(packed)
+
+    def write_model(self, name, text):
+        path = self.tmp_path / f"{name}.py"
+        path.write_text(text)
+        return ModelRef(name, str(path))
 
     # -- streams
 

@@ -144,7 +144,7 @@ def test_a_worker_that_fails_ends_the_start(loop):
 
 
 def test_a_lost_worker_is_replaced_at_once_and_logged(loop, caplog):
-    caplog.set_level(logging.INFO, "deepaas.executors.local")
+    caplog.set_level(logging.INFO, "deepaas.executors")
     fakes, _ = kept(loop, 2)
     for worker in list(fakes.started):
         worker.ready()

@@ -7,11 +7,13 @@ import pytest
 from deepaas.api.requests.texts import (
     JSON_AS_FORM,
     MAX_FIELDS,
+    is_json_type,
+    parse_form,
+)
+from deepaas.arguments.json_text import (
     MAX_LOCKED_CHARS,
     decode,
     decode_json,
-    is_json_type,
-    parse_form,
     parse_json,
 )
 from deepaas.errors import BodyTooLarge, InvalidArguments
