@@ -210,8 +210,7 @@ async def run(
             env={**os.environ, **settings, "TMPDIR": folder, "SOAK_RAN": str(ran)},
         )
         assert server.stdout is not None
-        line = (await server.stdout.readline()).decode()
-        url = line.split()[-1].removesuffix("/v2/")
+        url = await address(server.stdout)
         process = psutil.Process(server.pid)
         soak = Soak(url, process, cluster)
         patience = aiohttp.ClientTimeout(total=60)
@@ -269,6 +268,14 @@ def ray_cluster() -> "Iterator[Cluster]":
             yield cluster
         finally:
             cluster.close()
+
+
+async def address(output: asyncio.StreamReader) -> str:
+    """Return the server's address, from the lines that it prints once it answers."""
+    async for line in output:
+        if found := re.search(rb"(http://\S+)/v2/$", line):
+            return found[1].decode()
+    raise SystemExit("The server ended before it listened.")
 
 
 async def settled(url: str, session: aiohttp.ClientSession, workers: int) -> None:

@@ -71,7 +71,7 @@ class Worker(Slot, Protocol):
     retired: bool
     """It was told to exit: its exit is not a failure."""
     description: bytes | None
-    """The packed ModelDescription that it sent; None if nobody asked for it."""
+    """The packed ModelDescription that it sent; None if it was not asked for."""
 
     @property
     def process(self) -> Process:
@@ -122,7 +122,7 @@ class WorkerSlot:
         """Its number among the workers of the model; a replacement inherits it."""
         self.batching: Batching | None = None
         self.description: bytes | None = None
-        """The packed ModelDescription that it sent; None if nobody asked for it."""
+        """The packed ModelDescription that it sent; None if it was not asked for."""
         self.given: deque[PendingCall] = deque()
         self.warmed = False
         """It has warmed its model; it may be dead by now."""

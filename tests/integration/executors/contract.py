@@ -248,8 +248,8 @@ class ExecutorContract:
             assert outcome.status == 422
             assert "Not a valid number" in outcome.messages
             with pytest.raises(DeepaasError):
-                await self.load(made, "", missing=True)
-            loaded, outcome = await self.load(made, json.dumps({"numbers": []}))
+                await self.load(made, '{"numbers": []}', missing=True)
+            loaded, _ = await self.load(made, '{"numbers": []}')
             reply = await asyncio.wait_for(made.call_packed(loaded), BOUND)
             assert json.loads(reply.body) == [0, 0]
 
