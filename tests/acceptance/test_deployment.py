@@ -192,6 +192,29 @@ def test_the_files_for_several_servers_name_real_options():
     assert container["livenessProbe"]["httpGet"]["port"] in ports
 
 
+def test_the_files_for_a_ray_cluster_name_real_options():
+    [compose] = documents("ray.compose.yaml")
+    cluster, *others = documents("ray.kubernetes.yaml")
+    [group] = [
+        each for each in cluster["spec"]["workerGroupSpecs"] if "server" in str(each)
+    ]
+    [_, container] = group["template"]["spec"]["containers"]
+    command = " ".join(container["command"])
+    texts = [command, compose["services"]["server"]["command"].partition("exec ")[2]]
+    for text in texts:
+        assert text.startswith("deepaas-run ")
+        named = set(re.findall(r" --([\w-]+)", text))
+        assert "ray-address" in named
+        assert named <= {name.replace("_", "-") for name in OPTIONS}
+    services = compose["services"]
+    outside = [name for name, each in services.items() if "ports" in each]
+    assert outside == ["server"]  # anyone who reaches Ray can run code on it
+    assert compose["networks"]["cluster"]["internal"]
+    assert {each["kind"] for each in others} == {"Service", "NetworkPolicy"}
+    ports = [each["name"] for each in container["ports"]]
+    assert container["livenessProbe"]["httpGet"]["port"] in ports
+
+
 def test_nginx_in_front_of_several_servers(serve: Serve, nginx, database_url, tmp_path):
     model = ("--model", f"m={MODELS / 'trains.py'}")
     environment = {"OS_DEFAULT__DATABASE_URL": database_url}
