@@ -5,7 +5,8 @@
 
 Starts a Ray cluster of a head and two nodes on this machine, in a network of its own,
 and calls an echo with two workers from one process, with 1 and with 16 calls at a time.
-Prints a table; times are in milliseconds.
+Prints a table; times are in milliseconds. Then asks a server on the cluster whether it
+lives, again and again, while 16 clients call its model.
 """
 
 import argparse
@@ -20,6 +21,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
+from benchmarks.soak import address
 from deepaas.executors import Cluster, Executor, Local, create_executor
 from deepaas.executors.messages import Envelope
 from deepaas.model.loading import ModelRef
@@ -59,6 +63,46 @@ async def measure_all(name: str, call: Call, seconds: float) -> None:
     print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
+async def measure_others(cluster: str, seconds: float) -> None:
+    """Time a server's other requests while clients call its model on the cluster."""
+    server = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).parent / "deepaas-run"),
+        *("--listen-port=0", f"--model=echo={MODEL.target}", "--model-name=echo"),
+        *(f"--workers={WORKERS}", f"--ray-address={cluster}"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={**os.environ, **ray_cluster.SETTINGS},
+    )
+    assert server.stdout is not None
+    url = await address(server.stdout)
+    async with aiohttp.ClientSession(url) as session:
+
+        async def predict(n: int) -> None:
+            async with session.post("/v2/models/echo/predict", params={"n": n}) as got:
+                await got.read()
+                assert got.status == 200, await got.text()
+
+        async def ask(_: int) -> None:
+            await asyncio.sleep(0.01)
+            began = time.perf_counter()
+            async with session.get("/v2/health/live") as got:
+                await got.read()
+            times.append((time.perf_counter() - began) * 1000)
+
+        times: list[float] = []
+        calling = asyncio.create_task(measure(predict, CLIENTS[-1], seconds))
+        await measure(ask, 1, seconds)
+        rate, median, _ = await calling
+    server.terminate()
+    await server.wait()
+    last = statistics.quantiles(times, n=100)[98]
+    print(
+        f"\nA server, {CLIENTS[-1]} clients of the model: {rate:.0f} calls/s, p50 "
+        f"{median:.2f}; {len(times)} other requests meanwhile: "
+        f"p50 {statistics.median(times):.2f}, p99 {last:.2f}"
+    )
+
+
 async def of_executor(name: str, executor: Executor, seconds: float) -> None:
     async def call(n: int) -> Any:
         return await executor.call("predict", {"n": n})
@@ -70,9 +114,8 @@ async def of_executor(name: str, executor: Executor, seconds: float) -> None:
         await executor.close(0)
 
 
-async def of_serve(address: str, seconds: float) -> None:
+async def of_serve(cluster: str, seconds: float) -> None:
     """Measure Ray Serve by the handle of a deployment, and by its own HTTP."""
-    import aiohttp
     import ray
     from ray import serve
 
@@ -84,7 +127,7 @@ async def of_serve(address: str, seconds: float) -> None:
         async def __call__(self, request: Any) -> dict[str, int]:
             return {"n": int(request.query_params["n"])}
 
-    ray.init(address, log_to_driver=False, logging_level="error")
+    ray.init(cluster, log_to_driver=False, logging_level="error")
     serve.start(http_options={"host": "127.0.0.1", "port": 8000})
     handle = await asyncio.to_thread(serve.run, Echo.bind())
     await measure_all(
@@ -103,21 +146,22 @@ async def _awaited(response: Any) -> Any:
     return await response
 
 
-def run(address: str, seconds: float, no_serve: bool) -> None:
+def run(cluster: str, seconds: float, no_serve: bool) -> None:
     envelope = Envelope.NONE
     head = " | ".join(f"{n}: calls/s | p50 | p99" for n in CLIENTS)
     print(f"| | {head} |\n|---|{'---|' * 3 * len(CLIENTS)}")
     local = create_executor(MODEL, Local(WORKERS), envelope=envelope)
     asyncio.run(of_executor("local", local, seconds))
-    where = Cluster(address, workers=WORKERS)
+    where = Cluster(cluster, workers=WORKERS)
     places = create_executor(MODEL, where, envelope=envelope)
     asyncio.run(of_executor("places on Ray", places, seconds))
     if no_serve:
-        return
-    if importlib.util.find_spec("starlette") is not None:
-        asyncio.run(of_serve(address, seconds))
+        pass
+    elif importlib.util.find_spec("starlette") is not None:
+        asyncio.run(of_serve(cluster, seconds))
     else:
         print("Ray Serve is missing: pip install 'ray[serve]'", file=sys.stderr)
+    asyncio.run(measure_others(cluster, seconds))
 
 
 if __name__ == "__main__":
