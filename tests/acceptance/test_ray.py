@@ -4,7 +4,10 @@ The tests that end nodes come last, since each of these has to be started again.
 """
 
 import hashlib
+import json
+import re
 import signal
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,13 +17,15 @@ import psutil
 import pytest
 
 from tests import cluster as ray
-from tests.server import MODELS, prediction, wait_until
+from tests.bare_environment import make_bare_environment
+from tests.server import MODELS, ROOT, prediction, wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.weekly, pytest.mark.timeout(300)]
 
 MODEL = f"--model=m={MODELS / 'clustered.py'}"
 PREDICT = "/v2/models/m/predict"
 TRAIN = "/v2/models/m/train"
+JSON = {"Content-Type": "application/json"}
 MIB = 2**20
 
 
@@ -173,6 +178,103 @@ def test_a_server_without_the_packages_of_its_model(cluster, serve, tmp_path):
     assert server.stop() == 0
 
 
+def test_a_server_in_an_environment_without_the_packages(cluster, serve, tmp_path):
+    command = make_bare_environment(tmp_path / "front", ["ray"])
+    for package in ("numpy", "sklearn", "deepaas_digits"):
+        code = f"import {package}"
+        python = command.with_name("python")
+        ended = subprocess.run([python, "-c", code], capture_output=True)
+        assert b"ModuleNotFoundError" in ended.stderr
+    server = serve(
+        *("--model=digits=deepaas_digits.api", f"--ray-address={cluster.address}"),
+        command=command,
+        env=ray.SETTINGS | {"DIGITS_MODEL_DIR": str(tmp_path / "weights")},
+        start_timeout=100,
+    )
+    path = "/v2/models/digits"
+    assert "deepaas-digits" in server.get(f"{path}/").text
+    assert server.get("/ui/").status_code == 200
+    assert f"{path}/predict/" in server.get("/swagger.json").json()["paths"]
+    assert f"{path}/predict/" in server.get("/openapi.json").json()["paths"]
+    assert server.post(f"{path}/predict/").status_code == 422
+    assert server.post(f"{path}/train/", params={"epochs": 0}).status_code == 422
+    picture = ROOT / "examples/digits/deepaas_digits/data/three.png"
+
+    def recognise(accept="application/json"):
+        files = {"data": ("three.png", picture.read_bytes(), "image/png")}
+        headers = {"Accept": accept}
+        answer = server.post(f"{path}/predict/", files=files, headers=headers)
+        assert answer.status_code == 200, answer.text
+        return answer
+
+    before = recognise().json()
+    assert before["label"] == 3
+    assert recognise("image/png").content.startswith(b"\x89PNG")
+    job = server.post(f"{path}/train/", params={"epochs": 2}).json()
+    url = f"{path}/train/{job['uuid']}"
+    wait_until(lambda: server.get(url).json()["status"] == "done", timeout=60)
+    assert server.get(url).json()["progress"]["step"] == 2
+    assert recognise().json()["probabilities"] != before["probabilities"]
+    assert server.stop() == 0
+
+
+def test_json_that_is_read_on_a_node(cluster, serve):
+    options = [
+        f"--model={name}={MODELS}/{name}.py" for name in ("many_numbers", "own_code")
+    ]
+    server = serve(
+        *(*options, f"--ray-address={cluster.address}", "--raw-predictions"),
+        env=ray.SETTINGS,
+    )
+    path = "/v2/models/many_numbers/predict/"
+    text = json.dumps({"numbers": [1.5] * 1_000_000, "text": "e", "other": 1})
+    answer = server.post(path, content=text, headers=JSON)
+    assert prediction(answer) == [1_500_000, 1, None]
+    assert answer.headers["X-Ignored-Arguments"] == "other"
+    answer = server.post(path, content=text.replace("1.5", '"x"', 1), headers=JSON)
+    assert answer.status_code == 422
+    assert list(answer.json()) == ["numbers"]
+    answer = server.post(path, content=text[:-1], headers=JSON)
+    assert answer.status_code == 400
+    job = server.post("/v2/models/many_numbers/train/", content=text, headers=JSON)
+    url = f"/v2/models/many_numbers/train/{job.json()['uuid']}"
+    wait_until(lambda: server.get(url).json()["status"] == "done")
+    path = "/v2/models/own_code/predict/"
+    large, small = (
+        server.post(path, content=text, headers=JSON)
+        for text in (" " * MIB + "{}", "{}")
+    )
+    assert (large.status_code, large.text) == (small.status_code, small.text)
+    assert uploaded(cluster) == []
+    assert not list(server.temporary.glob("deepaas-*-*.*"))
+    assert server.stop() == 0
+
+
+def test_tensors_and_batches(cluster, serve):
+    options = [
+        f"--model={name}={MODELS}/{name}.py" for name in ("tensors", "oip_digits")
+    ]
+    server = serve(*(*options, f"--ray-address={cluster.address}"), env=ray.SETTINGS)
+    images = {
+        "name": "x",
+        "shape": [3, 64],
+        "datatype": "FP32",
+        "data": [0] * 128 + [1] * 64,
+    }
+    answer = server.post("/v2/models/oip_digits/infer", json={"inputs": [images]})
+    [labels] = answer.json()["outputs"]
+    assert labels["data"] == [9, 9, 1]
+    file = {"name": "file", "shape": [1], "datatype": "BYTES", "data": ["aGVsbG8="]}
+    file["parameters"] = {"content_type": "base64"}
+    whole = {"name": "integer", "shape": [1], "datatype": "INT64", "data": [7]}
+    answer = server.post("/v2/models/tensors/infer", json={"inputs": [file, whole]})
+    found = {output["name"]: output for output in answer.json()["outputs"]}
+    assert found["integer"]["data"] == [7]
+    assert found["file"]["data"] == ["aGVsbG8="]
+    assert uploaded(cluster) == []
+    assert server.stop() == 0
+
+
 def test_a_training_reports(shared):
     job = shared.post(TRAIN, params={"steps": 5}).json()
     url = f"{TRAIN}/{job['uuid']}"
@@ -233,13 +335,16 @@ def test_the_death_of_a_place_costs_one_call(shared, cluster, tmp_path):
 def test_a_training_that_holds_the_interpreter_is_cancelled(shared):
     until_idle(shared)
     job = shared.post(TRAIN, params={"seconds": 99, "child": True}).json()
-    found = {
-        word: int(shared.wait_for_output(rf"\] {word} (\d+)")[1])
+    url = f"{TRAIN}/{job['uuid']}"
+    wait_until(lambda: "stray" in shared.get(f"{url}/log").text)
+    printed = shared.get(f"{url}/log").text
+    pids = [
+        int(re.search(rf"{word} (\d+)", printed)[1])
         for word in ("training in", "child", "stray")
-    }
-    processes = [psutil.Process(pid) for pid in found.values()]
+    ]
+    processes = [psutil.Process(pid) for pid in pids]
     began = time.monotonic()
-    assert shared.delete(f"{TRAIN}/{job['uuid']}").status_code == 200
+    assert shared.delete(url).status_code == 200
     assert time.monotonic() - began < 1
     _, alive = psutil.wait_procs(processes, timeout=2)
     assert [process for process in alive if process.status() != "zombie"] == []
@@ -464,8 +569,9 @@ def test_a_node_is_lost_in_the_middle_of_100_calls(shared, cluster, tmp_path):
 def test_a_node_that_is_idle_is_lost(shared, cluster):
     until_idle(shared)
     node = cluster.nodes[0]
+    lost = {model.pid for model in node.models()}
     node.kill_raylet()
-    wait_until(lambda: any(w["state"] != "idle" for w in workers(shared)))
+    wait_until(lambda: lost.isdisjoint(w["pid"] for w in workers(shared)))
     began = time.monotonic()
     assert predict(shared, n=1)["n"] == 1
     assert time.monotonic() - began < 20

@@ -41,9 +41,9 @@ def predict(n, ran, seconds, how, size, accept, file=None, files=()):
     if ran:
         with open(ran, "a") as noted:
             noted.write(f"{n}\n")
-    time.sleep(seconds)
     if how == "stream":
         return stream(size, seconds)
+    time.sleep(seconds)
     if how == "file":
         path = Path(ran + ".answer")
         path.write_bytes(b"a" * size)
