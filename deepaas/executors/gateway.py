@@ -50,6 +50,12 @@ MAX_ANSWER_SECONDS = 15.0
 NODE_INTERVAL = 3.0
 """Seconds between two looks at the node of this machine."""
 
+MAX_UNREAD_BYTES = 4 * 1024 * 1024
+"""Bytes for a server that is slow to read, until the places have to wait."""
+
+MAX_UNREAD_SECONDS = 2.0
+"""Seconds that a place waits for the server. It ends itself after some more."""
+
 MAX_CALLS = 1000
 """Calls that an actor may have open: far more than there are."""
 
@@ -90,6 +96,32 @@ def words(error: BaseException) -> str:
     return f"{kind}: {lines[0][:300]}" if lines else kind
 
 
+class ServerConnection(FrameConnection):
+    """The socket to the server, with a limit to what the server has not read."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note the transport."""
+        super().connection_made(transport)
+        self._room = asyncio.Event()
+        self._room.set()
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.set_write_buffer_limits(MAX_UNREAD_BYTES)
+
+    def pause_writing(self) -> None:
+        """Note that the limit is reached."""
+        self._room.clear()
+
+    def resume_writing(self) -> None:
+        """Note that the server has read most of it."""
+        self._room.set()
+
+    async def room(self) -> None:
+        """Wait until the server has read most of it, for MAX_UNREAD_SECONDS."""
+        if not self._room.is_set():
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._room.wait(), MAX_UNREAD_SECONDS)
+
+
 class Gateway:
     """The places of one server, by their numbers."""
 
@@ -101,10 +133,10 @@ class Gateway:
 
     async def serve(self) -> None:
         """Serve until the server closes its socket, or the node is lost."""
-        self._connection = FrameConnection(
+        self.connection = ServerConnection(
             self._end, self._on_frames, self._over.set, GATEWAY_KINDS
         )
-        await self._connection.open()
+        await self.connection.open()
         watch = asyncio.create_task(self._watch_node())
         await self._over.wait()
         watch.cancel()
@@ -114,7 +146,7 @@ class Gateway:
     def send(self, message: GatewayMessage, body: bytes = b"") -> None:
         """Send a message to the server."""
         if not self._over.is_set():
-            self._connection.write(pack(message, body, codes=CODES) + body)
+            self.connection.write(pack(message, body, codes=CODES) + body)
 
     def _on_frames(self, frames: list[Frame]) -> None:
         for message, body, _ in frames:
@@ -232,10 +264,11 @@ class Link:
             return
         finally:
             late.cancel()
+        self._received.add(number, data)
+        await self._gateway.connection.room()
         self._open_calls -= 1
         if self._open_calls == 0:
             self.send(b"")
-        self._received.add(number, data)
 
     def _pass_on(self, data: bytes) -> None:
         if not self._ended:

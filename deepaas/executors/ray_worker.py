@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from deepaas.errors import DeepaasError, WorkerDied
 from deepaas.executors.base import Line, Printed, WorkerState, WorkerStatus
@@ -38,7 +38,7 @@ from deepaas.executors.place_messages import (
     Written,
 )
 from deepaas.executors.process import Launch
-from deepaas.executors.remote_files import FileReceiver, FileSender
+from deepaas.executors.remote_files import FileReceiver, FileSender, ReadyCall
 from deepaas.executors.remote_process import RemoteProcess
 from deepaas.executors.stream import ReplyStream
 from deepaas.executors.uploads import CallFiles, has_files
@@ -54,17 +54,6 @@ HUNG_SECONDS = 10.0
 
 MEASURE_SECONDS = 1.0
 """Seconds that a measurement may take; the last one counts then."""
-
-
-class _ReadyCall(NamedTuple):
-    """A call whose files the place has."""
-
-    number: int
-    """The number by which messages name it."""
-    call: PendingCall
-    packed: bytes
-    returned: tuple[str, str] | None = None
-    """The path here of a file that comes back, and its name in the place's folder."""
 
 
 class RemoteWorker(WorkerSlot):
@@ -99,6 +88,8 @@ class RemoteWorker(WorkerSlot):
         self._sender = FileSender(link.send)
         self._sending: asyncio.Task[None] | None = None
         self._measured = asyncio.Event()
+        self._early: list[Frame | str] | None = []
+        """What came before the pool waits for it; a text is the reason of its loss."""
         link.users[self._id] = self
         environment = dict(launch.environment)
         link.send(StartWorker(self._id, launch.start, environment, launch.folder))
@@ -165,7 +156,16 @@ class RemoteWorker(WorkerSlot):
             self.link.lose(f"{self.process.failure}, and its place does not answer")
 
     async def connect(self) -> None:
-        """Nothing is to do: the gateway is handed to the event loop."""
+        """Take the messages of the place from now on.
+
+        The link is that of all models of a server, whose pools start in turn.
+        """
+        early, self._early = self._early or [], None
+        for message in early:
+            if isinstance(message, str):
+                self.on_lost(message)
+            else:
+                self.on_frame(message)
 
     async def destroy(self, reason: ExitReason) -> None:
         """Kill the process, and wait a moment until it is gone."""
@@ -175,6 +175,7 @@ class RemoteWorker(WorkerSlot):
 
     async def end(self, grace: float) -> None:
         """Let the process exit by itself, within `grace` seconds."""
+        await self.connect()
         if self._state is WorkerState.DEAD:
             return
         if self.link.facts is None:
@@ -204,6 +205,9 @@ class RemoteWorker(WorkerSlot):
 
     def on_lost(self, words: str) -> None:
         """Note that the place is gone, and the process with it."""
+        if self._early is not None:
+            self._early.append(words)
+            return
         self.process.note_loss(words)
         self._note_exit()
 
@@ -241,9 +245,9 @@ class RemoteWorker(WorkerSlot):
             self._sending = asyncio.create_task(self._send_files(list(calls)))
         else:
             numbers = self.link.numbers
-            self._run([_ReadyCall(next(numbers), call, call.packed) for call in calls])
+            self._run([ReadyCall(next(numbers), call, call.packed) for call in calls])
 
-    def _run(self, calls: Sequence[_ReadyCall]) -> None:
+    def _run(self, calls: Sequence[ReadyCall]) -> None:
         heads = []
         for number, call, packed, returned in calls:
             self._calls[number] = call
@@ -288,7 +292,7 @@ class RemoteWorker(WorkerSlot):
                 packed = pack_call(files.moved_call(call.call))
                 for path, name in files.sent:
                     await self._sender.send(number, path, name)
-                ready.append(_ReadyCall(number, call, packed, files.returned))
+                ready.append(ReadyCall(number, call, packed, files.returned))
         except asyncio.CancelledError:
             for number in numbers:
                 self.link.send(DropUploads(number))
@@ -328,6 +332,9 @@ class RemoteWorker(WorkerSlot):
 
     def on_frame(self, frame: Frame) -> None:
         """Take a message of the place."""
+        if self._early is not None:
+            self._early.append(frame)
+            return
         message, body, seconds = frame
         if (number := getattr(message, "call", None)) is not None:
             self._take(number, message, body, seconds)

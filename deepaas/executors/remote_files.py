@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from deepaas.errors import DeepaasError, disk_errors, named
+from deepaas.executors.calls import PendingCall
 from deepaas.executors.place_messages import (
     MAX_PIECE_BYTES,
     MAX_UNWRITTEN_PIECES,
@@ -14,6 +15,17 @@ from deepaas.executors.place_messages import (
     Upload,
 )
 from deepaas.executors.stream import ReplyStream
+
+
+class ReadyCall(NamedTuple):
+    """A call whose files the place has."""
+
+    number: int
+    """The number by which messages name it."""
+    call: PendingCall
+    packed: bytes
+    returned: tuple[str, str] | None = None
+    """The path here of a file that comes back, and its name in the place's folder."""
 
 
 class FileSender:

@@ -14,10 +14,18 @@ from deepaas.executors.place_messages import ClosePlace, PlaceData
 
 
 class LocalPlace(Place):
-    """It must not end the test's process."""
+    """It must not end the test's process, and notes which messages it has sent."""
+
+    def __init__(self):
+        self.told = []
+        super().__init__()
 
     def _watch(self, parent):
         pass
+
+    def _send(self, message, *more):
+        self.told.append(type(message))
+        super()._send(message, *more)
 
 
 class LocalGateway:
@@ -42,6 +50,11 @@ class LocalGateway:
     async def connect(self):
         for process in self.processes:
             process.begin()
+
+    async def until_told(self, kind):
+        """Wait until each place has sent a message of a kind, and it has arrived."""
+        for process in self.processes:
+            await process.until_told(kind)
 
 
 class LocalProcess:
@@ -91,6 +104,11 @@ class LocalProcess:
     def _take(self, data):
         if not self._ended:
             self.link.receive(data)
+
+    async def until_told(self, kind):
+        while kind not in self._place.told:  # noqa: ASYNC110 - it sets no event
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.1)
 
     async def close(self):
         if not self._ended:
