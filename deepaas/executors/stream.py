@@ -63,11 +63,14 @@ class ReplyStream:
                 raise StopAsyncIteration
             self._more.clear()
             await self._more.wait()
-        data = b"".join(self._pieces)
-        self._pieces.clear()
-        self._size = 0
-        self._let_wait(False)
-        return data
+        taken, size = [], 0
+        while self._pieces and size < MAX_UNREAD_BYTES:  # more may be on its way
+            taken.append(self._pieces.popleft())
+            size += len(taken[-1])
+        self._size -= size
+        if self._size <= MAX_UNREAD_BYTES:
+            self._let_wait(False)
+        return b"".join(taken)
 
     async def aclose(self) -> None:
         """Stop the model where it is, and wait until it has stopped."""

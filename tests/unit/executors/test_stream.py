@@ -48,7 +48,29 @@ async def test_a_worker_waits_for_a_slow_reader():
     made.stream.feed(b"x")
     made.stream.feed(b"x")
     assert made.paused == [True]
-    assert len(await anext(made.stream)) == MAX_UNREAD_BYTES + 2
+    assert len(await anext(made.stream)) == MAX_UNREAD_BYTES
+    assert made.paused == [True, False]
+    assert await anext(made.stream) == b"xx"
+
+
+async def test_a_reader_gets_little_of_what_had_come_before_the_worker_waited():
+    made = Stream()
+    half = bytes(MAX_UNREAD_BYTES // 2)
+    for _ in range(8):
+        made.stream.feed(half)
+    made.stream.end()
+    sizes = [len(piece) async for piece in made.stream]
+    assert sizes == [MAX_UNREAD_BYTES] * 4
+    assert made.paused == [True, False]
+
+
+async def test_the_worker_waits_until_the_reader_has_most_of_it():
+    made = Stream()
+    for _ in range(3):
+        made.stream.feed(bytes(MAX_UNREAD_BYTES))
+    await anext(made.stream)
+    assert made.paused == [True]
+    await anext(made.stream)
     assert made.paused == [True, False]
 
 
