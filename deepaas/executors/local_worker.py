@@ -216,9 +216,9 @@ class LocalWorker:
 
     # -- calls
 
-    def room(self) -> int:
-        """Return how many calls it may have at once."""
-        return 1 if self.batching is not None else self.pace.room()
+    def room(self, seconds: float) -> int:
+        """Return how many calls it may have at once, to end them in so many seconds."""
+        return 1 if self.batching is not None else self.pace.room(seconds)
 
     def send(self, calls: Sequence[PendingCall]) -> None:
         """Give it calls, together if it takes batches, else one after another.
