@@ -268,8 +268,9 @@ class LocalWorker:
         if call is None:
             self._take_start(message)
         elif isinstance(message, Reply):
-            reply = message._replace(body=body) if message.path is None else message
-            self._finish(call, seconds).resolve(reply)
+            if message.path is None:  # _replace() takes four times as long
+                message = Reply(message.media_type, body, None, *message[3:])
+            self._finish(call, seconds).resolve(message)
         elif isinstance(message, Raised):
             self._finish(call, seconds).resolve(message.error())
         elif isinstance(message, End):
