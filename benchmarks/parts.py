@@ -64,7 +64,7 @@ LocalWorker.send = send_nothing
 
 NO_PREFETCH = """
 from deepaas.executors.local_worker import LocalWorker
-LocalWorker.room = lambda self: 1
+LocalWorker.room = lambda self, seconds: 1
 """
 
 NO_EXECUTOR = (
