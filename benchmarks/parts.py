@@ -86,7 +86,7 @@ class Parsing:
     async def __aexit__(self, *error):
         pass
 deepaas_v2.Parsing = lambda *args: Parsing()
-predictions._load = lambda *args: {"n": 7}
+predictions.load = lambda *args: {"n": 7}
 """
 
 NO_ACCESS_LOG = """
