@@ -29,6 +29,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from benchmarks import environments
 from benchmarks.clients import Clients
 from benchmarks.compare import CACHE, say
@@ -78,6 +80,8 @@ class Run:
     """Milliseconds of a call in the queue, by the metrics of deepaas."""
     worker: float = 0.0
     """Milliseconds of a call in the worker, by the metrics of deepaas."""
+    busy: float = 0.0
+    """The share of the run in which the server process of deepaas computed."""
 
     def share(self, part: str) -> float:
         """Return the share of the run that a worker spent with a part."""
@@ -185,7 +189,7 @@ class Comparison:
     ) -> Run:
         file = here.folder / PARTS
         offset = file.stat().st_size
-        before = times(here.port) if server.startswith("ours") else {}
+        before = times(here) if server.startswith("ours") else {}
         seen = clients.put_load(count, self.options.processes, self.options.seconds)
         run = Run(
             workload,
@@ -200,18 +204,22 @@ class Comparison:
             read_parts(file.read_bytes()[offset:].decode()),
         )
         if before:
-            after = times(here.port)
-            run.queue, run.worker = (
-                1000 * (after[name] - before[name]) / (after["calls"] - before["calls"])
-                for name in ("queue", "run")
-            )
+            change = {name: now - before[name] for name, now in times(here).items()}
+            run.queue = 1000 * change["queue"] / change["calls"]
+            run.worker = 1000 * change["run"] / change["calls"]
+            run.busy = change["busy"] / run.seconds
         return run
 
 
-def times(port: int) -> dict[str, float]:
-    """Return the seconds in the queue and in the model, and the calls, of deepaas."""
-    with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=10) as answer:
+def times(here: Running) -> dict[str, float]:
+    """Return the seconds in the queue and in the model, and the calls, of deepaas.
+
+    `busy` are the seconds that the server process has computed.
+    """
+    address = f"http://{HOST}:{here.port}/metrics"
+    with urllib.request.urlopen(address, timeout=10) as answer:
         text = answer.read().decode()
+    used = psutil.Process(here.pid).cpu_times()
     found = re.findall(
         r"^deepaas_call_(\w+)_seconds_(sum|count){.*} (\S+)$", text, re.M
     )
@@ -220,6 +228,7 @@ def times(port: int) -> dict[str, float]:
         "queue": values.get(("queue", "sum"), 0.0),
         "run": values.get(("run", "sum"), 0.0),
         "calls": values.get(("run", "count"), 0.0),
+        "busy": used.user + used.system,
     }
 
 
@@ -263,17 +272,17 @@ def worker_table(comparison: Comparison) -> str:
 
 def call_table(comparison: Comparison) -> str:
     """Return how a call of ours spends its time, in milliseconds."""
-    titles = ["HTTP", "queue", *NAMES, "worker's rest", "not the model's"]
-    rows = [["model", "server", "clients", "latency", *titles]]
+    titles = ["latency", "HTTP", "queue", *NAMES, "worker's rest", "not the model's"]
+    rows = [["model", "server", "clients", *titles, "server busy"]]
     for run in comparison.runs:
         if not run.worker:
             continue
         parts = [run.of_call(part) for part in NAMES]
         http = run.mean - run.queue - run.worker
         cells = [run.mean, http, run.queue, *parts, run.worker - sum(parts)]
-        other = f"{100 * (1 - run.of_call('model') / run.mean):.0f} %"
-        numbers = map(_number, cells)
-        rows.append([run.workload, run.server, str(run.clients), *numbers, other])
+        shares = [1 - run.of_call("model") / run.mean, run.busy]
+        figures = [*map(_number, cells), *(f"{100 * share:.0f} %" for share in shares)]
+        rows.append([run.workload, run.server, str(run.clients), *figures])
     return _table(rows, left=2)
 
 

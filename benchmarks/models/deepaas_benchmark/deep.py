@@ -132,7 +132,7 @@ class Pictures(Model):
         list(self._pool.map(_decode_into, inputs, pixels))
         decoded = self.parts.note("decode", len(inputs), began)
         batch = pixels.to(self.device, non_blocking=True).to(self.dtype)
-        batch = batch.div_(127.5).sub_(1)
+        batch = batch.div_(127.5).sub_(1).permute(0, 3, 1, 2)
         self.parts.note("transfer", len(inputs), decoded)
         return batch
 
@@ -140,7 +140,7 @@ class Pictures(Model):
         """Return this thread's memory for a batch; the GPU reads pinned memory fast."""
         if not hasattr(self._buffers, "pixels"):
             self._buffers.pixels = torch.empty(
-                (max_batch(), 3, SIDE, SIDE),
+                (max_batch(), SIDE, SIDE, 3),
                 dtype=torch.uint8,
                 pin_memory=self.device.type == "cuda",
             )
@@ -151,20 +151,20 @@ class Pictures(Model):
 def _decode_into(file: bytes | Path, pixels: torch.Tensor) -> None:
     content = file if isinstance(file, bytes) else file.read_bytes()
     picture = _decode_png(content)
-    top, left = (picture.shape[1] - SIDE) // 2, (picture.shape[2] - SIDE) // 2
-    pixels.copy_(picture[:, top : top + SIDE, left : left + SIDE])
+    top, left = (picture.shape[0] - SIDE) // 2, (picture.shape[1] - SIDE) // 2
+    pixels.copy_(picture[top : top + SIDE, left : left + SIDE])
 
 
 def _decode_by_torchvision(content: bytes) -> torch.Tensor:
-    """Return channels, rows, columns."""
+    """Return rows, columns, colours: as both decoders lay them out in memory."""
     data = torch.frombuffer(bytearray(content), dtype=torch.uint8)
     picture: torch.Tensor = torchvision.io.decode_png(data, ImageReadMode.RGB)
-    return picture
+    return picture.permute(1, 2, 0)
 
 
 def _decode_by_pillow(content: bytes) -> torch.Tensor:
     with Image.open(io.BytesIO(content)) as picture:
-        return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)
+        return torch.from_numpy(np.array(picture.convert("RGB")))
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
@@ -174,7 +174,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-try:  # its builds do not fit all builds of PyTorch, and some have no libpng
+try:  # its builds do not fit all builds of PyTorch; some have no libpng
     import torchvision
     from torchvision.io import ImageReadMode
 
