@@ -327,7 +327,7 @@ def test_bytes_that_do_not_fit_are_a_400(server, head, tail, words):
         ("file", "BYTES", b"\2\0\0\0a", "within an element"),
         ("file", "BYTES", b"\1\0\0\0a\1\0\0\0a", "has 2 elements"),
         ("file", "BYTES", b"", "has 0 elements"),
-        ("flag", "BOOL", b"\2", "neither 0 nor 1"),
+        ("flag", "BOOL", b"\2", "other than 0 and 1"),
     ],
 )
 def test_elements_of_bytes_that_are_broken_are_a_400(
@@ -457,7 +457,7 @@ def test_what_a_model_returns_is_an_output(server, kind, shape, datatype, data):
     assert output["data"] == data
 
 
-def test_none_is_no_output(server):
+def test_none_gives_no_output(server):
     answer = infer(server, tensor("kind", [1], "BYTES", ["none"]), model="out")
 
     assert outputs(answer) == {}
@@ -701,7 +701,7 @@ def test_the_endpoint_can_be_turned_off(serve):
     assert not [path for path in paths if "infer" in path]
 
 
-def test_without_predictions_there_is_no_inference(serve):
+def test_without_predictions_inference_is_absent(serve):
     server = serve("--model", "t=tests/models/tensors.py", "--nopredict-endpoint")
 
     assert "--nopredict-endpoint" in error(infer(server), 404)

@@ -1185,7 +1185,7 @@ def trained(digits: Server) -> Server:
 
 
 def find_violations(page: Page) -> list[Any]:
-    """What axe-core has found that is serious."""
+    """Return the serious findings of axe-core."""
     from axe_playwright_python.sync_playwright import Axe
 
     found = Axe().run(page).response["violations"]
@@ -1347,7 +1347,7 @@ def test_no_view_is_wider_than_a_small_phone(trained: Server, watched: Watched) 
 
 def test_by_keyboard_alone(digits: Server, watched: Watched) -> None:
     # From now on the chooser is taken from the browser. Playwright does not wait until
-    # that is so, and a key pressed at once could open a chooser that nobody sees.
+    # that is so, and a key pressed at once could open a chooser that stays unseen.
     watched.page.on("filechooser", lambda _: None)
     page = watched.open(digits)
     page.locator("button[type=submit]").wait_for()
