@@ -46,6 +46,10 @@ ARGUMENTS = {"pictures": "data", "texts": "text"}
 NAMES = ("decode", "transfer", "model")
 """The parts of a batch: decoding, copying to the device, running with copying back."""
 
+MODEL_CORES = max(1, (os.cpu_count() or 1) // 2)
+"""Threads of PyTorch. The server and its clients have the other cores, since a thread
+that waits for a core holds up all threads of its computation."""
+
 LOOP_TIMEOUT = 300
 WARM_UP_SECONDS = 1.0
 
@@ -329,6 +333,7 @@ def main() -> int:
     options = read_options()
     # Unwind on SIGTERM too, so that the server under test is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    os.environ.setdefault("OMP_NUM_THREADS", str(MODEL_CORES))
     for name in ("size", "batch"):
         if value := getattr(options, name):
             os.environ[f"BENCHMARK_{name.upper()}"] = str(value)
