@@ -102,7 +102,7 @@ class Run:
     def of_call(self, part: str) -> float:
         """Return the milliseconds that a call waited for a part of its batch."""
         found = self.parts[part]
-        return 1000 * found.waited / found.inputs
+        return 1000 * found.waited / max(found.inputs, 1)
 
 
 @dataclass(frozen=True)
@@ -169,16 +169,23 @@ class Comparison:
     def measure(self, binaries: Path) -> None:
         for workload in self.options.workloads:
             say(f"the bare loop, {workload}")
-            bare = run_loop(workload, binaries, self.options.seconds)
+            try:
+                bare = run_loop(workload, binaries, self.options.seconds)
+            except (OSError, subprocess.SubprocessError) as error:
+                self._fail(f"{workload}: {error}")
+                continue
             self.bare[workload] = bare
             for server in self.options.servers:
                 say(f"{workload}, {server}")
                 try:
                     self._measure_server(workload, server, binaries)
                 except (FailedError, OSError, subprocess.SubprocessError) as error:
-                    say(str(error))
-                    first = str(error).partition("\n")[0]
-                    self.problems.append(f"{workload}, {server}: {first}")
+                    self._fail(f"{workload}, {server}: {error}")
+
+    def _fail(self, problem: str) -> None:
+        """Continue without it. The results get the first line of `problem`."""
+        say(problem)
+        self.problems.append(problem.partition("\n")[0])
 
     def _measure_server(self, workload: str, server: str, binaries: Path) -> None:
         bare = self.bare[workload]
@@ -216,8 +223,8 @@ class Comparison:
         )
         if before:
             change = {name: now - before[name] for name, now in times(here).items()}
-            run.queue = 1000 * change["queue"] / change["calls"]
-            run.worker = 1000 * change["run"] / change["calls"]
+            run.queue = 1000 * change["queue"] / max(change["calls"], 1)
+            run.worker = 1000 * change["run"] / max(change["calls"], 1)
             run.busy = change["busy"] / run.seconds
         return run
 
@@ -246,12 +253,28 @@ def times(here: Running) -> dict[str, float]:
 # Tables
 
 
-def heading(about: dict[str, Any]) -> str:
+def heading(comparison: Comparison) -> str:
+    bare = comparison.bare.values()
+    about = next(iter(bare)).about
+    noticed = min(one.about["noticed"] for one in bare)
     return (
         f"{about['device']}, {about['cores']} cores, Python {about['python']}, torch "
         f"{about['torch']}, PNG decoded by {about['decoder']}; the size is "
-        f"{about['size']}, a batch has up to {about['batch']} inputs."
+        f"{about['size']}, a batch has up to {about['batch']} inputs. Of two answers "
+        f"that were mistaken for each other, {100 * noticed:.0f} % would be noticed."
     )
+
+
+def report(comparison: Comparison) -> str:
+    parts = [
+        heading(comparison),
+        rate_table(comparison),
+        "The time of a worker, in percent:",
+        worker_table(comparison),
+        "The time of a call of ours, in milliseconds:",
+        call_table(comparison),
+    ]
+    return "\n\n".join(parts)
 
 
 def rate_table(comparison: Comparison) -> str:
@@ -353,17 +376,13 @@ def main() -> int:
         )
     comparison = Comparison(options)
     comparison.measure(binaries)
-    about = next(iter(comparison.bare.values())).about
-    print(heading(about), rate_table(comparison), sep="\n\n")
-    print("", "The time of a worker, in percent:", "", sep="\n")
-    print(worker_table(comparison))
-    print("", "The time of a call of ours, in milliseconds:", "", sep="\n")
-    print(call_table(comparison))
+    if comparison.bare:
+        print(report(comparison))
     for problem in comparison.problems:
         print(f"\nNot measured: {problem}")
     if options.output:
         whole = {
-            **about,
+            "about": {name: bare.about for name, bare in comparison.bare.items()},
             "bare": {name: bare.rates for name, bare in comparison.bare.items()},
             "runs": [asdict(run) for run in comparison.runs],
             "problems": comparison.problems,
