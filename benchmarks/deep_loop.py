@@ -42,10 +42,11 @@ def draw_pictures() -> list[bytes]:
 
 
 def draw_texts() -> list[str]:
-    """Return texts of 16 to 128 words."""
+    """Return texts of 16 to 128 words, in any order: a batch has long and short ones."""
     chance = random.Random(1)
     words = ["".join(chance.choices("aeionrst", k=6)) for _ in range(2000)]
-    return [" ".join(chance.choices(words, k=16 + n % 113)) for n in range(INPUTS)]
+    lengths = [chance.randint(16, 128) for _ in range(INPUTS)]
+    return [" ".join(chance.choices(words, k=length)) for length in lengths]
 
 
 def batches(inputs: Sequence[Any], size: int, seconds: float) -> Iterator[list[Any]]:
