@@ -42,7 +42,7 @@ def draw_pictures() -> list[bytes]:
 
 
 def draw_texts() -> list[str]:
-    """Return texts of 16 to 128 words, in any order: a batch has long and short ones."""
+    """Return texts of 16 to 128 words, short and long ones in any order."""
     chance = random.Random(1)
     words = ["".join(chance.choices("aeionrst", k=6)) for _ in range(2000)]
     lengths = [chance.randint(16, 128) for _ in range(INPUTS)]
