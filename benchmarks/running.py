@@ -52,8 +52,9 @@ class Running:
     def __init__(self, server: Server, workload: Workload, start: Start) -> None:
         self._server = server
         self._workload = workload
-        self._log = start.folder / "server.log"
+        self.folder = start.folder
         self.port = start.port
+        self._log = start.folder / "server.log"
         self.request: Request = server.request(workload)
         self.url = f"http://{HOST}:{start.port}{self.request.path}"
         self.body = start.folder / "request"
