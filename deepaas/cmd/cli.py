@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 
 from deepaas.cli.init import init
-from deepaas.cli.options import Parser, messages
+from deepaas.cli.options import Parser, flags, messages
 from deepaas.cli.output import Output, say, take_standard_output
 from deepaas.cli.places import Place, ThisProcess, Worker
 from deepaas.cli.session import Session
@@ -286,7 +286,8 @@ def _flags(command: str, adapter: ModelAdapter) -> set[str]:
     arguments = {"predict": adapter.predict_args, "train": adapter.train_args}
     if command not in arguments:
         return set()
-    return {f"--{argument.name}" for argument in arguments[command].items}
+    items = arguments[command].items
+    return {flag for item in items for flag in flags(item, arguments[command])}
 
 
 def _selection(options: argparse.Namespace) -> tuple[object, ...]:
@@ -337,7 +338,8 @@ def _settings(options: argparse.Namespace, conf: Config) -> Settings:
     for text in settings.models:
         name, _, target = text.partition("=")
         if not (name.strip() and target.strip()):
-            raise InvalidArguments({"model": [f"Takes NAME=TARGET, not {text!r}."]})
+            mistake = f"Takes NAME=TARGET, such as iris=iris.py, not {text!r}."
+            raise InvalidArguments({"model": [mistake]})
     return settings
 
 

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from deepaas.errors import DeepaasError, NoSpace, disk_errors, named
+from deepaas.errors import DeepaasError, DiskErrors, NoSpace, named
 
 FOLDER_PREFIX = "deepaas-place-"
 
@@ -65,7 +65,7 @@ class CallFiles:
         """Add a piece to a file of a call. Never raises: see `failed`."""
         self._names.setdefault(call, set()).add(name)
         try:
-            with disk_errors(), open(self._folder.file(name), "ab") as file:
+            with DiskErrors(), open(self._folder.file(name), "ab") as file:
                 file.write(data)
         except NoSpace as error:
             self.failed[call] = error

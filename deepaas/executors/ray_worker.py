@@ -229,7 +229,7 @@ class RemoteWorker(WorkerSlot):
 
     # -- calls
 
-    def room(self) -> int:
+    def room(self, seconds: float) -> int:
         """Return how many calls it may have at once: one, or one batch."""
         return 1
 

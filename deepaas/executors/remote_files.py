@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import BinaryIO, NamedTuple
 
-from deepaas.errors import DeepaasError, disk_errors, named
+from deepaas.errors import DeepaasError, DiskErrors, named
 from deepaas.executors.calls import PendingCall
 from deepaas.executors.place_messages import (
     MAX_PIECE_BYTES,
@@ -73,7 +73,7 @@ class FileReceiver:
         failed: DeepaasError | None = None
         try:
             file = await asyncio.to_thread(_open, path)
-            with disk_errors(), file:
+            with DiskErrors(), file:
                 async for data in self._stream:
                     await asyncio.to_thread(file.write, data)
         except OSError as error:
