@@ -9,12 +9,13 @@ import itertools
 import os
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from deepaas.errors import (
     LEFT,
     CallTimeout,
     DeepaasError,
+    RowFailed,
     Unavailable,
     WorkerDied,
 )
@@ -48,7 +49,6 @@ class Queue:
         """Runs while the first call of a batch waits for others."""
         self._watching: asyncio.TimerHandle | None = None
         """Runs while a slot has calls ahead."""
-        self._holds = 0  # batches whose calls are still joining the queue
         self.described: bytes | None = None
         """The packed ModelDescription that the first slot sent."""
         self._on_end: list[Callable[[Ended], None]] = []
@@ -78,18 +78,58 @@ class Queue:
             label=label,
             on_event=on_event,
         )
-        try:
-            self._check(call.method)
-        except Unavailable as error:
-            pending.end(error.status)
-            raise
-        self._waiting[pending] = None
-        self.dispatch()
+        self._enter([pending])
         try:
             return await pending.outcome
         except asyncio.CancelledError:
             await self._abandon(pending)
             raise
+
+    async def run_together(
+        self,
+        calls: Sequence[Call],
+        *,
+        timeout: float | None = None,
+        label: str = "",
+        on_event: Callable[[Event], None] | None = None,
+    ) -> list[Reply]:
+        """Run the calls of one caller, as `Executor.call_together` has it."""
+        pending = [
+            PendingCall(
+                call,
+                self.pool.pack(call),
+                on_timeout=self._time_out,
+                on_end=self._tell_end,
+                timeout=timeout,
+                finish=True,
+                label=label,
+                on_event=on_event,
+                follows=number > 0,
+            )
+            for number, call in enumerate(calls)
+        ]
+        self._enter(pending)
+        outcomes = [each.outcome for each in pending]
+        try:
+            await asyncio.wait(outcomes, return_when=asyncio.FIRST_EXCEPTION)
+            for number, outcome in enumerate(outcomes):
+                if outcome.done() and (error := outcome.exception()) is not None:
+                    raise RowFailed(number, error)
+            return [outcome.result() for outcome in outcomes]
+        finally:
+            await self._abandon_all(pending)
+
+    def _enter(self, calls: Sequence[PendingCall]) -> None:
+        """Let the calls of one caller wait. Raises Unavailable if they cannot."""
+        try:
+            self._check(calls[0].method)
+        except Unavailable as error:
+            for call in calls:
+                call.end(error.status)
+            raise
+        for call in calls:
+            self._waiting[call] = None
+        self.dispatch()
 
     def admit(self, method: str) -> contextlib.ExitStack:
         """Reserve room for a call that is to come, as `Executor.admit` has it."""
@@ -98,16 +138,6 @@ class Queue:
         reservation = contextlib.ExitStack()
         reservation.callback(self._reserved.subtract, {method: 1})
         return reservation
-
-    @contextlib.contextmanager
-    def hold(self) -> Iterator[None]:
-        """Let calls wait meanwhile, as `Executor.hold` has it."""
-        self._holds += 1
-        try:
-            yield
-        finally:
-            self._holds -= 1
-            self.dispatch()
 
     def status(self) -> ExecutorStatus:
         """Describe the slots and the calls as they are now."""
@@ -252,7 +282,9 @@ class Queue:
             return
         # Trainings and predictions do not take each other's places.
         own = self._reserved[method]
-        waiting = sum(call.method == method for call in self._waiting)
+        waiting = sum(
+            call.method == method and not call.follows for call in self._waiting
+        )
         waiting += 0 if method == "train" else ahead
         free = max(0, self._free_for(method) - (reserved - own))
         waiting += own - free
@@ -274,7 +306,7 @@ class Queue:
 
     def dispatch(self) -> None:
         """Give waiting calls to free slots, in order; ask for more slots if need be."""
-        while self._free and self._waiting and not self._holds:
+        while self._free and self._waiting:
             slot = self._free[0]
             first = self._next_call()
             if first is None:
@@ -377,6 +409,18 @@ class Queue:
             self._waiting.pop(call, None)  # if it has not even begun this one
             slot.kill(ExitReason.TIMEOUT)
         call.resolve(CallTimeout(f"The model took longer than {call.timeout:g} s."))
+
+    async def _abandon_all(self, calls: Sequence[PendingCall]) -> None:
+        """End those of the calls that have no answer; those that run may finish."""
+        left = []
+        for call in calls:
+            if not call.outcome.done():
+                call.outcome.cancel()
+                left.append(self._abandon(call))
+            elif not call.outcome.cancelled():
+                call.outcome.exception()  # asyncio would log one that is not read
+        if left:
+            await asyncio.gather(*left, return_exceptions=True)
 
     async def _abandon(self, call: PendingCall) -> None:
         """End a call whose caller has left, unless it may finish."""

@@ -28,6 +28,8 @@ class Output:
     data: bytes | memoryview
     parameters: dict[str, Any] = field(default_factory=dict)
     """`content_type` of BYTES, and the `media_type` and `filename` of a file."""
+    in_json: bool = False
+    """`data` is the JSON of its numbers, with commas between them."""
 
     @property
     def place(self) -> str:
@@ -50,6 +52,11 @@ def text_output(name: str, elements: Sequence[bytes], content_type: str) -> Outp
     return Output(name, BYTES, shape, join(elements), {"content_type": content_type})
 
 
+def numbers_text(output: Output) -> bytes:
+    """Returns the JSON of the numbers of an output, with commas between them."""
+    return orjson.dumps(decode(output.datatype, output.data, output.place))[1:-1]
+
+
 # -- between worker and server
 
 
@@ -59,7 +66,14 @@ def pack(outputs: Outputs) -> bytes:
         [
             sorted(outputs.empty),
             [
-                (one.name, one.datatype.name, one.shape, len(one.data), one.parameters)
+                (
+                    one.name,
+                    one.datatype.name,
+                    one.shape,
+                    len(one.data),
+                    one.parameters,
+                    one.in_json,
+                )
                 for one in outputs.items
             ],
         ]
@@ -73,11 +87,10 @@ def unpack(body: bytes | memoryview) -> Outputs:
     end = _HEAD.size + _HEAD.unpack_from(view)[0]
     empty, heads = orjson.loads(view[_HEAD.size : end])
     items = []
-    for name, datatype, shape, size, parameters in heads:
+    for name, datatype, shape, size, *rest in heads:
         start, end = end, end + size
         data = view[start:end]
-        found = Output(name, DATATYPES[datatype], tuple(shape), data, parameters)
-        items.append(found)
+        items.append(Output(name, DATATYPES[datatype], tuple(shape), data, *rest))
     return Outputs(items, frozenset(empty))
 
 
@@ -114,7 +127,8 @@ def _stack(parts: Sequence[Output]) -> Output:
     parameters = {k: v for k, v in first.parameters.items() if k == "content_type"}
     if all(one.parameters == first.parameters for one in parts):
         parameters = first.parameters
-    data = b"".join(one.data for one in parts)
+    between = b"," if first.in_json and first.data else b""
+    data = between.join(one.data for one in parts)
     return replace(first, shape=shape, data=data, parameters=parameters)
 
 
@@ -131,7 +145,10 @@ def _stack_as_json(parts: Sequence[Output]) -> Output:
 
 def json_value(output: Output) -> Any:
     """Returns an output as the JSON value that its model returned, nearly."""
-    elements = decode(output.datatype, output.data, output.place)
+    if output.in_json:
+        elements = orjson.loads(b"[%b]" % bytes(output.data))
+    else:
+        elements = decode(output.datatype, output.data, output.place)
     if output.datatype is BYTES:
         read = {JSON: orjson.loads, TEXT: _text}.get(
             output.parameters.get("content_type", ""), _base64

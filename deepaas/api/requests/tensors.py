@@ -77,6 +77,11 @@ class TensorParsing(AbstractAsyncContextManager[Inference]):
             await self._uploads.remove()
             raise
 
+    def hand_over(self) -> Uploads:
+        """Returns the files, which the caller is to remove now."""
+        files, self._uploads = self._uploads, Uploads()
+        return files
+
     async def __aexit__(self, *error: object) -> None:
         if self._uploads.files:
             await self._uploads.remove()
@@ -182,22 +187,37 @@ class TensorParsing(AbstractAsyncContextManager[Inference]):
         files: dict[str, list[UploadedFile]],
     ) -> Inference:
         size = self._source.size
+        large = size > MAX_UNTHREADED_BYTES
+        stored = [
+            one
+            for one in head.inputs
+            if self._spec(one).is_file and one.name not in files
+        ]
+        if not stored:
+            rows = await self._run(size, lambda: self._read_rows(head, tails, files))
+            return Inference(head, rows, large)
         elements = await self._run(size, lambda: self._elements(head, tails, files))
-        for one in head.inputs:
-            if self._spec(one).is_file and one.name not in files:
-                elements[one.name] = [
-                    await self._store(one, _one_piece(data))
-                    for data in elements[one.name]
-                ]
+        for one in stored:
+            elements[one.name] = [
+                await self._store(one, _one_piece(data)) for data in elements[one.name]
+            ]
         rows = await self._run(size, lambda: self._rows(head, elements))
-        return Inference(head, rows, size > MAX_UNTHREADED_BYTES)
+        return Inference(head, rows, large)
+
+    def _read_rows(
+        self,
+        head: InferRequest,
+        tails: Mapping[str, bytes],
+        files: Mapping[str, list[UploadedFile]],
+    ) -> Rows:
+        return self._rows(head, self._elements(head, tails, files))
 
     def _elements(
         self,
         head: InferRequest,
         tails: Mapping[str, bytes],
         files: Mapping[str, list[UploadedFile]],
-    ) -> dict[str, list[Any]]:
+    ) -> dict[str, Any]:
         return {
             one.name: files[one.name]
             if one.name in files
@@ -205,7 +225,7 @@ class TensorParsing(AbstractAsyncContextManager[Inference]):
             for one in head.inputs
         }
 
-    def _rows(self, head: InferRequest, elements: Mapping[str, list[Any]]) -> Rows:
+    def _rows(self, head: InferRequest, elements: Mapping[str, Any]) -> Rows:
         columns = {
             one.name: arrange(one, self._spec(one), elements[one.name])
             for one in head.inputs
@@ -238,11 +258,16 @@ class _Source:
         self._chunks = chunks
         self.size = 0
         """Bytes that have come."""
-        self._buffer = bytearray(chunks.small(MAX_UNTHREADED_BYTES) or b"")
+        small = chunks.small(MAX_UNTHREADED_BYTES)
+        self._whole = small is not None
+        """All of the body has come."""
+        self._buffer = bytearray(small or b"")
         self.size += len(self._buffer)
 
     async def _more(self) -> bool:
         """Adds bytes to the buffer; False at the end."""
+        if self._whole:
+            return False
         async for chunk in self._chunks:
             self._buffer += chunk
             self.size += len(chunk)
