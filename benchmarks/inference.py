@@ -141,11 +141,12 @@ def ask(url: str, body: Body) -> bytes:
 
 def check_vector(answer: bytes) -> bool:
     """Tell whether an answer holds the doubled numbers, in JSON or as bytes."""
-    expected = [2 * number for number in NUMBERS]
+    expected = struct.pack(f"<{SIZE}f", *(2 * number for number in NUMBERS))
     if answer[-1:] != b"}" or b'"data"' not in answer:
-        return answer[-4 * SIZE :] == struct.pack(f"<{SIZE}f", *expected)
+        return answer[-4 * SIZE :] == expected
     (output,) = json.loads(answer)["outputs"]
-    return list(output["data"]) == expected
+    # Servers write different digits: a number of FP32 needs nine at most.
+    return struct.pack(f"<{SIZE}f", *output["data"]) == expected
 
 
 @contextlib.contextmanager

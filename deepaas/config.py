@@ -244,7 +244,8 @@ class Settings:
     max_queued: int = _option(
         cfg.IntOpt,
         1000,
-        "Calls of a model that may wait for a worker; more get a 503.",
+        "Calls of a model that may wait for a worker; more get a 503. The rows of a "
+        "request for inference are one call here.",
         min=0,
     )
     max_calls_per_worker: int = _option(

@@ -8,7 +8,7 @@ import itertools
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -65,8 +65,7 @@ _CODES = {
 _PYTHON: Mapping[type, Datatype] = {bool: BOOL, int: INT64, float: FP64}
 
 
-@dataclasses.dataclass(frozen=True)
-class Returned:
+class Returned(NamedTuple):
     """The result of a call, and the facts that are needed to send its files."""
 
     value: Any
@@ -106,7 +105,7 @@ def make_tensors(
         if one is None:
             empty.add(name)
         elif is_file(one):
-            part = dataclasses.replace(returned, value=one, media_type=None)
+            part = returned._replace(value=one, media_type=None)
             outputs.append(_file(name, part))
         else:
             outputs.append(_output(name, one, declared.get(name)))
@@ -227,7 +226,7 @@ def _with_text(output: Output) -> Output:
         array = numpy.frombuffer(output.data, dtype.newbyteorder("<"))
         native = array.astype(dtype, copy=False)
         text = orjson.dumps(native, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
-    return dataclasses.replace(output, data=text, in_json=True)
+    return output._replace(data=text, in_json=True)
 
 
 # -- arrays

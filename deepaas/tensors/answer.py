@@ -5,7 +5,6 @@ Source: Open Inference Protocol, REST, "Inference Response JSON Object".
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -111,7 +110,7 @@ def _with_data(output: Output) -> Iterator[bytes | memoryview]:
         return
     for start in range(0, len(view), PIECE_BYTES):
         piece = view[start : start + PIECE_BYTES]
-        numbers = numbers_text(replace(output, data=piece))
+        numbers = numbers_text(output._replace(data=piece))
         yield b"," + numbers if start else numbers
     yield b"]}"
 
@@ -133,4 +132,4 @@ def _texts(output: Output) -> tuple[Sequence[str], str]:
 def empty_batch(names: Sequence[str], declared: Mapping[str, Output]) -> Outputs:
     """Returns the outputs of a batch without rows."""
     first = [declared.get(name) or Output(name, BYTES, (1,), b"") for name in names]
-    return Outputs([replace(one, shape=(0, *one.shape)) for one in first])
+    return Outputs([one._replace(shape=(0, *one.shape)) for one in first])

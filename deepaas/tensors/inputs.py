@@ -120,11 +120,11 @@ def _pack_numbers(given: Input, spec: TensorSpec, tail: bytes | None) -> Numbers
 
 
 def _check_count(given: Input, count: int) -> None:
-    if count != given.count:
+    if count != given.length:
         shape = list(given.shape)
         raise BadBody(
             f"{given.place} has {count} elements; its shape {shape} makes "
-            f"{given.count}."
+            f"{given.length}."
         )
 
 

@@ -2,9 +2,8 @@
 
 import math
 import struct
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -18,15 +17,17 @@ MEDIA_TYPE = "application/x-deepaas-tensors"
 _HEAD = struct.Struct("<I")
 
 
-@dataclass(frozen=True)
-class Output:
+NO_PARAMETERS: Mapping[str, Any] = {}  # not a mappingproxy: orjson writes dicts
+
+
+class Output(NamedTuple):
     """An output: its elements are bytes as in a request."""
 
     name: str
     datatype: Datatype
     shape: tuple[int, ...]
     data: bytes | memoryview
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = NO_PARAMETERS
     """`content_type` of BYTES, and the `media_type` and `filename` of a file."""
     in_json: bool = False
     """`data` is the JSON of its numbers, with commas between them."""
@@ -37,8 +38,7 @@ class Output:
         return f"output {self.name!r}"
 
 
-@dataclass(frozen=True)
-class Outputs:
+class Outputs(NamedTuple):
     """The outputs of one call or of a batch, in order."""
 
     items: Sequence[Output]
@@ -124,12 +124,13 @@ def _stack(parts: Sequence[Output]) -> Output:
         return _stack_as_json(parts)
     # A single value is [1]: N of them are [N, 1], as [N, k] are N vectors.
     shape = (len(parts), *first.shape)
+    parameters: Mapping[str, Any]
     parameters = {k: v for k, v in first.parameters.items() if k == "content_type"}
     if all(one.parameters == first.parameters for one in parts):
         parameters = first.parameters
     between = b"," if first.in_json and first.data else b""
     data = between.join(one.data for one in parts)
-    return replace(first, shape=shape, data=data, parameters=parameters)
+    return first._replace(shape=shape, data=data, parameters=parameters)
 
 
 def _alike(parts: Sequence[Output]) -> bool:

@@ -6,8 +6,8 @@ Source: Open Inference Protocol, REST, "Inference Request JSON Object".
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -37,8 +37,7 @@ HEADER = "Inference-Header-Content-Length"
 """The header with the length of the JSON before the bytes of tensors."""
 
 
-@dataclass(frozen=True)
-class Input:
+class Input(NamedTuple):
     """An input of a request. Its elements are in `data`, or follow the JSON."""
 
     name: str
@@ -53,7 +52,7 @@ class Input:
     """`data` holds no truth values, NaN or infinities."""
 
     @property
-    def count(self) -> int:
+    def length(self) -> int:
         """Returns the number of its elements."""
         return math.prod(self.shape)
 
@@ -68,8 +67,7 @@ class Input:
         return value if isinstance(value, str) else None
 
 
-@dataclass(frozen=True)
-class RequestedOutput:
+class RequestedOutput(NamedTuple):
     """An output that a request names."""
 
     name: str
@@ -77,12 +75,11 @@ class RequestedOutput:
     """Its bytes are to follow the JSON; None leaves that to the request."""
 
 
-@dataclass(frozen=True)
-class InferRequest:
+class InferRequest(NamedTuple):
     """A request for inference."""
 
     id: str | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = MappingProxyType({})
     inputs: Sequence[Input] = ()
     outputs: Sequence[RequestedOutput] = ()
     """Empty for all outputs."""
@@ -292,7 +289,7 @@ def _check_size(given: Input) -> None:
     """Refuses a number of bytes that does not fit shape and datatype."""
     if given.size is None or not given.datatype.size:
         return
-    expected = given.count * given.datatype.size
+    expected = given.length * given.datatype.size
     if given.size != expected:
         raise BadBody(
             f"{given.place} has {given.size} bytes; its shape and datatype make "

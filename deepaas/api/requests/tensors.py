@@ -148,10 +148,10 @@ class TensorParsing(AbstractAsyncContextManager[Inference]):
             if left < 0:
                 raise BadBody(f"{given.place} ends within an element.")
             files.append(await self._store(given, self._source.pieces(size)))
-        if len(files) != given.count:
+        if len(files) != given.length:
             raise BadBody(
                 f"{given.place} has {len(files)} elements; its shape "
-                f"{list(given.shape)} makes {given.count}."
+                f"{list(given.shape)} makes {given.length}."
             )
         return files
 
