@@ -7,6 +7,7 @@ with --document.
 """
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,11 +29,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         server = subprocess.Popen(
-            [*command, f"--state-dir={folder}"], stdout=subprocess.PIPE, text=True
+            [*command, f"--state-dir={folder}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         try:
             assert server.stdout is not None
-            url = server.stdout.readline().split()[-1].removesuffix("/v2/")
+            printed = (re.search(r"(http://\S+)/v2/$", line) for line in server.stdout)
+            url = next(found[1] for found in printed if found)
             answer = httpx.post(f"{url}/v2/models/{name}/predict/", timeout=60)
             seconds = time.monotonic() - began
             print(f"{answer.status_code} after {seconds:.2f} s")

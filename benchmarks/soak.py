@@ -159,8 +159,7 @@ async def run(seconds: float, kill_every: float, workers: int) -> int:
             env={**os.environ, "TMPDIR": folder},
         )
         assert server.stdout is not None
-        line = (await server.stdout.readline()).decode()
-        url = line.split()[-1].removesuffix("/v2/")
+        url = await address(server.stdout)
         process = psutil.Process(server.pid)
         soak = Soak(url, process)
         patience = aiohttp.ClientTimeout(total=60)
@@ -186,6 +185,14 @@ async def run(seconds: float, kill_every: float, workers: int) -> int:
         left = [child for child in family if child.is_running()]
         files = os.listdir(folder)
     return report(soak, before, after, code, left, files)
+
+
+async def address(output: asyncio.StreamReader) -> str:
+    """Return the server's address, from the lines that it prints once it answers."""
+    async for line in output:
+        if found := re.search(rb"(http://\S+)/v2/$", line):
+            return found[1].decode()
+    raise SystemExit("The server ended before it listened.")
 
 
 async def settled(url: str, session: aiohttp.ClientSession, workers: int) -> None:

@@ -158,7 +158,7 @@ class _Parser(argparse.ArgumentParser):
             )
         self.error(
             "\n".join(
-                f"there is no option {option}{did_you_mean(option, names)}"
+                f"unknown option {option}{did_you_mean(option, names)}"
                 for option in options
             )
         )

@@ -74,7 +74,7 @@ def read_manifest() -> dict[str, Any]:
 def outdated(
     manifest: Mapping[str, Any], latest: Callable[[str], str]
 ) -> Iterator[str]:
-    """Name each package of which there is a newer release, and how to take it."""
+    """Name each package that has a newer release, and how to take it."""
     for name, package in manifest.items():
         version = latest(name)
         if _numbers(version) > _numbers(package["version"]):

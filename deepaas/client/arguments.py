@@ -75,7 +75,7 @@ class Description:
     def unknown(self, arguments: Mapping[str, Any]) -> str:
         """Return a message on the arguments that there are not; empty for none."""
         return "; ".join(
-            f"there is no argument {name!r}{did_you_mean(name, self.places)}"
+            f"unknown argument {name!r}{did_you_mean(name, self.places)}"
             for name in arguments
             if name not in self.places
         )

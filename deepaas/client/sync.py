@@ -106,7 +106,7 @@ class Client:
     def describe(self, model: str, method: str, *, anew: bool) -> Description | None:
         """Returns the arguments of a method, None if the model does not have it.
 
-        The document is read once, unless it is to be read `anew`. Raises ClientError.
+        The document is read once, unless `anew` asks for it again. Raises ClientError.
         """
         if self._document is None or anew:
             self._document = self.request("GET", "openapi.json").json()

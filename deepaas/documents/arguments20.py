@@ -1,4 +1,4 @@
-"""Arguments in Swagger 2.0: its parameters, of which one may be the body.
+"""Arguments in Swagger 2.0: its parameters; one may be the body.
 
 An argument that Swagger 2.0 has no words for is squeezed into what it has, or left out.
 """

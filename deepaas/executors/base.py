@@ -267,7 +267,7 @@ class Executor(Protocol):
         """
 
     async def reload(self) -> None:
-        """Replace every worker by one that loads the model's files anew.
+        """Replace every worker by one that loads the model's files again.
 
         No call is lost: an old worker finishes what it has begun. Raises StartError
         with the cause if a new worker cannot be warmed; the old ones stay then.

@@ -263,7 +263,7 @@ class TrainingPool(WorkerPool):
         """Start nothing: a worker starts with the first training."""
 
     async def reload(self) -> None:
-        """Each training loads the model's files anew."""
+        """Each training loads the model's files again."""
 
     def free(self, offered: int) -> int:
         """Return how many more trainings can begin now."""
@@ -352,7 +352,7 @@ class DescriberPool(WorkerPool):
         """Start nothing: a describer starts with the first question."""
 
     async def reload(self) -> None:
-        """Let new processes answer, which load the model's files anew."""
+        """Let new processes answer, which load the model's files again."""
         self.renew()
 
     def free(self, offered: int) -> int:

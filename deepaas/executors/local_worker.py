@@ -77,7 +77,7 @@ class LocalWorker:
         """Its number among the workers of the model; a replacement inherits it."""
         self.batching: Batching | None = None
         self.description: bytes | None = None
-        """The packed ModelDescription that it sent; None if nobody asked for it."""
+        """The packed ModelDescription that it sent; None if it was not asked for."""
         self.given: deque[PendingCall] = deque()
         self.warmed = False
         """It has warmed its model; it may be dead by now."""

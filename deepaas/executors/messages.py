@@ -92,7 +92,7 @@ class Call(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """From a worker: the model is loaded; if it is to be warmed, that begins."""
+    """From a worker: the model is loaded; its warming, if asked for, begins."""
 
 
 class StartFailed(NamedTuple):

@@ -61,7 +61,7 @@ def make_reply(
 
 
 def media_reply(value: Any, media_type: str) -> Reply:
-    """Turn a value that is no file into a reply of a media type that is not JSON.
+    """Turn a value other than a file into a reply of a media type that is not JSON.
 
     Raises TypeError for a value that has no such form.
     """

@@ -56,7 +56,7 @@ class ModelAdapter:
             self.mistakes = find_mistakes(
                 self.model, predict=self.predict_args, train=self.train_args
             )
-            """A line for each one with which the model can still be served."""
+            """A line for each mistake that leaves the model fit to be served."""
             batching(self.model)
         except TypeError as error:
             raise self._error(str(error)) from error

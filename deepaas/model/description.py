@@ -56,7 +56,7 @@ class ModelDescription:
     warnings: tuple[str, ...] = ()
     """Sentences for the log, on what of the declarations is ignored."""
     documents: bytes | None = None
-    """What `write_fragments` wrote; None if that was not asked for."""
+    """The bytes that `write_fragments` wrote; None if not asked for."""
 
     def arguments(self, method: str) -> ArgumentsDescription:
         """Return the arguments of `predict` or `train`."""

@@ -167,7 +167,7 @@ def find_models(
     unknown = sorted(wanted - found.keys())
     if unknown:
         raise StartError(
-            f"There is no model named {', '.join(map(_named, unknown))}"
+            f"No model is named {', '.join(map(_named, unknown))}"
             f"{did_you_mean(unknown[0], found) or '.'} "
             f"These are installed: {', '.join(sorted(found))}."
         )

@@ -18,7 +18,7 @@ OPTIONAL_NAMES = ("warm", "get_metadata", "get_predict_args", "get_train_args")
 
 
 def find_mistakes(model: Any, *, predict: Arguments, train: Arguments) -> list[str]:
-    """Return a line for each mistake with which the model can still be served.
+    """Return a line for each mistake that leaves the model fit to be served.
 
     Raises TypeError, with a line for the message, if it cannot be served.
     """

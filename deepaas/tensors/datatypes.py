@@ -107,7 +107,7 @@ def decode(
     if datatype is not BOOL:
         return numbers.tolist()
     if len(numbers) and max(numbers) > 1:
-        raise BadBody(f"{place} is BOOL, and has a byte that is neither 0 nor 1.")
+        raise BadBody(f"{place} is BOOL, and has a byte other than 0 and 1.")
     return list(map(bool, numbers))
 
 
@@ -205,7 +205,7 @@ def _check_bools(elements: list[Any], kinds: set[type], place: str) -> list[Any]
     _all(elements, kinds, {bool, int}, place, "true or false")
     if set(elements) <= {0, 1}:
         return list(map(bool, elements))
-    raise BadBody(f"{place} is BOOL, and has a number that is neither 0 nor 1.")
+    raise BadBody(f"{place} is BOOL, and has a number other than 0 and 1.")
 
 
 def _check_integers(

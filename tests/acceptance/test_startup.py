@@ -313,18 +313,17 @@ def test_python_m_deepaas(serve: Serve, tmp_path):
         (
             ("--model-name=ecko",),
             {},
-            "There is no model named 'ecko'; did you mean echo?",
+            "No model is named 'ecko'; did you mean echo?",
         ),
         (
             (),
             {"DEEPAAS_V2_MODEL": "eco"},
-            "There is no model named 'eco' (DEEPAAS_V2_MODEL); did you mean echo?",
+            "No model is named 'eco' (DEEPAAS_V2_MODEL); did you mean echo?",
         ),
         (
             (),
             {"OS_DEFAULT__MODEL_NAME": "echo, eco"},
-            "There is no model named 'eco' (OS_DEFAULT__MODEL_NAME); "
-            "did you mean echo?",
+            "No model is named 'eco' (OS_DEFAULT__MODEL_NAME); did you mean echo?",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""What tests do in their own process, is undone after each."""
+"""Undo after each test what it did in its own process."""
 
 import sys
 

@@ -102,7 +102,7 @@ def test_a_name_that_the_locale_cannot_encode(monkeypatch):
     say("ñ: loading …")
     assert raw.getvalue() == b"\\xf1: loading \\u2026\n"
     sys.stdout.close()
-    say("nobody reads this")
+    say("no reader")
 
 
 def worker(state=WorkerState.BUSY, *, trains=False):

@@ -23,13 +23,13 @@ def configuration():
     [
         (
             ["--listn-port=1"],
-            "there is no option --listn-port; did you mean --listen-port?",
+            "unknown option --listn-port; did you mean --listen-port?",
         ),
-        (["--modle", "a=b"], "there is no option --modle; did you mean --model?"),
-        (["--no-warm"], "there is no option --no-warm; did you mean --nowarm?"),
-        (["--log-fiel=x"], "there is no option --log-fiel; did you mean --log-file?"),
-        (["--relaod"], "there is no option --relaod; did you mean --reload?"),
-        (["--xyzzy"], "there is no option --xyzzy"),
+        (["--modle", "a=b"], "unknown option --modle; did you mean --model?"),
+        (["--no-warm"], "unknown option --no-warm; did you mean --nowarm?"),
+        (["--log-fiel=x"], "unknown option --log-fiel; did you mean --log-file?"),
+        (["--relaod"], "unknown option --relaod; did you mean --reload?"),
+        (["--xyzzy"], "unknown option --xyzzy"),
         (
             ["a/echo.py"],
             "'a/echo.py' belongs to no option; a model is named by "

@@ -1,4 +1,4 @@
-"""Which files of a model --reload watches."""
+"""Find the files of a model that --reload watches."""
 
 import os
 

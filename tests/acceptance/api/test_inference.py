@@ -327,7 +327,7 @@ def test_bytes_that_do_not_fit_are_a_400(server, head, tail, words):
         ("file", "BYTES", b"\2\0\0\0a", "within an element"),
         ("file", "BYTES", b"\1\0\0\0a\1\0\0\0a", "has 2 elements"),
         ("file", "BYTES", b"", "has 0 elements"),
-        ("flag", "BOOL", b"\2", "neither 0 nor 1"),
+        ("flag", "BOOL", b"\2", "other than 0 and 1"),
     ],
 )
 def test_elements_of_bytes_that_are_broken_are_a_400(
@@ -473,7 +473,7 @@ def test_a_number_in_json_is_the_nearest_of_its_datatype(server, kind, code):
     assert struct.pack(f"<{len(data)}{code}", *data) == as_bytes.content[size:]
 
 
-def test_none_is_no_output(server):
+def test_none_gives_no_output(server):
     answer = infer(server, tensor("kind", [1], "BYTES", ["none"]), model="out")
 
     assert outputs(answer) == {}
@@ -747,7 +747,7 @@ def test_the_endpoint_can_be_turned_off(serve):
     assert not [path for path in paths if "infer" in path]
 
 
-def test_without_predictions_there_is_no_inference(serve):
+def test_without_predictions_inference_is_absent(serve):
     server = serve("--model", "t=tests/models/tensors.py", "--nopredict-endpoint")
 
     assert "--nopredict-endpoint" in error(infer(server), 404)

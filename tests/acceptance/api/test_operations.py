@@ -324,7 +324,7 @@ def test_no_grace_at_all(serve: Serve):
 
 
 def test_predictions_that_wait_for_a_training(serve: Serve, tmp_path):
-    """Readiness says so, where trainings share the only worker."""
+    """Readiness tells of a training that shares the only worker."""
     server = serve(model("trains"), "--train-workers=0")
     path = "/v2/health/ready"
     assert "message" not in server.get(path).json()["models"]["trains"]

@@ -118,7 +118,7 @@ def test_the_page_has_one_address(server, path, location):
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 
-def test_a_browser_is_sent_to_the_page_and_nobody_else(server):
+def test_only_a_browser_is_sent_to_the_page(server):
     for accept in ("", "*/*", "application/json", "text/html;q=0.1, */*", "html;;"):
         answer = server.get("/", headers={"Accept": accept})
         assert answer.json()["versions"], accept

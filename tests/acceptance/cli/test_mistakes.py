@@ -41,7 +41,7 @@ def test_a_mistake(cli, words, message):
 def test_a_misspelt_model(cli):
     done = cli(ECHO, "--model-name=ecko", "predict")
     assert done.code == 1
-    assert "There is no model named 'ecko'" in done.stderr
+    assert "No model is named 'ecko'" in done.stderr
     assert "did you mean echo?" in done.stderr
 
 

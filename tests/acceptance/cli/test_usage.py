@@ -30,7 +30,7 @@ def test_which_model(cli):
     assert cli(*call, env=other).json() == {"n": 1}
     done = cli("--model-name=nobody", "predict")
     assert done.code == 1
-    assert "There is no model named 'nobody'" in done.stderr
+    assert "No model is named 'nobody'" in done.stderr
 
 
 def test_metadata(cli):

@@ -61,7 +61,7 @@ def test_arguments_that_do_not_fit(client):
         model.predict(n="x")
     assert raised.value.messages == {"n": ["Not a valid integer."]}
     assert raised.value.status == 422
-    with pytest.raises(TypeError, match="there is no argument 'm'"):
+    with pytest.raises(TypeError, match="unknown argument 'm'"):
         model.predict(m=1)
     with pytest.raises(TypeError, match="'bol'; did you mean bool"):
         client.model("options").predict(n=1, bol=True)

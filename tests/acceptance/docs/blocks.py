@@ -64,7 +64,7 @@ class Block:
     language: str
     text: str
     marks: dict[str, str]
-    """What the comment before it says."""
+    """The text of the comment before it."""
 
     @property
     def place(self) -> str:
@@ -176,7 +176,7 @@ class PageRun:
         elif block.language in RUNNERS:
             RUNNERS[block.language](self, block)
         else:
-            raise BlockFailed(f"{block.place}: neither run, saved, nor compared")
+            raise BlockFailed(f"{block.place}: not run, saved or compared")
 
     def _save(self, block: Block) -> None:
         name, _, mode = block.marks["file"].partition(" ")
@@ -390,11 +390,11 @@ CHECKS: dict[str, Callable[[Path], object]] = {
     ".yaml": _check_yaml,
     "Dockerfile": _check_dockerfile,
 }
-"""What a file has to be, by its suffix or name."""
+"""The check of a file, by its suffix or name."""
 
 RUNNERS: dict[str, Callable[[PageRun, Block], None]] = {
     "sh": PageRun.run_shell,
     "python": PageRun.run_python,
     "javascript": PageRun.run_javascript,
 }
-"""What runs a block, by its language."""
+"""The function that runs a block, by its language."""

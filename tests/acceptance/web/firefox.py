@@ -36,7 +36,7 @@ class Firefox:
         self._numbers = itertools.count(1)
         self._tab = ""
         self.errors: list[str] = []
-        """What the console said as an error or a warning."""
+        """The errors and warnings of the console."""
 
     async def begin(self) -> None:
         await self._call("session.new", {"capabilities": {}})
@@ -100,7 +100,7 @@ class Firefox:
 
 
 def make_profile(folder: Path) -> Path:
-    """Make a profile of Firefox that calls nobody."""
+    """Make a profile of Firefox that makes no connections of its own."""
     folder.mkdir()
     (folder / "user.js").write_text(PREFERENCES)
     return folder

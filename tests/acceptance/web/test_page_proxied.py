@@ -30,7 +30,7 @@ __all__ = ["watched"]
 PREFIX = "/a/b"
 
 LOST = ["Failed to load resource", "ERR_"]
-"""What the browser says of connections that are lost."""
+"""Messages of the browser about connections that are lost."""
 
 LOCATIONS = {
     "cut": """
@@ -42,7 +42,7 @@ location /a/b/ {{
 """,
     "kept": "location /a/b/ {{ proxy_pass {url}; }}",
 }
-"""What nginx does with the prefix of an address."""
+"""The directives with which nginx cuts or keeps the prefix of an address."""
 
 OPTIONS = {"cut": "--trusted-proxy=127.0.0.1", "kept": f"--base-path={PREFIX}"}
 

@@ -23,7 +23,7 @@ from deepaas.jobs.store import SQLRecords
 from deepaas.progress import Batch, Report
 
 LEASE = 3600.0
-"""Seconds; a server has no lease when the test says so, whatever the time is."""
+"""Seconds. The test ends the lease of a server itself, so the clock never does."""
 
 SIDES = st.integers(0, 1)
 PICKS = st.integers(0, 1000)
@@ -220,7 +220,7 @@ class Owners(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(300)
-def test_each_job_ends_once_whatever_happens(database_url, tmp_path):
+def test_each_job_ends_once(database_url, tmp_path):
     with contextlib.closing(Database(database_url)) as database:
         machine = type(
             "Machine", (Owners,), {"database": database, "folder": tmp_path / "copies"}

@@ -455,7 +455,7 @@ def test_a_lease_that_has_ended(two):
     assert one.renew("one", "name") == {later.uuid: False}
 
 
-def test_nobody_is_dead_soon_after_the_start_of_postgresql(two):
+def test_no_owner_is_dead_soon_after_the_start_of_postgresql(two):
     one, other = two
     one.insert(train(owner="one"))
     assert other.adopt("two", 0, 3600) == []

@@ -253,7 +253,7 @@ def test_an_annotation_that_cannot_be_resolved():
     with pytest.raises(TypeError, match="'it' cannot be resolved: name 'Absent'"):
         read_annotations(of("list[Absent]"))
     function = of(int)
-    function.__annotations__["return"] = "Absent"  # nobody needs it
+    function.__annotations__["return"] = "Absent"  # not needed
     assert read_annotations(function).fields.keys() == {"it"}
 
 

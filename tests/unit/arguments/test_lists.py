@@ -1,4 +1,4 @@
-"""Lists of numbers load as marshmallow loads them, whatever they hold."""
+"""Lists of numbers load as marshmallow loads them, for any items."""
 
 import math
 
@@ -47,7 +47,7 @@ def list_of(leaf, depth):
 
 
 def outcome(load, value):
-    """What a load gives, or the error that it raises, in comparable form."""
+    """Return the loaded value, or the error that it raises, in comparable form."""
     try:
         loaded = load(value, "name", {})
     except marshmallow.ValidationError as error:

@@ -1,4 +1,4 @@
-"""Whether the calls of a model's method can fit it."""
+"""Check whether the calls of a model's method can fit it."""
 
 import functools
 
