@@ -196,12 +196,13 @@ class Predictions:
         The first call that fails ends the others and is the error, with the number of
         its row if there are several. Otherwise it is as `predict`.
         """
-        calls = await self._prepare_rows(model, rows)
-        if not calls:
+        if not rows:
             return []
-        if len(calls) == 1:
-            run = partial(calls[0].run, finish=True, tensors=form)
+        if len(rows) == 1:
+            call = await self.prepare(model, "predict", rows[0])
+            run = partial(call.run, finish=True, tensors=form)
             return [await run(label=label, on_event=on_event)]
+        calls = await self._prepare_rows(model, rows)
         try:
             return await model.executor.call_together(
                 [(call.kwargs, call.media_type) for call in calls],
@@ -220,7 +221,7 @@ class Predictions:
     ) -> list[PreparedCall]:
         """Prepares predictions together. An error has the number of its row."""
         arguments = model.arguments("predict")
-        if len(rows) > 1 and isinstance(arguments, Arguments):
+        if isinstance(arguments, Arguments):
             try:
                 return await self._load_rows(model, arguments, rows)
             except DeepaasError:  # as in `prepare`

@@ -88,7 +88,12 @@ class TensorParsing(AbstractAsyncContextManager[Inference]):
 
     async def _read(self) -> Inference:
         given = self._request.headers.get(HEADER)
-        if given is None:
+        if given is None and self._source.small is not None:
+            head = parse(self._source.small, whole=True)
+            if not self._needs_more(head):
+                return Inference(head, self._read_rows(head, {}, {}), False)
+            await self._source.rest()  # it has been read
+        elif given is None:
             text = await self._source.rest()
             head = await self._run(len(text), lambda: parse(text, whole=True))
             del text
@@ -100,6 +105,13 @@ class TensorParsing(AbstractAsyncContextManager[Inference]):
         self._check(head)
         tails, files = await self._read_tails(head)
         return await self._collect(head, tails, files)
+
+    def _needs_more(self, head: InferRequest) -> bool:
+        """Tells whether a request has bytes after its JSON, or files."""
+        return any(
+            one.size is not None or self._signature.find(one.name).is_file
+            for one in head.inputs
+        )
 
     def _check(self, head: InferRequest) -> None:
         """Refuses inputs that do not fit before their bytes are read."""
@@ -258,15 +270,14 @@ class _Source:
         self._chunks = chunks
         self.size = 0
         """Bytes that have come."""
-        small = chunks.small(MAX_UNTHREADED_BYTES)
-        self._whole = small is not None
-        """All of the body has come."""
-        self._buffer = bytearray(small or b"")
+        self.small = chunks.small(MAX_UNTHREADED_BYTES)
+        """The whole body, if it is small and has come."""
+        self._buffer = bytearray(self.small or b"")
         self.size += len(self._buffer)
 
     async def _more(self) -> bool:
         """Adds bytes to the buffer; False at the end."""
-        if self._whole:
+        if self.small is not None:
             return False
         async for chunk in self._chunks:
             self._buffer += chunk
