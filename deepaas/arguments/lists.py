@@ -38,7 +38,7 @@ def load_tensor(field: Field) -> Load:
     """Return what `choose_load` does, for numbers that are bytes too."""
     load = choose_load(field)
     if isinstance(load, NumberLists) or not isinstance(field, fields.List):
-        return load  # what is no list does not come as numbers
+        return load  # only lists come as numbers
     return lambda value, name, values: load(unpack(value), name, values)
 
 

@@ -99,7 +99,7 @@ def nest(elements: Sequence[Any], shape: Sequence[int]) -> list[Any]:
 def pack_list(
     code: str, elements: Sequence[Any], shape: tuple[int, ...]
 ) -> Numbers | None:
-    """Return finite numbers as bytes; None if an element is no number of this code.
+    """Return finite numbers as bytes; None if an element does not fit this code.
 
     Truth values must not be among them: they would be numbers.
     """
