@@ -137,8 +137,8 @@ def ask_often(url: str, body: Body, seconds: int) -> int:
 def measure_large(binaries: Path, seconds: int, clients: int) -> int:
     """Print what small calls wait beside large ones; return the wrong answers."""
     print(
-        f"\n| {clients} clients with small calls, beside | answers/s | p99 of small, ms "
-        "| growth of the server, MiB |\n|---|--:|--:|--:|"
+        f"\n| {clients} clients with small calls, beside | answers/s "
+        "| p99 of small, ms | growth of the server, MiB |\n|---|--:|--:|--:|"
     )
     with two_models(binaries) as (url, server), ThreadPoolExecutor(1) as pool:
         small, large = f"{url}/small/infer", f"{url}/large/infer"
