@@ -88,12 +88,9 @@ class TensorParsing(AbstractAsyncContextManager[Inference]):
 
     async def _read(self) -> Inference:
         given = self._request.headers.get(HEADER)
-        if given is None and self._source.small is not None:
-            head = parse(self._source.small, whole=True)
-            if not self._needs_more(head):
-                return Inference(head, self._read_rows(head, {}, {}), False)
-            await self._source.rest()  # it has been read
-        elif given is None:
+        if (small := self._read_small(given)) is not None:
+            return small
+        if given is None:
             text = await self._source.rest()
             head = await self._run(len(text), lambda: parse(text, whole=True))
             del text
@@ -106,12 +103,29 @@ class TensorParsing(AbstractAsyncContextManager[Inference]):
         tails, files = await self._read_tails(head)
         return await self._collect(head, tails, files)
 
-    def _needs_more(self, head: InferRequest) -> bool:
-        """Tells whether a request has bytes after its JSON, or files."""
-        return any(
-            one.size is not None or self._signature.find(one.name).is_file
-            for one in head.inputs
-        )
+    def _read_small(self, given: str | None) -> Inference | None:
+        """Reads a small body in one step, as most are; None for any other.
+
+        None also for files, for a body without JSON, and for one that is too short or
+        too long: these are read again, step by step.
+        """
+        body = self._source.small
+        if body is None:
+            return None
+        end = len(body) if given is None else _read_length(given)
+        if not 0 < end <= len(body):
+            return None
+        head = parse(body[:end], whole=given is None)
+        tails = {}
+        for one in head.inputs:
+            if self._signature.find(one.name).is_file:
+                return None
+            if one.size is not None:
+                tails[one.name] = body[end : end + one.size]
+                end += one.size
+        if end != len(body):
+            return None
+        return Inference(head, self._read_rows(head, tails, {}), False)
 
     def _check(self, head: InferRequest) -> None:
         """Refuses inputs that do not fit before their bytes are read."""
