@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import errno
 import gc
 import ipaddress
 import logging
@@ -324,9 +325,11 @@ def _bind(settings: Settings) -> socket.socket:
         listener.bind((settings.listen_ip, settings.listen_port))
     except OSError as error:
         listener.close()
+        taken = error.errno == errno.EADDRINUSE
+        advice = "; choose another port with --listen-port" if taken else ""
         raise StartError(
             f"cannot listen on {settings.listen_ip}:{settings.listen_port}: "
-            f"{error.strerror}"
+            f"{error.strerror}{advice}"
         ) from error
     return listener
 

@@ -68,7 +68,7 @@ def _explain(error: web.HTTPException, request: web.Request) -> str:
     if error.status == 404:
         return f"There is nothing at {request.path}."
     if error.status == 405:
-        return f"{request.path} does not take {request.method}."
+        return f"{request.path} takes {error.headers['Allow']}, not {request.method}."
     return error.reason
 
 

@@ -50,7 +50,7 @@ def init(words: Sequence[str], print_text: Callable[[str], None]) -> None:
     print_text(
         f"{name} is written. Next:\n"
         f"    cd {name}\n"
-        "    pip install -e .[test]\n"
+        "    pip install -e '.[test]'\n"
         "    pytest\n"
         "    deepaas-run --reload\n"
     )

@@ -15,7 +15,7 @@ try:
 except ImportError as error:
     raise ImportError(
         f"deepaas.client needs the package {error.name}: pip install 'deepaas[client]'"
-    ) from error
+    ) from None
 
 from deepaas.client.arguments import File
 from deepaas.client.asynchronous import AsyncClient, AsyncJob, AsyncModel

@@ -337,7 +337,8 @@ def _settings(options: argparse.Namespace, conf: Config) -> Settings:
     for text in settings.models:
         name, _, target = text.partition("=")
         if not (name.strip() and target.strip()):
-            raise InvalidArguments({"model": [f"Takes NAME=TARGET, not {text!r}."]})
+            mistake = f"Takes NAME=TARGET, such as iris=iris.py, not {text!r}."
+            raise InvalidArguments({"model": [mistake]})
     return settings
 
 

@@ -219,7 +219,9 @@ def _parse_target(text: str) -> ModelRef:
     name, target = name.strip(), target.strip()
     if not (name and equals and target):
         source = source_of(text, "--model")
-        raise StartError(f"{source} takes NAME=TARGET, not {str(text)!r}.")
+        raise StartError(
+            f"{source} takes NAME=TARGET, such as iris=iris.py, not {str(text)!r}."
+        )
     where, attribute = _split(target)
     if _is_path(where):
         where = os.path.abspath(where)

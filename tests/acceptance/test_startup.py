@@ -112,7 +112,8 @@ def test_a_taken_port(serve: Serve, fail_to_start):
     ended = fail_to_start("--model", ECHO, "--listen-port", str(server.port))
     assert ended.code == 1
     assert ended.stderr.strip().splitlines() == [
-        f"deepaas-run: cannot listen on 127.0.0.1:{server.port}: Address already in use"
+        f"deepaas-run: cannot listen on 127.0.0.1:{server.port}: "
+        "Address already in use; choose another port with --listen-port"
     ]
 
 

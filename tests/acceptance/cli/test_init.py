@@ -56,7 +56,7 @@ def run(*command, cwd, code=0):
 def test_the_package_works_as_it_is_written(environment, tmp_path):
     bin = environment.parent
     written = run(bin / "deepaas-cli", "init", "my-words", cwd=tmp_path)
-    assert "pip install -e .[test]" in written.stdout
+    assert "pip install -e '.[test]'" in written.stdout
     folder = tmp_path / "my-words"
     run(environment, "-m", "pip", "install", *OFFLINE, "-e", ".[test]", cwd=folder)
     tests = run(environment, "-m", "pytest", "-q", cwd=folder)

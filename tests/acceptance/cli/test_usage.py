@@ -72,7 +72,10 @@ def test_usage(cli, words):
         (b"model", "config-file: Failed to parse"),
         (b"\xff", "config-file: 'utf-8' codec can't decode"),
         (b"[DEFAULT]\nbase_path = /a b", "config-file: base_path = /a b in "),
-        (b"[DEFAULT]\nmodel = x", "model: Takes NAME=TARGET, not 'x'."),
+        (
+            b"[DEFAULT]\nmodel = x",
+            "model: Takes NAME=TARGET, such as iris=iris.py, not 'x'.",
+        ),
     ],
 )
 def test_a_configuration_that_cannot_be_used(cli, tmp_path, text, message):
@@ -86,8 +89,8 @@ def test_a_configuration_that_cannot_be_used(cli, tmp_path, text, message):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--model=x", "model: Takes NAME=TARGET, not 'x'."),
-        ("--model=x=", "model: Takes NAME=TARGET, not 'x='."),
+        ("--model=x", "model: Takes NAME=TARGET, such as iris=iris.py, not 'x'."),
+        ("--model=x=", "model: Takes NAME=TARGET, such as iris=iris.py, not 'x='."),
         ("--config-file=/no/file", "config-file: Failed to find some config files"),
         ("--config-file=/", "config-file: [Errno 21] Is a directory: '/'"),
     ],
