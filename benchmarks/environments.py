@@ -32,6 +32,15 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     # with a newer uvloop its workers do not start: no current event loop
     "mlserver": ("mlserver==1.7.1", "uvloop==0.21.0"),
     "bentoml": ("bentoml==1.4.39",),
+    # deepaas and two others, since PyTorch is large; newer ones come with libraries for
+    # GPUs, of 4 GB
+    "deep": (
+        "torch<2.14",
+        "pillow",
+        "litserve==0.2.19",
+        "python-multipart==0.0.34",
+        "bentoml==1.4.39",
+    ),
     # a client only: python -m tests.inference_clients
     "kserve": ("kserve==0.21.0",),
 }

@@ -1,10 +1,10 @@
 """Measures the cost of each part of a small call by leaving it out.
 
-    python -m benchmarks.parts
+    python -m benchmarks.parts --clients 16
 
-Serves `echo` with one worker to 16 clients, and prints the processor time that the
-server's own process takes for a call. What is left out is replaced, when the server
-starts, by the least that still answers rightly. Needs wrk, as benchmarks.compare does.
+Serves `echo` with one worker, and prints the processor time that the server's own
+process takes for a call. What is left out is replaced, when the server starts, by the
+least that still answers rightly. Needs wrk, as benchmarks.compare does.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from benchmarks import compare, environments, load
 from benchmarks.running import running
 from benchmarks.servers import SERVERS, Deepaas, Server, Start
 from benchmarks.workloads import WORKLOADS
-
-CLIENTS = 16
 
 ANSWER = """
 from deepaas.executors import Reply
@@ -66,7 +64,7 @@ LocalWorker.send = send_nothing
 
 NO_PREFETCH = """
 from deepaas.executors.local_worker import LocalWorker
-LocalWorker.room = lambda self: 1
+LocalWorker.room = lambda self, seconds: 1
 """
 
 NO_EXECUTOR = (
@@ -88,7 +86,7 @@ class Parsing:
     async def __aexit__(self, *error):
         pass
 deepaas_v2.Parsing = lambda *args: Parsing()
-predictions._load = lambda *args: {"n": 7}
+predictions.load = lambda *args: {"n": 7}
 """
 
 NO_ACCESS_LOG = """
@@ -127,6 +125,7 @@ VARIANTS: list[Server] = [
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of each run")
     options = parser.parse_args()
@@ -137,9 +136,9 @@ def main() -> int:
         for variant in VARIANTS:
             with running(variant, WORKLOADS["echo"], binaries) as server:
                 process = psutil.Process(server.pid)
-                server.put_load(CLIENTS, 1)
+                server.put_load(options.clients, 1)
                 before = process.cpu_times()
-                calls = server.put_load(CLIENTS, options.seconds).calls
+                calls = server.put_load(options.clients, options.seconds).calls
                 after = process.cpu_times()
             seconds = sum(after[:2]) - sum(before[:2])
             costs[variant.name].append(1e6 * seconds / calls)

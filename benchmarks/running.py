@@ -52,8 +52,9 @@ class Running:
     def __init__(self, server: Server, workload: Workload, start: Start) -> None:
         self._server = server
         self._workload = workload
+        self.folder = start.folder
+        self.port = start.port
         self._log = start.folder / "server.log"
-        self._port = start.port
         self.request: Request = server.request(workload)
         self.url = f"http://{HOST}:{start.port}{self.request.path}"
         self.body = start.folder / "request"
@@ -106,7 +107,7 @@ class Running:
         raise FailedError(f"no answer in time, lastly {last}\n{self._tail()}")
 
     def _ask(self) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(HOST, self._port, timeout=START_TIMEOUT)
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=START_TIMEOUT)
         with contextlib.closing(connection):
             headers = {"Content-Type": self.request.content_type}
             connection.request("POST", self.request.path, self.request.body, headers)

@@ -97,4 +97,6 @@ async def listen(
     try:
         return await loop.create_server(connect, sock=listener, ssl=tls, backlog=128)
     except OSError as error:
-        raise StartError(f"cannot listen: {error.strerror}") from error
+        host, port = listener.getsockname()[:2]
+        message = f"cannot listen on {host}:{port}: {error.strerror}"
+        raise StartError(message) from error

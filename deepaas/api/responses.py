@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import re
@@ -142,12 +143,13 @@ async def _write(response: web.StreamResponse, body: bytes | memoryview) -> None
         await response.write(view[start : start + WRITE_CHUNK_BYTES])
 
 
-def _protect(media_type: str) -> dict[str, str]:
+@functools.lru_cache(maxsize=64)
+def _protect(media_type: str) -> Mapping[str, str]:
     """Return the type of a model's answer, and what keeps it from doing harm."""
     headers = {"Content-Type": media_type, **NOSNIFF}
     if _ACTIVE.search(media_type):
         headers |= SANDBOX
-    return headers
+    return MappingProxyType(headers)
 
 
 async def begin_stream(

@@ -14,10 +14,10 @@ from deepaas.arguments.loading import Arguments
 from deepaas.encoding import describe_json
 from deepaas.errors import (
     BadBody,
+    DiskErrors,
     InvalidArguments,
     ModelRaised,
     NotAcceptable,
-    disk_errors,
 )
 
 NOWHERE: Mapping[str, Mapping[str, Any]] = {
@@ -191,7 +191,7 @@ def _write_kwargs(kwargs: Mapping[str, Any], path: str) -> None:
     """Write keyword arguments to a file. Raises BadBody, ModelRaised or NoSpace."""
     # Not created: the server has removed it if the caller has left.
     descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC)
-    with disk_errors(), _pickle_errors(), open(descriptor, "wb") as file:
+    with DiskErrors(), _pickle_errors(), open(descriptor, "wb") as file:
         pickle.dump(dict(kwargs), file, protocol=5)
 
 

@@ -122,7 +122,7 @@ class MethodOptions:
     def _add(self, argument: DeclaredArgument) -> None:
         several = isinstance(argument.field, fields.List)
         self._parser.add_argument(
-            f"--{argument.name}",
+            *flags(argument, self._arguments),
             dest=argument.name,
             metavar=_metavar(argument),
             help=_help(argument).replace("%", "%%"),
@@ -132,7 +132,11 @@ class MethodOptions:
 
     def _join_negatives(self, argv: Sequence[str]) -> Iterator[str]:
         """Write `--name -1e-3 2` as `--name=-1e-3 --name=2`."""
-        names = {f"--{argument.name}" for argument in self._arguments.items}
+        names = {
+            flag
+            for argument in self._arguments.items
+            for flag in flags(argument, self._arguments)
+        }
         groups: list[list[str]] = []
         for word in argv:
             if word.startswith("--") or not groups:
@@ -143,6 +147,16 @@ class MethodOptions:
                 yield from (f"{option}={value}" for value in values)
             else:
                 yield from (option, *values)
+
+
+def flags(argument: DeclaredArgument, arguments: Arguments) -> list[str]:
+    """Return the options of an argument: its name, and its key where they differ.
+
+    DEEPaaS 2.6 names an option by the key in `get_predict_args`, not by `data_key`.
+    """
+    taken = {item.name for item in arguments.items}
+    key = [] if argument.attribute in taken else [argument.attribute]
+    return [f"--{name}" for name in (argument.name, *key)]
 
 
 # -- values

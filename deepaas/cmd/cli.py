@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 
 from deepaas.cli.init import init
-from deepaas.cli.options import Parser, messages
+from deepaas.cli.options import Parser, flags, messages
 from deepaas.cli.output import Output, say, take_standard_output
 from deepaas.cli.places import Place, ThisProcess, Worker
 from deepaas.cli.session import Session
@@ -286,7 +286,8 @@ def _flags(command: str, adapter: ModelAdapter) -> set[str]:
     arguments = {"predict": adapter.predict_args, "train": adapter.train_args}
     if command not in arguments:
         return set()
-    return {f"--{argument.name}" for argument in arguments[command].items}
+    items = arguments[command].items
+    return {flag for item in items for flag in flags(item, arguments[command])}
 
 
 def _selection(options: argparse.Namespace) -> tuple[object, ...]:

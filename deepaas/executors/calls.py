@@ -60,8 +60,8 @@ class Slot(Protocol):
     def since(self) -> float:
         """Return the seconds since its state changed, or it began another call."""
 
-    def room(self) -> int:
-        """Return how many calls it may have at once."""
+    def room(self, seconds: float) -> int:
+        """Return how many calls it may have at once, to end them in so many seconds."""
 
     def send(self, calls: Sequence["PendingCall"]) -> None:
         """Give it calls, together if it takes batches, else one after another."""

@@ -216,9 +216,9 @@ class LocalWorker:
 
     # -- calls
 
-    def room(self) -> int:
-        """Return how many calls it may have at once."""
-        return 1 if self.batching is not None else self.pace.room()
+    def room(self, seconds: float) -> int:
+        """Return how many calls it may have at once, to end them in so many seconds."""
+        return 1 if self.batching is not None else self.pace.room(seconds)
 
     def send(self, calls: Sequence[PendingCall]) -> None:
         """Give it calls, together if it takes batches, else one after another.
@@ -268,8 +268,9 @@ class LocalWorker:
         if call is None:
             self._take_start(message)
         elif isinstance(message, Reply):
-            reply = message._replace(body=body) if message.path is None else message
-            self._finish(call, seconds).resolve(reply)
+            if message.path is None:  # _replace() takes four times as long
+                message = Reply(message.media_type, body, None, *message[3:])
+            self._finish(call, seconds).resolve(message)
         elif isinstance(message, Raised):
             self._finish(call, seconds).resolve(message.error())
         elif isinstance(message, End):

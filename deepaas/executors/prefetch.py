@@ -19,6 +19,9 @@ MAX_CALLS = 16
 PREFETCH_SECONDS = 0.002
 """Seconds that the calls which a worker has are expected to take together."""
 
+JOIN_SECONDS = 0.00025
+"""The same while another worker is free: about what it takes to wake that one."""
+
 MAX_PREFETCH_BYTES = 65536
 """Bytes of calls that are sent ahead at once."""
 
@@ -52,12 +55,14 @@ class Pace:
         """Note that calls were taken back: its pace is not known until it answers."""
         self._seconds = math.inf
 
-    def room(self) -> int:
-        """Return how many calls it may have at once, if it takes one after another."""
+    def room(self, seconds: float) -> int:
+        """Return how many calls it may have at once, if it takes one after another.
+
+        They are expected to take so many seconds together.
+        """
         if self._quiet < MIN_QUIET_CALLS or self._limits.max_memory:
             return 1
-        shortest = PREFETCH_SECONDS / MAX_CALLS
-        room = int(PREFETCH_SECONDS / max(self._seconds, shortest))
+        room = int(seconds / max(self._seconds, seconds / MAX_CALLS))
         if self._limits.max_calls:
             room = min(room, self._limits.max_calls - self.calls)
         return room

@@ -6,16 +6,15 @@ It knows slots, which are free or have calls, and no processes: a pool fills the
 import asyncio
 import contextlib
 import itertools
-import os
 import time
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from deepaas.errors import (
     LEFT,
     CallTimeout,
     DeepaasError,
-    RowFailed,
     Unavailable,
     WorkerDied,
 )
@@ -24,11 +23,16 @@ from deepaas.executors.base import Ended, Event, ExecutorStatus, Printed
 from deepaas.executors.calls import ExitReason, PendingCall, Slot
 from deepaas.executors.messages import QUESTIONS, Call, Reply
 from deepaas.executors.pool import Pool
-from deepaas.executors.prefetch import first_of
+from deepaas.executors.prefetch import JOIN_SECONDS, PREFETCH_SECONDS, first_of
+from deepaas.executors.together import discard, wait_together
 from deepaas.model.loading import Batching
 
 MAX_BEGUN_SECONDS = 0.005
 """Seconds after which a call is too slow for others to wait behind it in its slot."""
+
+MAX_JOIN_SECONDS = 0.001
+"""Seconds after which a call is too slow for others to wait for its slot while another
+one is free."""
 
 
 class Queue:
@@ -38,8 +42,10 @@ class Queue:
         pool.queue = self
         self.pool = pool
         self._max_queued = max_queued
-        self._free: deque[Slot] = deque()
-        """Slots that are warm and have no calls."""
+        self._free: list[Slot] = []
+        """Slots that are warm and have no calls; the one that was busy last is last."""
+        self._last: Slot | None = None
+        """The slot that was given calls last."""
         self._waiting: OrderedDict[PendingCall, None] = OrderedDict()
         self._reserved: Counter[str] = Counter()
         """Calls that are to come and have reserved room, by method."""
@@ -48,7 +54,7 @@ class Queue:
         self._gathering: asyncio.TimerHandle | None = None
         """Runs while the first call of a batch waits for others."""
         self._watching: asyncio.TimerHandle | None = None
-        """Runs while a slot has calls ahead."""
+        """Runs while calls are ahead, or wait for a quick slot although one is free."""
         self.described: bytes | None = None
         """The packed ModelDescription that the first slot sent."""
         self._on_end: list[Callable[[Ended], None]] = []
@@ -68,15 +74,8 @@ class Queue:
         on_event: Callable[[Event], None] | None = None,
     ) -> Reply:
         """Run a call, as `Executor.call` has it."""
-        pending = PendingCall(
-            call,
-            self.pool.pack(call),
-            on_timeout=self._time_out,
-            on_end=self._tell_end,
-            timeout=timeout,
-            finish=finish,
-            label=label,
-            on_event=on_event,
+        pending = self._make(
+            call, timeout=timeout, finish=finish, label=label, on_event=on_event
         )
         self._enter([pending])
         try:
@@ -85,39 +84,23 @@ class Queue:
             await self._abandon(pending)
             raise
 
-    async def run_together(
-        self,
-        calls: Sequence[Call],
-        *,
-        timeout: float | None = None,
-        label: str = "",
-        on_event: Callable[[Event], None] | None = None,
-    ) -> list[Reply]:
+    async def run_together(self, calls: Sequence[Call], **options: Any) -> list[Reply]:
         """Run the calls of one caller, as `Executor.call_together` has it."""
         pending = [
-            PendingCall(
-                call,
-                self.pool.pack(call),
-                on_timeout=self._time_out,
-                on_end=self._tell_end,
-                timeout=timeout,
-                finish=True,
-                label=label,
-                on_event=on_event,
-                follows=number > 0,
-            )
+            self._make(call, finish=True, follows=number > 0, **options)
             for number, call in enumerate(calls)
         ]
         self._enter(pending)
-        outcomes = [each.outcome for each in pending]
-        try:
-            await asyncio.wait(outcomes, return_when=asyncio.FIRST_EXCEPTION)
-            for number, outcome in enumerate(outcomes):
-                if outcome.done() and (error := outcome.exception()) is not None:
-                    raise RowFailed(number, error)
-            return [outcome.result() for outcome in outcomes]
-        finally:
-            await self._abandon_all(pending)
+        return await wait_together(pending, self._abandon)
+
+    def _make(self, call: Call, **options: Any) -> PendingCall:
+        return PendingCall(
+            call,
+            self.pool.pack(call),
+            on_timeout=self._time_out,
+            on_end=self._tell_end,
+            **options,
+        )
 
     def _enter(self, calls: Sequence[PendingCall]) -> None:
         """Let the calls of one caller wait. Raises Unavailable if they cannot."""
@@ -207,8 +190,10 @@ class Queue:
 
     def advance(self, slot: Slot) -> None:
         """Give a slot more calls, ahead of those that it has. It has answered some."""
-        if not slot.streams and (calls := self._share(slot)):
+        if not slot.streams and (calls := self._share(slot, len(self._free))):
             self._give(slot, calls)
+        if self._free:
+            self.dispatch()
 
     def reclaim(self, slot: Slot) -> None:
         """Take back calls that a slot has not begun, for slots that are free now."""
@@ -223,6 +208,8 @@ class Queue:
         """Give a slot no more calls, and take back those that it has not begun."""
         if slot in self._free:
             self._free.remove(slot)
+        if slot is self._last:
+            self._last = None
         self._reclaim(slot)
         self.dispatch()
 
@@ -307,17 +294,18 @@ class Queue:
     def dispatch(self) -> None:
         """Give waiting calls to free slots, in order; ask for more slots if need be."""
         while self._free and self._waiting:
-            slot = self._free[0]
+            slot = self._free[-1]  # its caches and its processor are warm
             first = self._next_call()
-            if first is None:
+            if first is None or self._may_join(first):
                 return
             if slot.batching is not None:
                 calls = self._batch(first, slot.batching)
             else:
-                calls = self._share(slot) or [first]
+                calls = self._share(slot, len(self._free) - 1) or [first]
             if not calls:
                 return
-            self._give(self._free.popleft(), calls)
+            self._free.pop()
+            self._give(slot, calls)
         if self._waiting:
             self.pool.request(len(self._waiting))
 
@@ -338,10 +326,29 @@ class Queue:
         warm = sum(slot.warm for slot in self.pool.slots)
         return max(0, min(free, warm - self.pool.spared - trainings))
 
-    def _share(self, slot: Slot) -> list[PendingCall]:
-        """Return the waiting calls that a slot may have, its fair share at most."""
-        fair = len(self._waiting) // self.pool.size
-        count = min(slot.room() - len(slot.given), fair)
+    def _may_join(self, first: PendingCall) -> bool:
+        """Tell whether a busy slot will take all waiting calls in a moment.
+
+        Waking another one takes longer. Each would get so few calls at once that two
+        slots would be slower than one.
+        """
+        slot = self._last
+        if slot is None or not slot.given or slot.batching is not None or slot.streams:
+            return False
+        calls = len(slot.given) + len(self._waiting)
+        if first.alone or calls > slot.room(JOIN_SECONDS):
+            return False
+        self._watch(MAX_JOIN_SECONDS)
+        return True
+
+    def _share(self, slot: Slot, free: int) -> list[PendingCall]:
+        """Return the waiting calls that a slot may have, its fair share at most.
+
+        While others are `free`, it has only what it will do in a moment.
+        """
+        fair = len(self._waiting) // max(1, self.pool.size - free)
+        room = slot.room(JOIN_SECONDS if free else PREFETCH_SECONDS)
+        count = min(room - len(slot.given), fair)
         return first_of(self._waiting, count) if count > 0 else []
 
     def _batch(self, first: PendingCall, batching: Batching) -> list[PendingCall]:
@@ -367,23 +374,35 @@ class Queue:
     def _give(self, slot: Slot, calls: Sequence[PendingCall]) -> None:
         for call in calls:
             del self._waiting[call]
+        self._last = slot
         slot.send(calls)
         if slot.ahead:
-            self._watch()
+            self._watch(MAX_BEGUN_SECONDS)
 
-    def _watch(self) -> None:
-        if self._watching is None:
-            loop = asyncio.get_running_loop()
-            self._watching = loop.call_later(MAX_BEGUN_SECONDS, self._look)
+    def _watch(self, seconds: float) -> None:
+        """Look for slots that are slower than expected in so many seconds."""
+        loop = asyncio.get_running_loop()
+        if self._watching is not None:
+            if self._watching.when() <= loop.time() + seconds:
+                return
+            self._watching.cancel()
+        self._watching = loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
-        """Take back the calls behind one that takes longer than expected."""
+        """Take back the calls behind one that takes longer than expected.
+
+        Calls wait no longer for a slot that is slow. The answers that have come are
+        read before a timer runs.
+        """
         self._watching = None
         for slot in self.pool.slots:
             if slot.ahead and slot.since > MAX_BEGUN_SECONDS:
                 self.reclaim(slot)
+        if self._last is not None and self._last.since > MAX_JOIN_SECONDS:
+            self._last = None
+        self.dispatch()
         if self._ahead():
-            self._watch()
+            self._watch(MAX_BEGUN_SECONDS)
 
     # -- calls that come back, time out, or lose their caller
 
@@ -410,18 +429,6 @@ class Queue:
             slot.kill(ExitReason.TIMEOUT)
         call.resolve(CallTimeout(f"The model took longer than {call.timeout:g} s."))
 
-    async def _abandon_all(self, calls: Sequence[PendingCall]) -> None:
-        """End those of the calls that have no answer; those that run may finish."""
-        left = []
-        for call in calls:
-            if not call.outcome.done():
-                call.outcome.cancel()
-                left.append(self._abandon(call))
-            elif not call.outcome.cancelled():
-                call.outcome.exception()  # asyncio would log one that is not read
-        if left:
-            await asyncio.gather(*left, return_exceptions=True)
-
     async def _abandon(self, call: PendingCall) -> None:
         """End a call whose caller has left, unless it may finish."""
         slot = call.slot
@@ -438,12 +445,4 @@ class Queue:
             call.resolve(WorkerDied("The call was cancelled.", status=LEFT))
             await slot.destroy(ExitReason.CANCELLED)
         with contextlib.suppress(DeepaasError):
-            await _discard(await call.outcome)
-
-
-async def _discard(reply: Reply) -> None:
-    """Remove the file or the stream of a reply without a reader."""
-    if reply.delete and reply.path:
-        os.unlink(reply.path)
-    if reply.stream is not None:
-        await reply.stream.aclose()
+            await discard(await call.outcome)

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from deepaas.encoding import encode_json, encode_png
-from deepaas.errors import disk_errors
+from deepaas.errors import DiskErrors
 from deepaas.executors.messages import Envelope, Reply
 from deepaas.media_types import (
     JSON,
@@ -252,7 +252,7 @@ def _make_file(fill: Callable[[str], None]) -> str:
 
     Until it is whole its name says whose it is. Raises NoSpace.
     """
-    with disk_errors():
+    with DiskErrors():
         prefix = f"deepaas-{os.getpid()}-"
         handle, part = tempfile.mkstemp(prefix=prefix, suffix=PART_SUFFIX)
         os.close(handle)

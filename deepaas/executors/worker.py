@@ -359,7 +359,8 @@ def _send(
         for message in messages:
             body: bytes | memoryview = piece
             if isinstance(message, Reply) and message.body is not None:
-                body, message = message.body, message._replace(body=None)
+                body = message.body
+                message = Reply(message.media_type, None, *message[2:])
             pending += pack(message, body, seconds)
             if len(body) <= MAX_COPIED_BODY_BYTES:
                 pending += body

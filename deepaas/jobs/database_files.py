@@ -11,7 +11,7 @@ from typing import IO
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from deepaas.errors import NoSpace, disk_errors
+from deepaas.errors import DiskErrors, NoSpace
 from deepaas.jobs.database import Database
 from deepaas.jobs.files import Files, Part, StoredFile
 from deepaas.jobs.notices import LOG
@@ -39,7 +39,7 @@ class DatabaseFiles(Files):
     def __init__(self, database: Database, folder: Path) -> None:
         self._database = database
         self._folder = folder
-        with disk_errors():
+        with DiskErrors():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for left in folder.iterdir():
                 left.unlink()
@@ -118,7 +118,7 @@ class DatabaseFiles(Files):
         query = query.order_by(FILES.c.start).execution_options(yield_per=1)
         path = None
         try:
-            with disk_errors(), self._database.read() as connection:
+            with DiskErrors(), self._database.read() as connection:
                 for row in connection.scalars(query):
                     if path is None:
                         path, file = self._new_copy()

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
-from deepaas.errors import NoSpace, StartError, disk_errors
+from deepaas.errors import DiskErrors, NoSpace, StartError
 
 DRAFT_SUFFIX = ".part"
 """Ends the name of a result that is still being written."""
@@ -138,7 +138,7 @@ class SharedFolderFiles(Files):
         self, uuid: str, part: Part, data: bytes, start: int | None = None
     ) -> None:
         """Adds data to the end of a file. Raises NoSpace or OSError."""
-        with disk_errors(), open(self._path(uuid, part), "ab") as file:
+        with DiskErrors(), open(self._path(uuid, part), "ab") as file:
             file.write(data)
 
     def size(self, uuid: str, part: Part) -> int | None:
@@ -169,7 +169,7 @@ class SharedFolderFiles(Files):
         path = self._path(uuid, part)
         temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
         try:
-            with disk_errors():
+            with DiskErrors():
                 if not isinstance(source, Path):
                     temporary.write_bytes(source)
                 elif move:

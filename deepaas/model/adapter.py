@@ -155,7 +155,9 @@ class ModelAdapter:
         except NotImplementedError:
             return {}
         except authors_errors_or_exit() as error:
-            logger.warning("%s: get_metadata failed: %s", self.name, named(error))
+            cause = error.__context__  # of aiohttp's exceptions with odd reasons
+            why = f"{named(error)}, after {named(cause)}" if cause else named(error)
+            logger.warning("%s: get_metadata failed: %s", self.name, why)
             return {}
         return described if isinstance(described, Mapping) else {}
 

@@ -39,13 +39,13 @@ def test_messages_by_argument():
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_disk_that_is_full(number):
-    with pytest.raises(errors.NoSpace) as refused, errors.disk_errors():
+    with pytest.raises(errors.NoSpace) as refused, errors.DiskErrors():
         raise OSError(number, "full")
     assert refused.value.status == 507
 
 
 def test_another_error_of_the_disk_stays_as_it_is():
-    with pytest.raises(PermissionError), errors.disk_errors():
+    with pytest.raises(PermissionError), errors.DiskErrors():
         raise PermissionError
 
 

@@ -1,4 +1,8 @@
-"""Answers with the SHA-256 of a file."""
+"""Answers with the SHA-256 of a file, and deletes it.
+
+`deepaas==2.6.0` leaves uploaded files behind, and its rate falls as the folder fills.
+The checkout deletes them itself; for it the last step is not needed.
+"""
 
 from pathlib import Path
 
@@ -14,4 +18,7 @@ def get_predict_args():
 
 
 def predict(data):
-    return digest(Path(data.filename).read_bytes())
+    file = Path(data.filename)
+    answer = digest(file.read_bytes())
+    file.unlink()
+    return answer

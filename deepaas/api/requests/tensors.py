@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from aiohttp import web
 
-from deepaas.api.requests.bodies import Chunks, body_errors
+from deepaas.api.requests.bodies import BodyErrors, Chunks
 from deepaas.api.requests.uploads import Uploads
 from deepaas.config import Settings
 from deepaas.errors import BadBody, BodyTooLarge
@@ -71,7 +71,7 @@ class TensorParsing(AbstractAsyncContextManager[Inference]):
 
     async def __aenter__(self) -> Inference:
         try:
-            with body_errors():
+            with BodyErrors():
                 return await self._read()
         except BaseException:
             await self._uploads.remove()

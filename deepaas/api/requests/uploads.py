@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from deepaas.errors import disk_errors
+from deepaas.errors import DiskErrors
 from deepaas.model.v2.wrapper import UploadedFile
 
 MAX_UNTHREADED_BYTES = 2 * 1024 * 1024
@@ -43,14 +43,14 @@ class Uploads:
 
     def open(self, part: Part) -> "Upload":
         """Open a file for a part. Raises NoSpace."""
-        with disk_errors():
+        with DiskErrors():
             upload = Upload(part.name or "", part.filename, part.content_type)
         self.files.append(upload)
         return upload
 
     def open_json(self) -> "Upload":
         """Open a file for a JSON body. Raises NoSpace."""
-        with disk_errors():
+        with DiskErrors():
             upload = Upload("json", "body.json", "application/json")
         self.files.append(upload)
         return upload
@@ -60,7 +60,7 @@ class Uploads:
 
         Raises NoSpace.
         """
-        with disk_errors():
+        with DiskErrors():
             upload = Upload("loaded", "loaded.pickle", None)
         upload.handle.close()
         self.files.append(upload)
@@ -105,18 +105,18 @@ class Upload:
         """Write data, off the event loop once the file is large. Raises NoSpace."""
         self.size += len(data)
         if self.size <= MAX_UNTHREADED_BYTES:
-            with disk_errors():
+            with DiskErrors():
                 _write_all(self.handle, data)
             return
         self._pending += data
         if len(self._pending) >= WRITE_BYTES:
             pending, self._pending = self._pending, bytearray()
-            with disk_errors():
+            with DiskErrors():
                 await asyncio.to_thread(_write_all, self.handle, pending)
 
     async def close(self) -> None:
         """Write the rest, and close the file. Raises NoSpace."""
-        with disk_errors():
+        with DiskErrors():
             _write_all(self.handle, self._pending)
             self.handle.close()
         self._pending = bytearray()

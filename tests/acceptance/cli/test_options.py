@@ -121,3 +121,16 @@ def test_a_key_of_a_configuration_file_that_is_not_read(cli, tmp_path):
         f"{config}: modle under [DEFAULT] is ignored: did you mean model?"
     )
     assert returned == "return: {'n': 1}"
+
+
+@pytest.mark.parametrize("option", ["--files", "--data"])
+def test_an_argument_with_a_data_key_has_an_option_of_each_name(cli, option):
+    """DEEPaaS 2.6 names the option by the key of `get_predict_args`."""
+    source = (
+        "from webargs import fields\n"
+        "def get_predict_args():\n"
+        "    return {'files': fields.Int(data_key='data')}\n"
+        "def predict(**kwargs): return kwargs\n"
+    )
+    assert cli(cli.written(source), "predict", f"{option}=3").json() == {"files": 3}
+    assert cli(cli.written(source), "predict", option, "-3").json() == {"files": -3}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+import psutil
+
 from tests.conftest import Serve
 from tests.server import MODELS, prediction, wait_until
 
@@ -29,12 +31,12 @@ def test_gpus(serve: Serve):
         )
     )
     assert places() == expected
-    seen = {}
-    for _ in range(30):
-        answer = prediction(server.post("/v2/models/a/predict/"))
-        seen[answer["pid"]] = answer["gpu"]
     workers = server.get("/v2/models/a/ready").json()["workers"]
-    assert seen == {worker["pid"]: worker["gpu"] for worker in workers}
+    told = {worker["pid"]: worker["gpu"] for worker in workers}
+    variable = "CUDA_VISIBLE_DEVICES"
+    assert told == {pid: psutil.Process(pid).environ()[variable] for pid in told}
+    answer = prediction(server.post("/v2/models/a/predict/"))
+    assert answer["gpu"] == told[answer["pid"]]
 
 
 def test_a_worker_that_leaks(serve: Serve):

@@ -16,6 +16,7 @@ from deepaas.executors import WorkerState, WorkerStatus
 from deepaas.executors import calls as calls_module
 from deepaas.executors import queue as queue_module
 from deepaas.executors.messages import Reply
+from deepaas.executors.prefetch import PREFETCH_SECONDS
 from deepaas.executors.queue import Queue
 from deepaas.executors.stream import ReplyStream
 
@@ -67,7 +68,7 @@ def still_loop():
 class FakeSlot:
     """A worker that does one step when it is told to."""
 
-    def __init__(self, pool, batching=None, room=4):
+    def __init__(self, pool, batching=None, room=4, quick=False):
         self.pool = pool
         self.description = None
         self.batching = batching
@@ -80,6 +81,8 @@ class FakeSlot:
         """Answers that the server has not read, each with its call."""
         self.computing = []
         self.may_have = room
+        self.quick = quick
+        """It ends all that it may have in a moment."""
         self.changed = pool.loop.now
 
     @property
@@ -106,8 +109,10 @@ class FakeSlot:
     def since(self):
         return self.pool.loop.now - self.changed
 
-    def room(self):
-        return 1 if self.batching is not None else self.may_have
+    def room(self, seconds):
+        if self.batching is not None:
+            return 1
+        return self.may_have if self.quick or seconds >= PREFETCH_SECONDS else 0
 
     def send(self, calls):
         assert not self.dead
@@ -191,11 +196,12 @@ class FakePool:
 
     model = "m"
 
-    def __init__(self, loop, size, *, max_queued=1000, batching=None):
+    def __init__(self, loop, size, *, max_queued=1000, batching=None, quick=False):
         self.loop = loop
         self.size = size
         self.spared = 1 if size > 1 else 0
         self.batching = batching
+        self.quick = quick
         self.replaced = Counter()
         self.reasons = []
         self.begun = []
@@ -205,7 +211,10 @@ class FakePool:
         Queue(self, max_queued)  # sets self.queue
 
     def launch(self):
-        self.slots = [FakeSlot(self, self.batching) for _ in range(self.size)]
+        self.slots = [self._new() for _ in range(self.size)]
+
+    def _new(self):
+        return FakeSlot(self, self.batching, quick=self.quick)
 
     async def start(self):
         self.launch()
@@ -246,7 +255,7 @@ class FakePool:
         self.queue.fail_begun(slot, WorkerDied("lost"))
         self.replaced["died"] += 1
         if not self.stopped:
-            self.slots[self.slots.index(slot)] = FakeSlot(self, self.batching)
+            self.slots[self.slots.index(slot)] = self._new()
 
     def statuses(self):
         return [WorkerStatus(WorkerState.IDLE, 0, 0, 0.0) for _ in self.slots]
