@@ -159,7 +159,7 @@ def ours(binaries: Path, source: str) -> Iterator[str]:
         command = [
             str(binaries / "deepaas-run"),
             *("--listen-ip", HOST, "--listen-port", str(port)),
-            *("--model", "m=bench_model.py"),
+            *("--model", "m=bench_model.py", "--max-queued", "10000"),
         ]
         with running(command, folder, {}):
             yield f"http://{HOST}:{port}/v2/models/m/infer"

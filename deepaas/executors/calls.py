@@ -103,7 +103,6 @@ class PendingCall:
         "call",
         "ended",
         "finish",
-        "follows",
         "label",
         "method",
         "on_end",
@@ -126,9 +125,6 @@ class PendingCall:
     """The model may finish when the caller has left."""
     label: str
     """The name under which the model's output is logged meanwhile."""
-    follows: bool
-    """It came with another call, of the same caller, and has no place of its own in the
-    limit of the queue."""
     alone: bool
     """It is not taken together with others, nor sent ahead of its turn."""
     on_end: Callable[[Ended], None] | None
@@ -157,7 +153,6 @@ class PendingCall:
         finish: bool = False,
         label: str = "",
         on_event: Callable[[Event], None] | None = None,
-        follows: bool = False,
     ) -> None:
         self.call = call
         self.packed = packed
@@ -165,7 +160,6 @@ class PendingCall:
         self.alone = call.reports or call.method != "predict"
         self.timeout = timeout
         self.finish = finish
-        self.follows = follows
         self.label = label
         self.on_timeout = on_timeout
         self.on_end = on_end

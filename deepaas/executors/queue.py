@@ -86,10 +86,7 @@ class Queue:
 
     async def run_together(self, calls: Sequence[Call], **options: Any) -> list[Reply]:
         """Run the calls of one caller, as `Executor.call_together` has it."""
-        pending = [
-            self._make(call, finish=True, follows=number > 0, **options)
-            for number, call in enumerate(calls)
-        ]
+        pending = [self._make(call, finish=True, **options) for call in calls]
         self._enter(pending)
         return await wait_together(pending, self._abandon)
 
@@ -105,7 +102,7 @@ class Queue:
     def _enter(self, calls: Sequence[PendingCall]) -> None:
         """Let the calls of one caller wait. Raises Unavailable if they cannot."""
         try:
-            self._check(calls[0].method)
+            self._check(calls[0].method, len(calls))
         except Unavailable as error:
             for call in calls:
                 call.end(error.status)
@@ -258,24 +255,23 @@ class Queue:
 
     # -- admission
 
-    def _check(self, method: str) -> None:
-        """Raise Unavailable if a call could not even wait now."""
+    def _check(self, method: str, count: int = 1) -> None:
+        """Raise Unavailable if `count` calls could not even wait now."""
         if self._closing:
             raise Unavailable("The server is stopping.")
         self.availability.check()
         ahead = self._ahead()
         reserved = sum(self._reserved.values())
-        if len(self._waiting) + ahead + reserved < self._max_queued:
+        more = count - 1
+        if len(self._waiting) + ahead + reserved + more < self._max_queued:
             return
         # Trainings and predictions do not take each other's places.
         own = self._reserved[method]
-        waiting = sum(
-            call.method == method and not call.follows for call in self._waiting
-        )
+        waiting = sum(call.method == method for call in self._waiting)
         waiting += 0 if method == "train" else ahead
         free = max(0, self._free_for(method) - (reserved - own))
         waiting += own - free
-        if waiting >= self._max_queued:
+        if waiting + more >= self._max_queued:
             raise Unavailable(
                 f"{waiting} calls wait for this model; try again later.",
                 headers={"Retry-After": "1"},

@@ -659,9 +659,9 @@ def predict(n):
 """
 
 
-def test_a_batch_has_one_place_in_the_limit_of_the_queue(serve, tmp_path):
+def test_the_rows_of_a_batch_count_in_the_limit_of_the_queue(serve, tmp_path):
     (tmp_path / "waiting.py").write_text(WAITING)
-    server = serve("--model", "b=waiting.py", "--max-queued", "2", cwd=tmp_path)
+    server = serve("--model", "b=waiting.py", "--max-queued", "80", cwd=tmp_path)
 
     waiting = 'deepaas_calls_waiting{method="predict",model="b"} 80'
     with ThreadPoolExecutor(8) as pool:

@@ -432,11 +432,13 @@ def test_calls_together_are_answered_in_order(loop, batching):
     assert [end.status for end in model.ends] == [200] * 3
 
 
-def test_calls_together_have_one_place(loop):
-    model = Model(loop, max_queued=2)
+def test_calls_together_have_a_place_each_or_none(loop):
+    model = Model(loop, max_queued=6)
     model.call(0)
-    waiting = [model.call_together(1, 2, 3), model.call_together(4, 5, 6)]
-    refused = [model.call_together(7, 8), model.call(9)]
+    waiting = [model.call_together(1, 2, 3), model.call_together(4, 5)]
+    refused = [model.call_together(7, 8)]
+    waiting.append(model.call(6))
+    refused.append(model.call(9))
     assert [type(call.exception()) for call in refused] == [Unavailable] * 2
     assert [end.status for end in model.ends] == [503] * 3
     assert not any(call.done() for call in waiting)
