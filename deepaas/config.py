@@ -255,7 +255,8 @@ class Settings:
     max_queued: int = _option(
         cfg.IntOpt,
         1000,
-        "Calls of a model that may wait for a worker; more get a 503.",
+        "Calls of a model that may wait for a worker; more get a 503. Each row of a "
+        "request for inference is one.",
         min=0,
     )
     max_calls_per_worker: int = _option(

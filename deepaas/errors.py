@@ -186,6 +186,15 @@ class Unavailable(DeepaasError):
     status = 503
 
 
+class RowFailed(Exception):
+    """A call that was made together with others has failed, with `error`."""
+
+    def __init__(self, number: int, error: BaseException) -> None:
+        super().__init__(number, error)
+        self.number = number
+        self.error = error
+
+
 def name_row(error: DeepaasError, number: int) -> DeepaasError:
     """Returns an error of one row of a batch, with the number of the row."""
     if isinstance(error, Unavailable):

@@ -21,9 +21,10 @@ from deepaas.errors import (
     InvalidArguments,
     NotAcceptable,
     NotFound,
+    RowFailed,
     name_row,
 )
-from deepaas.executors import Event, Reply
+from deepaas.executors import Event, Reply, TensorForm
 from deepaas.executors.uploads import paths_of
 from deepaas.naming import did_you_mean
 from deepaas.served import ServedModel
@@ -78,7 +79,7 @@ class PreparedCall(NamedTuple):
         on_event: OnEvent,
         finish: bool = False,
         reports: bool = False,
-        tensors: bool = False,
+        tensors: TensorForm | None = None,
     ) -> Reply:
         """Runs the call; the parameters and errors are those of `Executor.call`."""
         return await self.model.executor.call(
@@ -199,31 +200,77 @@ class Predictions:
         model: ServedModel,
         rows: Sequence[Values],
         *,
+        form: TensorForm,
         label: str,
         on_event: OnEvent,
     ) -> list[Reply]:
-        """Makes predictions together; each reply holds packed outputs.
+        """Makes predictions together; each reply holds packed outputs in that form.
 
         The first call that fails ends the others and is the error, with the number of
         its row if there are several. Otherwise it is as `predict`.
         """
+        if not rows:
+            return []
+        if len(rows) == 1:
+            call = await self.prepare(model, "predict", rows[0])
+            run = partial(call.run, finish=True, tensors=form)
+            return [await run(label=label, on_event=on_event)]
+        calls = await self._prepare_rows(model, rows)
+        try:
+            return await model.executor.call_together(
+                [(call.kwargs, call.media_type, call.uploads) for call in calls],
+                timeout=self._timeouts["predict"],
+                label=label,
+                tensors=form,
+                on_event=on_event,
+            )
+        except RowFailed as failed:
+            with _of_row(failed.number, len(calls)):
+                raise failed.error from None
+        raise AssertionError  # for mypy: the error was raised
+
+    async def _prepare_rows(
+        self, model: ServedModel, rows: Sequence[Values]
+    ) -> list[PreparedCall]:
+        """Prepares predictions together. An error has the number of its row."""
+        arguments = model.arguments("predict")
+        if isinstance(arguments, Arguments):
+            try:
+                return await self._load_rows(model, arguments, rows)
+            except DeepaasError:  # as in `prepare`
+                if not await model.executor.renewed():
+                    raise
         calls = []
         for number, given in enumerate(rows):
             with _of_row(number, len(rows)):
                 calls.append(await self.prepare(model, "predict", given))
-        run = partial(
-            PreparedCall.run,
-            label=label,
-            on_event=on_event,
-            finish=True,
-            tensors=True,
-        )
-        if len(calls) == 1:
-            return [await run(calls[0])]
-        with model.executor.hold():
-            tasks = [asyncio.create_task(run(call)) for call in calls]
-            await asyncio.sleep(0)  # each joins the queue
-        return await _gather(tasks)
+        return calls
+
+    async def _load_rows(
+        self, model: ServedModel, arguments: Arguments, rows: Sequence[Values]
+    ) -> list[PreparedCall]:
+        def load_all() -> list[dict[str, Any]]:
+            loaded = []
+            for number, given in enumerate(rows):
+                with _of_row(number, len(rows)):
+                    loaded.append(load(arguments, given))
+            return loaded
+
+        large = any(given.large for given in rows)
+        loaded = await asyncio.to_thread(load_all) if large else load_all()
+        timeout = self._timeouts["predict"]
+        return [
+            PreparedCall(
+                model,
+                "predict",
+                kwargs,
+                arguments.accepted(kwargs),
+                timeout,
+                arguments,
+                uploads=paths_of(given.values),
+            )
+            for given, kwargs in zip(rows, loaded, strict=True)
+        ]
 
     async def predict(
         self, model: ServedModel, given: Values, *, label: str, on_event: OnEvent
@@ -235,23 +282,6 @@ class Predictions:
         """
         call = await self.prepare(model, "predict", given)
         return await call.run(label=label, on_event=on_event, finish=True)
-
-
-async def _gather(tasks: Sequence[asyncio.Task[Reply]]) -> list[Reply]:
-    """Returns the results of all tasks; the first error ends the others."""
-    try:
-        if tasks:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        for number, task in enumerate(tasks):
-            if task.done():
-                with _of_row(number, len(tasks)):
-                    task.result()
-        return [task.result() for task in tasks]
-    finally:
-        for task in tasks:
-            task.cancel()
-        # A call that runs may finish: its files must not be removed before.
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @contextlib.contextmanager

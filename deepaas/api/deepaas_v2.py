@@ -58,13 +58,16 @@ class DeepaasV2:
         self._base = settings.base_path
         self._metadata = schemas.ModelMeta()
 
+    def call_routes(self) -> list[Route]:
+        """Return those that should be the first: patterns are tried in order."""
+        model = f"{self._base}/v2/models/{MODEL}"
+        return both(web.post, f"{model}/predict", self.predict)
+
     def routes(self) -> list[Route]:
-        """Return the routes of these handlers."""
+        """Return the other routes of these handlers."""
         base, model = self._base, f"{self._base}/v2/models/{MODEL}"
         root = [f"{base}/", base] if base else ["/"]
         return [
-            # First, since patterns are tried one after the other.
-            *both(web.post, f"{model}/predict", self.predict),
             *(Route(web.get(path, self.versions), Access.HOME) for path in root),
             *both(web.get, f"{base}/v2", self.version, error_body=shared_body),
             *both(web.get, f"{base}/v2/models", self.models),

@@ -6,7 +6,6 @@ Its other routes are those of the DEEPaaS API, with more keys in their answers.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
@@ -16,6 +15,7 @@ from deepaas.api.context import REQUEST_ID, UNCODED, note_end
 from deepaas.api.model_tensors import ModelTensors
 from deepaas.api.requests.tensors import Inference as Given
 from deepaas.api.requests.tensors import TensorParsing
+from deepaas.api.requests.uploads import Uploads
 from deepaas.api.responses import (
     MIN_THREADED_COMPRESS_BYTES,
     json_response,
@@ -65,15 +65,19 @@ class Inference:
         self._left: set[asyncio.Task[list[Reply]]] = set()
         """Calls that took longer than their callers wanted, until they have ended."""
 
+    def call_routes(self) -> list[Route]:
+        """Returns those that should be among the first: patterns are tried in order."""
+        model = f"{self._settings.base_path}/v2/models/{MODEL}"
+        return both(web.post, f"{model}/infer", self.infer)
+
     def routes(self) -> list[Route]:
-        """Returns the routes of these handlers."""
+        """Returns the other routes of these handlers."""
         model = f"{self._settings.base_path}/v2/models/{MODEL}"
         version = f"{model}/versions/{{version}}"
         index = f"{self._settings.base_path}/v2/repository/index"
         public = Access.PUBLIC
         return [
             *both(web.post, index, self.index),
-            *both(web.post, f"{model}/infer", self.infer),
             *both(web.post, f"{version}/infer", self.infer),
             *both(web.get, version, self.version),
             *both(web.get, f"{version}/ready", self.version_ready, public),
@@ -159,20 +163,20 @@ class Inference:
         self, request: web.Request, model: ServedModel
     ) -> tuple[Given, Outputs]:
         signature = self._tensors.signature(model)
-        async with AsyncExitStack() as files:
-            parsing = TensorParsing(request, signature, self._settings)
-            given = await files.enter_async_context(parsing)
+        parsing = TensorParsing(request, signature, self._settings)
+        async with parsing as given:
             seconds = _read_parameters(given.request, signature)
             calls = self._predictions.predict_tensors(
                 model,
                 [Values(row, large=given.large) for row in given.rows.values],
+                form="json" if given.request.json_only else "bytes",
                 label=request[REQUEST_ID],
                 on_event=partial(note_end, request),
             )
             if seconds is None:
                 replies = await calls
             else:
-                replies = await self._limited(calls, seconds, files.pop_all())
+                replies = await self._limited(calls, seconds, parsing.hand_over())
         outputs = [unpack(reply.body or b"") for reply in replies]
         if not given.rows.batched:
             return given, outputs[0]
@@ -184,7 +188,7 @@ class Inference:
         self,
         calls: Awaitable[list[Reply]],
         seconds: float,
-        files: AsyncExitStack,
+        files: Uploads,
     ) -> list[Reply]:
         """Waits for calls no longer than that; the files are removed at their end.
 
@@ -193,8 +197,10 @@ class Inference:
         """
 
         async def run() -> list[Reply]:
-            async with files:
+            try:
                 return await calls
+            finally:
+                await files.remove()
 
         task = asyncio.create_task(run())
         self._left.add(task)
@@ -245,7 +251,7 @@ def _as_bad_request() -> Iterator[None]:
 
 
 async def _send(request: web.Request, answer: Answer) -> web.StreamResponse:
-    pieces: list[bytes] = []
+    pieces: list[bytes | memoryview] = []
     size = 0
     for piece in answer.json():
         pieces.append(piece)

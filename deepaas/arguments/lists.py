@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 from marshmallow import fields
 from marshmallow.fields import Field
 
+from deepaas.tensors.numbers import FLOATS, Numbers
+
 Load: TypeAlias = Callable[[Any, str, Mapping[str, Any]], Any]
 """Loads a value, as `Field.deserialize` does: value, name, and all values."""
 
@@ -25,6 +27,19 @@ def choose_load(field: Field) -> Load:
     if depth and type(leaf) in (fields.Float, fields.Integer) and _is_plain(leaf):
         return NumberLists(field, depth, leaf)
     return field.deserialize
+
+
+def unpack(value: Any) -> Any:
+    """Return a value as fields take it: numbers that are bytes become lists."""
+    return value.to_list() if type(value) is Numbers else value
+
+
+def load_tensor(field: Field) -> Load:
+    """Return what `choose_load` does, for numbers that are bytes too."""
+    load = choose_load(field)
+    if isinstance(load, NumberLists) or not isinstance(field, fields.List):
+        return load  # only lists come as numbers
+    return lambda value, name, values: load(unpack(value), name, values)
 
 
 def _is_plain(field: Field) -> bool:
@@ -44,6 +59,10 @@ class NumberLists:
 
     def __call__(self, value: Any, name: str, values: Mapping[str, Any]) -> Any:
         """Return the loaded list: the same object if nothing had to be converted."""
+        if type(value) is Numbers:
+            if (numbers := self._check(value)) is not None:
+                return numbers
+            value = value.to_list()
         try:
             loaded = self._load(value)
         except (ValueError, OverflowError):  # NaN for an int, a number too large
@@ -53,6 +72,16 @@ class NumberLists:
         if self._field.validators:
             self._field._validate(loaded)
         return loaded
+
+    def _check(self, numbers: Numbers) -> Numbers | None:
+        """Return numbers as the model gets them; None to load them as a list."""
+        if self._field.validators or len(numbers.shape) != self._depth:
+            return None
+        if self._type is int:
+            return None if numbers.code in FLOATS else numbers
+        if self._finite and not numbers.is_finite():
+            return None
+        return numbers.as_floats()
 
     def _load(self, value: Any) -> list[Any] | None:
         """Return None for a value that is left to marshmallow."""

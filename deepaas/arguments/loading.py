@@ -14,7 +14,7 @@ from deepaas.arguments.definition import (
     read_locations,
     read_schema,
 )
-from deepaas.arguments.lists import choose_load
+from deepaas.arguments.lists import load_tensor, unpack
 from deepaas.arguments.redaction import show
 from deepaas.errors import InvalidArguments, authors_errors_or_exit, named, text_of
 from deepaas.negotiation import Negotiation
@@ -59,7 +59,7 @@ class Arguments:
             for name, field in fields.items()
         ]
         self._loads = [
-            (item.name, item.attribute, choose_load(item.field)) for item in self.items
+            (item.name, item.attribute, load_tensor(item.field)) for item in self.items
         ]
         names = {argument.name: argument for argument in self.items}
         lists = {f"{item.name}[]": item for item in self.items if item.is_list}
@@ -104,6 +104,7 @@ class Arguments:
     def _load(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Do what the schema's `load` does: half of that is for schemas of authors."""
         if self._own_schema:
+            values = {name: unpack(value) for name, value in values.items()}
             loaded: dict[str, Any] = self.schema.load(values, unknown=EXCLUDE)
             return loaded
         loaded, errors = {}, {}
@@ -156,7 +157,7 @@ class Arguments:
         for argument in self.items:
             try:
                 argument.field.deserialize(
-                    values.get(argument.name, missing),
+                    unpack(values.get(argument.name, missing)),
                     argument.name,
                     values,
                 )

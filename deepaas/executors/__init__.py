@@ -15,7 +15,7 @@ from deepaas.executors.base import (
     WorkerStatus,
     rotated,
 )
-from deepaas.executors.messages import Envelope, Reply, Stream
+from deepaas.executors.messages import Envelope, Reply, Stream, TensorForm
 from deepaas.model.loading import ModelRef
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Printed",
     "Reply",
     "Stream",
+    "TensorForm",
     "WorkerState",
     "WorkerStatus",
     "create_executor",

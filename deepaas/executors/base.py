@@ -2,12 +2,12 @@
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from deepaas.executors.messages import Reply
+from deepaas.executors.messages import Reply, TensorForm
 from deepaas.model.description import ModelDescription
 from deepaas.progress import Batch
 
@@ -227,7 +227,7 @@ class Executor(Protocol):
         finish: bool = False,
         label: str = "",
         reports: bool = False,
-        tensors: bool = False,
+        tensors: TensorForm | None = None,
         on_event: Callable[[Event], None] | None = None,
         uploads: Sequence[str] = (),
     ) -> Reply:
@@ -237,8 +237,8 @@ class Executor(Protocol):
 
         What the model prints meanwhile is logged under `label`. `on_event` is called
         on the event loop, in order, and must not raise; with `reports`, what the model
-        reports is an event too. With `tensors` the reply holds packed outputs
-        (`deepaas/tensors/outputs.py`). `uploads` are the paths of the files in the
+        reports is an event too. With `tensors` the reply holds packed outputs in that
+        form (`deepaas/tensors/outputs.py`). `uploads` are the paths of the files in the
         arguments, which a worker on another machine gets a copy of.
 
         Cancelling drops a call that waits. One that runs loses its worker; with
@@ -246,10 +246,23 @@ class Executor(Protocol):
         Raises ModelRaised, WorkerDied, CallTimeout or Unavailable.
         """
 
-    def hold(self) -> AbstractContextManager[None]:
-        """Let the predictions that come wait until what is returned is closed.
+    async def call_together(
+        self,
+        calls: Sequence[
+            tuple[Mapping[str, Any] | bytes | Path, str | None, Sequence[str]]
+        ],
+        *,
+        timeout: float | None = None,
+        label: str = "",
+        tensors: TensorForm | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> list[Reply]:
+        """Make several predictions of one caller.
 
-        A model that takes batches then gets them together.
+        Each is of arguments, a media type, and the paths of the files in the arguments.
+        A model that takes batches gets them together. They have one place in the limit
+        of the queue. The first that fails ends the others: raises RowFailed. The rest
+        is as in `call`, with `finish`.
         """
 
     def admit(self, method: str) -> ExitStack:

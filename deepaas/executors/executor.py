@@ -5,13 +5,20 @@ import logging
 import pickle
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from deepaas.errors import CallTimeout, DeepaasError, Unavailable, WorkerDied
 from deepaas.executors.base import Ended, Event, ExecutorStatus, Printed
-from deepaas.executors.messages import DESCRIBE, LOAD, METADATA, Call, Reply
+from deepaas.executors.messages import (
+    DESCRIBE,
+    LOAD,
+    METADATA,
+    Call,
+    Reply,
+    TensorForm,
+)
 from deepaas.executors.queue import Queue
 from deepaas.model.description import ModelDescription, unpack_description
 
@@ -31,6 +38,26 @@ LOAD_SECONDS = 300.0
 
 READ_AGAIN_SECONDS = 60.0
 """Seconds for which callers wait until a model is read again."""
+
+
+Given: TypeAlias = Mapping[str, Any] | bytes | Path
+"""Keyword arguments; pickled as bytes, or in a file."""
+
+
+def _message(
+    method: str,
+    kwargs: Given,
+    media_type: str | None,
+    reports: bool,
+    tensors: TensorForm | None,
+    uploads: Sequence[str],
+) -> Call:
+    files = [(path, path) for path in uploads]
+    if isinstance(kwargs, bytes):
+        return Call(method, {}, media_type, reports, kwargs, tensors, files)
+    if isinstance(kwargs, Path):
+        return Call(method, {}, media_type, reports, str(kwargs), tensors, files)
+    return Call(method, kwargs, media_type, reports, b"", tensors, files)
 
 
 class QueuedExecutor:
@@ -79,26 +106,19 @@ class QueuedExecutor:
     def call(
         self,
         method: str,
-        kwargs: Mapping[str, Any] | bytes | Path,
+        kwargs: Given,
         *,
         media_type: str | None = None,
         timeout: float | None = None,
         finish: bool = False,
         label: str = "",
         reports: bool = False,
-        tensors: bool = False,
+        tensors: TensorForm | None = None,
         on_event: Callable[[Event], None] | None = None,
         uploads: Sequence[str] = (),
     ) -> Coroutine[Any, Any, Reply]:
         """Call a method of the model, as `Executor.call` describes."""
-        files = [(path, path) for path in uploads]
-        if isinstance(kwargs, bytes):
-            message = Call(method, {}, media_type, reports, kwargs, tensors, files)
-        elif isinstance(kwargs, Path):
-            path = str(kwargs)
-            message = Call(method, {}, media_type, reports, path, tensors, files)
-        else:
-            message = Call(method, kwargs, media_type, reports, b"", tensors, files)
+        message = _message(method, kwargs, media_type, reports, tensors, uploads)
         call = self._queue_of(method).run(
             message,
             timeout=timeout,
@@ -107,6 +127,26 @@ class QueuedExecutor:
             on_event=on_event,
         )
         return self._train(call) if method == "train" else call
+
+    def call_together(
+        self,
+        calls: Sequence[tuple[Given, str | None, Sequence[str]]],
+        *,
+        timeout: float | None = None,
+        label: str = "",
+        tensors: TensorForm | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> Coroutine[Any, Any, list[Reply]]:
+        """Make predictions together, as `Executor.call_together` describes."""
+        return self._queue.run_together(
+            [
+                _message("predict", kwargs, media_type, False, tensors, uploads)
+                for kwargs, media_type, uploads in calls
+            ],
+            timeout=timeout,
+            label=label,
+            on_event=on_event,
+        )
 
     async def _train(self, call: Coroutine[Any, Any, Reply]) -> Reply:
         """Train, and begin to read again what the model can be asked for now."""
@@ -118,10 +158,6 @@ class QueuedExecutor:
     def admit(self, method: str) -> ExitStack:
         """Reserve room for a call, as `Executor.admit` describes."""
         return self._queue_of(method).admit(method)
-
-    def hold(self) -> AbstractContextManager[None]:
-        """Let predictions wait meanwhile, as `Executor.hold` describes."""
-        return self._queue.hold()
 
     # -- questions
 

@@ -163,7 +163,10 @@ class ModelHost:
         if call.tensors:
             returned = Returned(value, call.media_type, call.kwargs, started)
             return make_tensors(
-                returned, validate=self._validate, declared=self._declared
+                returned,
+                validate=self._validate,
+                declared=self._declared,
+                form=call.tensors,
             )
         return make_reply(
             value,

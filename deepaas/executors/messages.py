@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, get_args
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 from deepaas.errors import ModelRaised
 from deepaas.model.loading import Batching, ModelRef
@@ -26,6 +26,10 @@ LOAD = "deepaas:load"
 
 QUESTIONS = frozenset((DESCRIBE, METADATA, LOAD))
 """Methods of calls that are ours and not the model's."""
+
+
+TensorForm: TypeAlias = Literal["bytes", "json"]
+"""The form in which the numbers of packed outputs are wanted."""
 
 
 class Stream(Protocol):
@@ -80,8 +84,11 @@ class Call(NamedTuple):
 
     A text is the path of a file that holds them.
     """
-    tensors: bool = False
-    """The reply holds the packed outputs of the Open Inference Protocol."""
+    tensors: TensorForm | None = None
+    """The reply holds the packed outputs of the Open Inference Protocol, in this form.
+
+    None for another reply.
+    """
     uploads: Sequence[tuple[str, str]] = ()
     """Of each upload the path that the arguments have, and the one for the worker."""
 

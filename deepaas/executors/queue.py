@@ -6,10 +6,10 @@ It knows slots, which are free or have calls, and no processes: a pool fills the
 import asyncio
 import contextlib
 import itertools
-import os
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from deepaas.errors import (
     LEFT,
@@ -24,6 +24,7 @@ from deepaas.executors.calls import ExitReason, PendingCall, Slot
 from deepaas.executors.messages import QUESTIONS, Call, Reply
 from deepaas.executors.pool import Pool
 from deepaas.executors.prefetch import JOIN_SECONDS, PREFETCH_SECONDS, first_of
+from deepaas.executors.together import discard, wait_together
 from deepaas.model.loading import Batching
 
 MAX_BEGUN_SECONDS = 0.005
@@ -54,7 +55,6 @@ class Queue:
         """Runs while the first call of a batch waits for others."""
         self._watching: asyncio.TimerHandle | None = None
         """Runs while calls are ahead, or wait for a quick slot although one is free."""
-        self._holds = 0  # batches whose calls are still joining the queue
         self.described: bytes | None = None
         """The packed ModelDescription that the first slot sent."""
         self._on_end: list[Callable[[Ended], None]] = []
@@ -74,28 +74,42 @@ class Queue:
         on_event: Callable[[Event], None] | None = None,
     ) -> Reply:
         """Run a call, as `Executor.call` has it."""
-        pending = PendingCall(
-            call,
-            self.pool.pack(call),
-            on_timeout=self._time_out,
-            on_end=self._tell_end,
-            timeout=timeout,
-            finish=finish,
-            label=label,
-            on_event=on_event,
+        pending = self._make(
+            call, timeout=timeout, finish=finish, label=label, on_event=on_event
         )
-        try:
-            self._check(call.method)
-        except Unavailable as error:
-            pending.end(error.status)
-            raise
-        self._waiting[pending] = None
-        self.dispatch()
+        self._enter([pending])
         try:
             return await pending.outcome
         except asyncio.CancelledError:
             await self._abandon(pending)
             raise
+
+    async def run_together(self, calls: Sequence[Call], **options: Any) -> list[Reply]:
+        """Run the calls of one caller, as `Executor.call_together` has it."""
+        pending = [self._make(call, finish=True, **options) for call in calls]
+        self._enter(pending)
+        return await wait_together(pending, self._abandon)
+
+    def _make(self, call: Call, **options: Any) -> PendingCall:
+        return PendingCall(
+            call,
+            self.pool.pack(call),
+            on_timeout=self._time_out,
+            on_end=self._tell_end,
+            **options,
+        )
+
+    def _enter(self, calls: Sequence[PendingCall]) -> None:
+        """Let the calls of one caller wait. Raises Unavailable if they cannot."""
+        try:
+            self._check(calls[0].method, len(calls))
+        except Unavailable as error:
+            for call in calls:
+                call.end(error.status)
+            raise
+        for call in calls:
+            self._waiting[call] = None
+        self.dispatch()
 
     def admit(self, method: str) -> contextlib.ExitStack:
         """Reserve room for a call that is to come, as `Executor.admit` has it."""
@@ -104,16 +118,6 @@ class Queue:
         reservation = contextlib.ExitStack()
         reservation.callback(self._reserved.subtract, {method: 1})
         return reservation
-
-    @contextlib.contextmanager
-    def hold(self) -> Iterator[None]:
-        """Let calls wait meanwhile, as `Executor.hold` has it."""
-        self._holds += 1
-        try:
-            yield
-        finally:
-            self._holds -= 1
-            self.dispatch()
 
     def status(self) -> ExecutorStatus:
         """Describe the slots and the calls as they are now."""
@@ -251,14 +255,15 @@ class Queue:
 
     # -- admission
 
-    def _check(self, method: str) -> None:
-        """Raise Unavailable if a call could not even wait now."""
+    def _check(self, method: str, count: int = 1) -> None:
+        """Raise Unavailable if `count` calls could not even wait now."""
         if self._closing:
             raise Unavailable("The server is stopping.")
         self.availability.check()
         ahead = self._ahead()
         reserved = sum(self._reserved.values())
-        if len(self._waiting) + ahead + reserved < self._max_queued:
+        more = count - 1
+        if len(self._waiting) + ahead + reserved + more < self._max_queued:
             return
         # Trainings and predictions do not take each other's places.
         own = self._reserved[method]
@@ -266,7 +271,7 @@ class Queue:
         waiting += 0 if method == "train" else ahead
         free = max(0, self._free_for(method) - (reserved - own))
         waiting += own - free
-        if waiting >= self._max_queued:
+        if waiting + more >= self._max_queued:
             raise Unavailable(
                 f"{waiting} calls wait for this model; try again later.",
                 headers={"Retry-After": "1"},
@@ -284,7 +289,7 @@ class Queue:
 
     def dispatch(self) -> None:
         """Give waiting calls to free slots, in order; ask for more slots if need be."""
-        while self._free and self._waiting and not self._holds:
+        while self._free and self._waiting:
             slot = self._free[-1]  # its caches and its processor are warm
             first = self._next_call()
             if first is None or self._may_join(first):
@@ -436,12 +441,4 @@ class Queue:
             call.resolve(WorkerDied("The call was cancelled.", status=LEFT))
             await slot.destroy(ExitReason.CANCELLED)
         with contextlib.suppress(DeepaasError):
-            await _discard(await call.outcome)
-
-
-async def _discard(reply: Reply) -> None:
-    """Remove the file or the stream of a reply without a reader."""
-    if reply.delete and reply.path:
-        os.unlink(reply.path)
-    if reply.stream is not None:
-        await reply.stream.aclose()
+            await discard(await call.outcome)

@@ -8,11 +8,13 @@ import itertools
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+import orjson
 
 from deepaas.encoding import encode_json, encode_png
 from deepaas.errors import authors_errors
-from deepaas.executors.messages import Reply
+from deepaas.executors.messages import Reply, TensorForm
 from deepaas.executors.replies import (
     Validate,
     check,
@@ -32,7 +34,14 @@ from deepaas.tensors.datatypes import (
     encode,
     join,
 )
-from deepaas.tensors.outputs import MEDIA_TYPE, Output, Outputs, pack, text_output
+from deepaas.tensors.outputs import (
+    MEDIA_TYPE,
+    Output,
+    Outputs,
+    numbers_text,
+    pack,
+    text_output,
+)
 from deepaas.tensors.specs import BASE64, JSON, TEXT
 
 ONLY = "predictions"
@@ -46,11 +55,17 @@ _NUMPY = {
 }
 """Datatypes by numpy's kind and size of an element."""
 
+_CODES = {
+    name: f"{kind}{size}"
+    for kind, sizes in _NUMPY.items()
+    for size, name in sizes.items()
+}
+"""Numpy's codes by datatype."""
+
 _PYTHON: Mapping[type, Datatype] = {bool: BOOL, int: INT64, float: FP64}
 
 
-@dataclasses.dataclass(frozen=True)
-class Returned:
+class Returned(NamedTuple):
     """The result of a call, and the facts that are needed to send its files."""
 
     value: Any
@@ -67,6 +82,7 @@ def make_tensors(
     *,
     validate: Validate | None,
     declared: Mapping[str, str],
+    form: TensorForm = "bytes",
 ) -> Reply:
     """Returns a reply that holds the outputs of a call.
 
@@ -89,10 +105,12 @@ def make_tensors(
         if one is None:
             empty.add(name)
         elif is_file(one):
-            part = dataclasses.replace(returned, value=one, media_type=None)
+            part = returned._replace(value=one, media_type=None)
             outputs.append(_file(name, part))
         else:
             outputs.append(_output(name, one, declared.get(name)))
+    if form == "json":
+        outputs = [_with_text(one) for one in outputs]
     return Reply(MEDIA_TYPE, pack(Outputs(outputs, frozenset(empty))))
 
 
@@ -188,6 +206,27 @@ def _of_flat(
 
 def _text_parameters(datatype: Datatype) -> dict[str, Any]:
     return {"content_type": TEXT} if datatype is BYTES else {}
+
+
+# -- JSON
+
+
+def _with_text(output: Output) -> Output:
+    """Returns an output with its numbers as JSON, which orjson writes of an array.
+
+    A number has the digits that its datatype needs: 0.1 and not 0.10000000149011612.
+    """
+    if output.datatype is BYTES:
+        return output
+    numpy = _numpy()
+    if numpy is None or not output.data:
+        text = numbers_text(output)
+    else:
+        dtype = numpy.dtype(_CODES[output.datatype.name])
+        array = numpy.frombuffer(output.data, dtype.newbyteorder("<"))
+        native = array.astype(dtype, copy=False)
+        text = orjson.dumps(native, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+    return output._replace(data=text, in_json=True)
 
 
 # -- arrays

@@ -5,7 +5,6 @@ Source: Open Inference Protocol, REST, "Inference Response JSON Object".
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -13,7 +12,7 @@ import orjson
 from deepaas.encoding import encode_json
 from deepaas.errors import BadBody
 from deepaas.tensors.datatypes import BYTES, decode
-from deepaas.tensors.outputs import Output, Outputs
+from deepaas.tensors.outputs import Output, Outputs, numbers_text
 from deepaas.tensors.request import InferRequest, RequestedOutput
 from deepaas.tensors.specs import BASE64, JSON, TEXT
 
@@ -63,7 +62,7 @@ class Answer:
         self.tails: list[bytes | memoryview] = []
         """The bytes of tensors, which follow the JSON. They are there after `json`."""
 
-    def json(self) -> Iterator[bytes]:
+    def json(self) -> Iterator[bytes | memoryview]:
         """Yields the pieces of the JSON; each takes less than some milliseconds."""
         yield self._head + b',"outputs":['
         separator = b""
@@ -95,7 +94,7 @@ def _describe(output: Output, parameters: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _with_data(output: Output) -> Iterator[bytes]:
+def _with_data(output: Output) -> Iterator[bytes | memoryview]:
     """Yields an output with its elements in JSON."""
     if output.datatype is BYTES:
         texts, content_type = _texts(output)
@@ -106,9 +105,12 @@ def _with_data(output: Output) -> Iterator[bytes]:
         return
     yield orjson.dumps(_describe(output, output.parameters))[:-1] + b',"data":['
     view = memoryview(output.data)
+    if output.in_json:
+        yield from (view, b"]}")
+        return
     for start in range(0, len(view), PIECE_BYTES):
         piece = view[start : start + PIECE_BYTES]
-        numbers = orjson.dumps(decode(output.datatype, piece, output.place))[1:-1]
+        numbers = numbers_text(output._replace(data=piece))
         yield b"," + numbers if start else numbers
     yield b"]}"
 
@@ -130,4 +132,4 @@ def _texts(output: Output) -> tuple[Sequence[str], str]:
 def empty_batch(names: Sequence[str], declared: Mapping[str, Output]) -> Outputs:
     """Returns the outputs of a batch without rows."""
     first = [declared.get(name) or Output(name, BYTES, (1,), b"") for name in names]
-    return Outputs([replace(one, shape=(0, *one.shape)) for one in first])
+    return Outputs([one._replace(shape=(0, *one.shape)) for one in first])

@@ -3,12 +3,12 @@
 import base64
 import binascii
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from deepaas.errors import BadBody
-from deepaas.tensors.datatypes import BYTES, check, decode, flatten
+from deepaas.tensors.datatypes import BOOL, BYTES, FP64, INT64, check, decode, flatten
+from deepaas.tensors.numbers import Elements, Numbers, nest, pack_bytes, pack_list
 from deepaas.tensors.request import InferRequest, Input
 from deepaas.tensors.specs import BASE64, JSON, TEXT, Signature, TensorSpec
 
@@ -69,14 +69,17 @@ def _content_type(given: Input, spec: TensorSpec) -> str | None:
 
 
 def read_elements(
-    given: Input, spec: TensorSpec, tail: bytes | bytearray | memoryview | None = None
-) -> list[Any]:
+    given: Input, spec: TensorSpec, tail: bytes | None = None
+) -> Elements:
     """Returns the elements of an input as values of its argument.
 
     `tail` has its bytes, unless its elements are in the JSON. The elements of files are
     bytes. Raises BadBody.
     """
     check_kind(given, spec)
+    if spec.rank and (numbers := _pack_numbers(given, spec, tail)) is not None:
+        _check_count(given, len(numbers))
+        return numbers
     if tail is None:
         assert given.data is not None
         elements, kinds = flatten(given.data, given.place)
@@ -96,12 +99,32 @@ def read_elements(
     ]
 
 
+def _pack_numbers(given: Input, spec: TensorSpec, tail: bytes | None) -> Numbers | None:
+    """Returns numbers as bytes; None for those that need a look at each element."""
+    datatype = given.datatype
+    if datatype is BOOL or spec.datatype not in (FP64.name, INT64.name):
+        return None
+    if tail is not None:
+        return pack_bytes(datatype.code, tail, given.shape)
+    if not given.plain or not datatype.code:
+        return None
+    code = datatype.code
+    if datatype.is_float:
+        if spec.datatype == INT64.name:
+            return None  # an integer of more than 53 bits would be rounded
+        code = FP64.code  # JSON gives more digits than the datatype holds
+    data = given.data or []
+    if data and type(data[0]) is list:
+        data, _ = flatten(data, given.place)
+    return pack_list(code, data, given.shape)
+
+
 def _check_count(given: Input, count: int) -> None:
-    if count != given.count:
+    if count != given.length:
         shape = list(given.shape)
         raise BadBody(
             f"{given.place} has {count} elements; its shape {shape} makes "
-            f"{given.count}."
+            f"{given.length}."
         )
 
 
@@ -144,7 +167,7 @@ def _decode_base64(text: str | bytes, place: str) -> bytes:
 # -- rows
 
 
-def arrange(given: Input, spec: TensorSpec, elements: Sequence[Any]) -> Column:
+def arrange(given: Input, spec: TensorSpec, elements: Elements) -> Column:
     """Arranges elements as the values of an argument, one or many. Raises BadBody."""
     rank = 0 if _is_json(given, spec) else spec.rank
     shape = given.shape
@@ -152,7 +175,7 @@ def arrange(given: Input, spec: TensorSpec, elements: Sequence[Any]) -> Column:
         raise BadBody(
             f"{given.place} is a batch of {shape[0]} rows; {MAX_ROWS} is the limit."
         )
-    if rank == 0:
+    if rank == 0 and not isinstance(elements, Numbers):
         if any(length != 1 for length in shape[1:]):
             raise BadBody(
                 f"{given.place} has shape {list(shape)}; its argument takes one "
@@ -160,21 +183,17 @@ def arrange(given: Input, spec: TensorSpec, elements: Sequence[Any]) -> Column:
             )
         return Column(elements, len(elements) != 1 or len(shape) > 1)
     if len(shape) == rank:
-        return Column([_nest(elements, shape)], False)
+        if isinstance(elements, Numbers):
+            return Column([elements], False)
+        return Column([nest(elements, shape)], False)
     if len(shape) == rank + 1:
-        return Column(_nest(elements, shape), True)
+        if isinstance(elements, Numbers):
+            return Column(elements.rows(), True)
+        return Column(nest(elements, shape), True)
     raise BadBody(
         f"{given.place} has shape {list(shape)}; its argument takes "
         f"{rank} dimension{'s' if rank > 1 else ''}, and one more for a batch."
     )
-
-
-def _nest(elements: Sequence[Any], shape: Sequence[int]) -> list[Any]:
-    """Returns elements as nested lists."""
-    for dimension in range(len(shape) - 1, 0, -1):
-        size, count = shape[dimension], math.prod(shape[:dimension])
-        elements = [elements[i * size : (i + 1) * size] for i in range(count)]
-    return list(elements)
 
 
 def make_rows(

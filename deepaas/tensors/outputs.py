@@ -2,9 +2,8 @@
 
 import math
 import struct
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -18,16 +17,20 @@ MEDIA_TYPE = "application/x-deepaas-tensors"
 _HEAD = struct.Struct("<I")
 
 
-@dataclass(frozen=True)
-class Output:
+NO_PARAMETERS: Mapping[str, Any] = {}  # not a mappingproxy: orjson writes dicts
+
+
+class Output(NamedTuple):
     """An output: its elements are bytes as in a request."""
 
     name: str
     datatype: Datatype
     shape: tuple[int, ...]
     data: bytes | memoryview
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = NO_PARAMETERS
     """`content_type` of BYTES, and the `media_type` and `filename` of a file."""
+    in_json: bool = False
+    """`data` is the JSON of its numbers, with commas between them."""
 
     @property
     def place(self) -> str:
@@ -35,8 +38,7 @@ class Output:
         return f"output {self.name!r}"
 
 
-@dataclass(frozen=True)
-class Outputs:
+class Outputs(NamedTuple):
     """The outputs of one call or of a batch, in order."""
 
     items: Sequence[Output]
@@ -50,6 +52,11 @@ def text_output(name: str, elements: Sequence[bytes], content_type: str) -> Outp
     return Output(name, BYTES, shape, join(elements), {"content_type": content_type})
 
 
+def numbers_text(output: Output) -> bytes:
+    """Returns the JSON of the numbers of an output, with commas between them."""
+    return orjson.dumps(decode(output.datatype, output.data, output.place))[1:-1]
+
+
 # -- between worker and server
 
 
@@ -59,7 +66,14 @@ def pack(outputs: Outputs) -> bytes:
         [
             sorted(outputs.empty),
             [
-                (one.name, one.datatype.name, one.shape, len(one.data), one.parameters)
+                (
+                    one.name,
+                    one.datatype.name,
+                    one.shape,
+                    len(one.data),
+                    one.parameters,
+                    one.in_json,
+                )
                 for one in outputs.items
             ],
         ]
@@ -73,11 +87,10 @@ def unpack(body: bytes | memoryview) -> Outputs:
     end = _HEAD.size + _HEAD.unpack_from(view)[0]
     empty, heads = orjson.loads(view[_HEAD.size : end])
     items = []
-    for name, datatype, shape, size, parameters in heads:
+    for name, datatype, shape, size, *rest in heads:
         start, end = end, end + size
         data = view[start:end]
-        found = Output(name, DATATYPES[datatype], tuple(shape), data, parameters)
-        items.append(found)
+        items.append(Output(name, DATATYPES[datatype], tuple(shape), data, *rest))
     return Outputs(items, frozenset(empty))
 
 
@@ -111,11 +124,13 @@ def _stack(parts: Sequence[Output]) -> Output:
         return _stack_as_json(parts)
     # A single value is [1]: N of them are [N, 1], as [N, k] are N vectors.
     shape = (len(parts), *first.shape)
+    parameters: Mapping[str, Any]
     parameters = {k: v for k, v in first.parameters.items() if k == "content_type"}
     if all(one.parameters == first.parameters for one in parts):
         parameters = first.parameters
-    data = b"".join(one.data for one in parts)
-    return replace(first, shape=shape, data=data, parameters=parameters)
+    between = b"," if first.in_json and first.data else b""
+    data = between.join(one.data for one in parts)
+    return first._replace(shape=shape, data=data, parameters=parameters)
 
 
 def _alike(parts: Sequence[Output]) -> bool:
@@ -131,7 +146,10 @@ def _stack_as_json(parts: Sequence[Output]) -> Output:
 
 def json_value(output: Output) -> Any:
     """Returns an output as the JSON value that its model returned, nearly."""
-    elements = decode(output.datatype, output.data, output.place)
+    if output.in_json:
+        elements = orjson.loads(b"[%b]" % bytes(output.data))
+    else:
+        elements = decode(output.datatype, output.data, output.place)
     if output.datatype is BYTES:
         read = {JSON: orjson.loads, TEXT: _text}.get(
             output.parameters.get("content_type", ""), _base64

@@ -6,8 +6,8 @@ Source: Open Inference Protocol, REST, "Inference Request JSON Object".
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -30,12 +30,14 @@ MAX_EXACT_INTEGER = 2.0**63
 MIN_LONG_BYTES = 1024 * 1024
 """Bytes of JSON from which it is decoded in steps."""
 
+MAX_LETTERS = 100
+"""Letters in JSON at which it is searched for truth values."""
+
 HEADER = "Inference-Header-Content-Length"
 """The header with the length of the JSON before the bytes of tensors."""
 
 
-@dataclass(frozen=True)
-class Input:
+class Input(NamedTuple):
     """An input of a request. Its elements are in `data`, or follow the JSON."""
 
     name: str
@@ -46,9 +48,11 @@ class Input:
     """Nested lists, as in the JSON."""
     size: int | None = None
     """Bytes that follow the JSON."""
+    plain: bool = False
+    """`data` holds no truth values, NaN or infinities."""
 
     @property
-    def count(self) -> int:
+    def length(self) -> int:
         """Returns the number of its elements."""
         return math.prod(self.shape)
 
@@ -63,8 +67,7 @@ class Input:
         return value if isinstance(value, str) else None
 
 
-@dataclass(frozen=True)
-class RequestedOutput:
+class RequestedOutput(NamedTuple):
     """An output that a request names."""
 
     name: str
@@ -72,12 +75,11 @@ class RequestedOutput:
     """Its bytes are to follow the JSON; None leaves that to the request."""
 
 
-@dataclass(frozen=True)
-class InferRequest:
+class InferRequest(NamedTuple):
     """A request for inference."""
 
     id: str | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = MappingProxyType({})
     inputs: Sequence[Input] = ()
     outputs: Sequence[RequestedOutput] = ()
     """Empty for all outputs."""
@@ -87,31 +89,60 @@ class InferRequest:
         """Tells whether outputs are sent as bytes unless they are named otherwise."""
         return self.parameters.get("binary_data_output") is True
 
+    @property
+    def json_only(self) -> bool:
+        """Tells whether all outputs are sent in JSON."""
+        if not self.outputs:
+            return not self.binary
+        return not any(
+            self.binary if one.binary is None else one.binary for one in self.outputs
+        )
+
 
 def parse(text: bytes | bytearray | memoryview, *, whole: bool = False) -> InferRequest:
     """Reads the JSON of a request. Raises BadBody.
 
     `whole` says that the body has nothing else: no header gave the length of the JSON.
     """
-    return read(decode_json(text, whole=whole))
-
-
-def decode_json(text: bytes | bytearray | memoryview, *, whole: bool) -> Any:
-    """Decodes JSON, NaN and infinities included. Raises BadBody."""
+    text = bytes(text) if isinstance(text, memoryview) else text
     try:
         if len(text) > MIN_LONG_BYTES:
-            value = decode_long_json(bytes(text))
+            value = decode_long_json(text)
         else:
             value = orjson.loads(text)
     except ValueError:
-        return _decode_slowly(bytes(text), whole=whole)
+        return read(_decode_slowly(bytes(text), whole=whole))
+    if _has_rounded_parameters(value):
+        value = _decode_slowly(bytes(text), whole=whole)
+    return read(value, plain=not _may_hold_bools(text))
+
+
+def _may_hold_bools(text: bytes | bytearray) -> bool:
+    """Tells whether JSON may hold `true` or `false`, which a list of numbers must not.
+
+    A search for one letter is many times as fast as for a word, and long lists of
+    numbers have neither.
+    """
+    for letter, before, word in ((b"r", 1, b"true"), (b"l", 2, b"false")):
+        at = -1
+        for _ in range(MAX_LETTERS):
+            at = text.find(letter, at + 1)
+            if at < 0:
+                break
+            if text.startswith(word, max(0, at - before)):
+                return True
+        else:
+            return True
+    return False
+
+
+def _has_rounded_parameters(value: Any) -> bool:
+    """Tells whether a parameter may be an integer that the quick decoder rounded."""
     parameters = value.get("parameters") if isinstance(value, dict) else None
-    if isinstance(parameters, dict) and any(
+    return isinstance(parameters, dict) and any(
         isinstance(one, float) and abs(one) >= MAX_EXACT_INTEGER
         for one in parameters.values()
-    ):
-        return _decode_slowly(bytes(text), whole=whole)
-    return value
+    )
 
 
 def _decode_slowly(text: bytes, *, whole: bool) -> Any:
@@ -143,8 +174,11 @@ def _bytes_after_json(text: bytes) -> int:
     return len(text) - end if text[end:].strip() else 0
 
 
-def read(value: Any) -> InferRequest:
-    """Reads a decoded request. Raises BadBody."""
+def read(value: Any, *, plain: bool = False) -> InferRequest:
+    """Reads a decoded request. Raises BadBody.
+
+    `plain` says that it holds no truth values, NaN or infinities.
+    """
     if not isinstance(value, dict):
         raise BadBody("The JSON of the body must be an object.")
     request_id = value.get("id")
@@ -152,7 +186,7 @@ def read(value: Any) -> InferRequest:
         raise BadBody("'id' must be a string.")
     if "inputs" not in value:
         raise BadBody("'inputs' is missing.")
-    inputs = [_read_input(one) for one in _objects(value, "inputs")]
+    inputs = [_read_input(one, plain) for one in _objects(value, "inputs")]
     outputs = [_read_output(one) for one in _objects(value, "outputs")]
     if len(inputs) > MAX_INPUTS:
         raise BadBody(f"There are {len(inputs)} inputs; {MAX_INPUTS} is the limit.")
@@ -198,7 +232,7 @@ def _read_output(value: Mapping[str, Any]) -> RequestedOutput:
     return RequestedOutput(name, binary if isinstance(binary, bool) else None)
 
 
-def _read_input(value: Mapping[str, Any]) -> Input:
+def _read_input(value: Mapping[str, Any], plain: bool) -> Input:
     name = _name(value, "input")
     place = f"input {name!r}"
     datatype = value.get("datatype")
@@ -222,6 +256,7 @@ def _read_input(value: Mapping[str, Any]) -> Input:
         parameters,
         None if data is None else _read_data(data, datatype, place),
         size,
+        plain,
     )
     _check_size(found)
     return found
@@ -254,7 +289,7 @@ def _check_size(given: Input) -> None:
     """Refuses a number of bytes that does not fit shape and datatype."""
     if given.size is None or not given.datatype.size:
         return
-    expected = given.count * given.datatype.size
+    expected = given.length * given.datatype.size
     if given.size != expected:
         raise BadBody(
             f"{given.place} has {given.size} bytes; its shape and datatype make "

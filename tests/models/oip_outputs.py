@@ -25,6 +25,13 @@ def _path():
     return open(file, "rb")
 
 
+def _random(kind):
+    """Return numbers of any size, small and large ones too."""
+    data = numpy.random.default_rng(7).bytes(32_000)
+    numbers = numpy.frombuffer(data, kind)
+    return numbers[numpy.isfinite(numbers)]
+
+
 def _returned():
     file = Path(tempfile.gettempdir()) / "returned.bin"
     file.write_bytes(b"\0\xff")
@@ -74,6 +81,10 @@ KINDS = {
     "hollow": lambda: numpy.zeros((0, 3), numpy.float32),
     "unequal": lambda: [numpy.zeros(2), numpy.zeros(3)],
     "large": lambda: numpy.ones((1024, 1024), numpy.float32),
+    "tenths": lambda: numpy.array([0.1, -0.0, 1e-45, 3.4028235e38], numpy.float32),
+    "random half": lambda: _random(numpy.float16),
+    "random single": lambda: _random(numpy.float32),
+    "random double": lambda: _random(numpy.float64),
     "file": _path,
     "raises": lambda: 1 / 0,
     "generator": lambda: (one for one in "ab"),

@@ -75,7 +75,7 @@ def test_a_prediction(make):
         "finish": True,
         "label": "id",
         "reports": False,
-        "tensors": False,
+        "tensors": None,
         "on_event": print,
         "uploads": [],
     }

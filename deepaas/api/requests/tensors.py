@@ -77,12 +77,19 @@ class TensorParsing(AbstractAsyncContextManager[Inference]):
             await self._uploads.remove()
             raise
 
+    def hand_over(self) -> Uploads:
+        """Returns the files, which the caller is to remove now."""
+        files, self._uploads = self._uploads, Uploads()
+        return files
+
     async def __aexit__(self, *error: object) -> None:
         if self._uploads.files:
             await self._uploads.remove()
 
     async def _read(self) -> Inference:
         given = self._request.headers.get(HEADER)
+        if (small := self._read_small(given)) is not None:
+            return small
         if given is None:
             text = await self._source.rest()
             head = await self._run(len(text), lambda: parse(text, whole=True))
@@ -95,6 +102,30 @@ class TensorParsing(AbstractAsyncContextManager[Inference]):
         self._check(head)
         tails, files = await self._read_tails(head)
         return await self._collect(head, tails, files)
+
+    def _read_small(self, given: str | None) -> Inference | None:
+        """Reads a small body in one step, as most are; None for any other.
+
+        None also for files, for a body without JSON, and for one that is too short or
+        too long: these are read again, step by step.
+        """
+        body = self._source.small
+        if body is None:
+            return None
+        end = len(body) if given is None else _read_length(given)
+        if not 0 < end <= len(body):
+            return None
+        head = parse(body[:end], whole=given is None)
+        tails = {}
+        for one in head.inputs:
+            if self._signature.find(one.name).is_file:
+                return None
+            if one.size is not None:
+                tails[one.name] = body[end : end + one.size]
+                end += one.size
+        if end != len(body):
+            return None
+        return Inference(head, self._read_rows(head, tails, {}), False)
 
     def _check(self, head: InferRequest) -> None:
         """Refuses inputs that do not fit before their bytes are read."""
@@ -143,10 +174,10 @@ class TensorParsing(AbstractAsyncContextManager[Inference]):
             if left < 0:
                 raise BadBody(f"{given.place} ends within an element.")
             files.append(await self._store(given, self._source.pieces(size)))
-        if len(files) != given.count:
+        if len(files) != given.length:
             raise BadBody(
                 f"{given.place} has {len(files)} elements; its shape "
-                f"{list(given.shape)} makes {given.count}."
+                f"{list(given.shape)} makes {given.length}."
             )
         return files
 
@@ -182,22 +213,37 @@ class TensorParsing(AbstractAsyncContextManager[Inference]):
         files: dict[str, list[UploadedFile]],
     ) -> Inference:
         size = self._source.size
+        large = size > MAX_UNTHREADED_BYTES
+        stored = [
+            one
+            for one in head.inputs
+            if self._spec(one).is_file and one.name not in files
+        ]
+        if not stored:
+            rows = await self._run(size, lambda: self._read_rows(head, tails, files))
+            return Inference(head, rows, large)
         elements = await self._run(size, lambda: self._elements(head, tails, files))
-        for one in head.inputs:
-            if self._spec(one).is_file and one.name not in files:
-                elements[one.name] = [
-                    await self._store(one, _one_piece(data))
-                    for data in elements[one.name]
-                ]
+        for one in stored:
+            elements[one.name] = [
+                await self._store(one, _one_piece(data)) for data in elements[one.name]
+            ]
         rows = await self._run(size, lambda: self._rows(head, elements))
-        return Inference(head, rows, size > MAX_UNTHREADED_BYTES)
+        return Inference(head, rows, large)
+
+    def _read_rows(
+        self,
+        head: InferRequest,
+        tails: Mapping[str, bytes],
+        files: Mapping[str, list[UploadedFile]],
+    ) -> Rows:
+        return self._rows(head, self._elements(head, tails, files))
 
     def _elements(
         self,
         head: InferRequest,
         tails: Mapping[str, bytes],
         files: Mapping[str, list[UploadedFile]],
-    ) -> dict[str, list[Any]]:
+    ) -> dict[str, Any]:
         return {
             one.name: files[one.name]
             if one.name in files
@@ -205,7 +251,7 @@ class TensorParsing(AbstractAsyncContextManager[Inference]):
             for one in head.inputs
         }
 
-    def _rows(self, head: InferRequest, elements: Mapping[str, list[Any]]) -> Rows:
+    def _rows(self, head: InferRequest, elements: Mapping[str, Any]) -> Rows:
         columns = {
             one.name: arrange(one, self._spec(one), elements[one.name])
             for one in head.inputs
@@ -238,11 +284,15 @@ class _Source:
         self._chunks = chunks
         self.size = 0
         """Bytes that have come."""
-        self._buffer = bytearray(chunks.small(MAX_UNTHREADED_BYTES) or b"")
+        self.small = chunks.small(MAX_UNTHREADED_BYTES)
+        """The whole body, if it is small and has come."""
+        self._buffer = bytearray(self.small or b"")
         self.size += len(self._buffer)
 
     async def _more(self) -> bool:
         """Adds bytes to the buffer; False at the end."""
+        if self.small is not None:
+            return False
         async for chunk in self._chunks:
             self._buffer += chunk
             self.size += len(chunk)

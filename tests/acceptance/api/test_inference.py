@@ -445,6 +445,7 @@ def test_a_raw_body_needs_a_single_required_argument(server):
         ("complex", [1], "BYTES", ['["1970-01-01T00:00:00"]']),
         ("scalars", [2], "FP32", [0.5, 1.5]),
         ("arrays", [2, 2], "INT16", [0, 0, 1, 1]),
+        ("tenths", [4], "FP32", [0.1, -0.0, 1e-45, 3.4028235e38]),
         ("hollow", [0, 3], "FP32", []),
         ("unequal", [1], "BYTES", ["[[0.0,0.0],[0.0,0.0,0.0]]"]),
     ],
@@ -455,6 +456,21 @@ def test_what_a_model_returns_is_an_output(server, kind, shape, datatype, data):
     output = found["predictions"]
     assert (output["shape"], output["datatype"]) == (shape, datatype)
     assert output["data"] == data
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [("half", "e"), ("single", "f"), ("double", "d")]
+)
+def test_a_number_in_json_is_the_nearest_of_its_datatype(server, kind, code):
+    given = tensor("kind", [1], "BYTES", [f"random {kind}"])
+    as_bytes = infer(
+        server, given, model="out", parameters={"binary_data_output": True}
+    )
+    size = int(as_bytes.headers["Inference-Header-Content-Length"])
+
+    data = outputs(infer(server, given, model="out"))["predictions"]["data"]
+
+    assert struct.pack(f"<{len(data)}{code}", *data) == as_bytes.content[size:]
 
 
 def test_none_gives_no_output(server):
@@ -624,14 +640,44 @@ def test_metrics_show_batches_and_the_route(batches):
     assert 'route="/v2/models/{model}/infer"' in text
 
 
-def test_rows_over_the_limit_of_the_queue_are_a_503(serve):
-    server = serve("--model", "t=tests/models/tensors.py", "--max-queued", "4")
+WAITING = """
+import pathlib
+import time
 
-    answer = infer(server, tensor("integer", [40], "INT64", [1] * 40))
+from webargs import fields
 
-    assert error(answer, 503)
-    assert answer.headers["Retry-After"]
-    assert outputs(infer(server, rows(1, 7) | {"name": "integer"}))
+
+def get_predict_args():
+    return {"n": fields.Int(required=True)}
+
+
+def predict(n):
+    pathlib.Path("begun").touch()
+    while n < 100 and not pathlib.Path("go").exists():
+        time.sleep(0.01)
+    return {"n": n}
+"""
+
+
+def test_the_rows_of_a_batch_count_in_the_limit_of_the_queue(serve, tmp_path):
+    (tmp_path / "waiting.py").write_text(WAITING)
+    server = serve("--model", "b=waiting.py", "--max-queued", "80", cwd=tmp_path)
+
+    waiting = 'deepaas_calls_waiting{method="predict",model="b"} 80'
+    with ThreadPoolExecutor(8) as pool:
+        running = pool.submit(infer, server, rows(1, 0), model="b")
+        wait_until((tmp_path / "begun").exists)
+        batches = [pool.submit(infer, server, rows(40), model="b") for _ in range(2)]
+        wait_until(lambda: waiting in server.get("/metrics").text)
+        refused = infer(server, rows(2), model="b")
+        (tmp_path / "go").touch()
+
+        assert error(refused, 503)
+        assert refused.headers["Retry-After"]
+        assert outputs(running.result())["n"]["data"] == [0]
+        for batch in batches:
+            found = outputs(batch.result())["n"]["data"]
+            assert found == list(range(100, 140))
 
 
 def test_many_clients_with_batches_get_their_own_rows(batches):

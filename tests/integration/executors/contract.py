@@ -212,22 +212,21 @@ class ExecutorContract:
 
     def test_outputs_as_tensors(self):
         async def scenario(made):
-            reply = await made.executor.call("predict", {"n": 3}, tensors=True)
+            reply = await made.executor.call("predict", {"n": 3}, tensors="bytes")
             outputs = {each.name: each for each in unpack(reply.body).items}
             assert outputs["n"].datatype.name == "INT64"
             assert bytes(outputs["n"].data) == (3).to_bytes(8, "little")
             failing = {"n": 3, "what": "fail"}
             with pytest.raises(ModelRaised, match="3 is bad"):
-                await made.executor.call("predict", failing, tensors=True)
+                await made.executor.call("predict", failing, tensors="bytes")
 
         self.run(scenario)
 
     def test_calls_that_come_together_are_one_batch(self, isolation):
         async def scenario(made):
-            with made.executor.hold():
-                calls = [made.call(n=n) for n in range(4)]
-                await asyncio.sleep(0)
-            answers = await asyncio.wait_for(asyncio.gather(*calls), BOUND)
+            rows = [({"n": n}, None, ()) for n in range(4)]
+            together = made.executor.call_together(rows)
+            answers = await asyncio.wait_for(together, BOUND)
             found = [json.loads(reply.body) for reply in answers]
             assert found == [[n, 4] for n in range(4)]
 

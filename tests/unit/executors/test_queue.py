@@ -13,7 +13,14 @@ from hypothesis.stateful import (
     rule,
 )
 
-from deepaas.errors import LEFT, CallTimeout, ModelRaised, Unavailable, WorkerDied
+from deepaas.errors import (
+    LEFT,
+    CallTimeout,
+    ModelRaised,
+    RowFailed,
+    Unavailable,
+    WorkerDied,
+)
 from deepaas.executors import Began, Ended
 from deepaas.executors.availability import MAX_COLD_SECONDS, MAX_FAILED_STARTS
 from deepaas.executors.calls import ExitReason
@@ -45,6 +52,12 @@ class Model:
     def call(self, n, method="predict", reports=False, size=1, **options):
         call = Call(method, {"n": n, "size": size}, None, reports)
         task = self.loop.create_task(self.queue.run(call, **options))
+        self.loop.turn()
+        return task
+
+    def call_together(self, *numbers):
+        calls = [Call("predict", {"n": n, "size": 1}) for n in numbers]
+        task = self.loop.create_task(self.queue.run_together(calls))
         self.loop.turn()
         return task
 
@@ -406,6 +419,60 @@ def test_a_caller_leaves_a_call_that_waits(loop):
     model.answer(model.slots[0])
     assert not model.slots[0].given
     assert [end.status for end in model.ends] == [LEFT, 200]
+
+
+@pytest.mark.parametrize("batching", [None, Batching(2, 0)])
+def test_calls_together_are_answered_in_order(loop, batching):
+    model = Model(loop, batching=batching)
+    together = model.call_together(1, 2, 3)
+    while not together.done():
+        model.answer(model.slots[0])
+    assert [int(reply.body) for reply in together.result()] == [1, 2, 3]
+    assert model.pool.begun == [1, 2, 3]
+    assert [end.status for end in model.ends] == [200] * 3
+
+
+def test_calls_together_have_a_place_each_or_none(loop):
+    model = Model(loop, max_queued=6)
+    model.call(0)
+    waiting = [model.call_together(1, 2, 3), model.call_together(4, 5)]
+    refused = [model.call_together(7, 8)]
+    waiting.append(model.call(6))
+    refused.append(model.call(9))
+    assert [type(call.exception()) for call in refused] == [Unavailable] * 2
+    assert [end.status for end in model.ends] == [503] * 3
+    assert not any(call.done() for call in waiting)
+    while not all(call.done() for call in waiting):
+        model.answer(model.slots[0])
+    assert model.pool.begun == list(range(7))
+
+
+def test_the_first_failure_ends_the_calls_that_are_together(loop):
+    model = Model(loop)
+    together, other = model.call_together(0, 1, 2, 3), model.call(9)
+    model.answer(model.slots[0])
+    model.answer(model.slots[0], ModelRaised("bad"))
+    while not other.done():
+        model.answer(model.slots[0])
+    with pytest.raises(RowFailed) as caught:
+        together.result()
+    assert (caught.value.number, str(caught.value.error)) == (1, "bad")
+    assert body(other) == 9
+    assert not model.queue.waits
+
+
+def test_a_caller_leaves_calls_that_are_together(loop):
+    model = Model(loop)
+    together = model.call_together(0, 1, 2)
+    model.slots[0].take()
+    together.cancel()
+    loop.turn()
+    assert not together.done()  # one runs, and may finish: it needs its files
+    model.answer(model.slots[0])
+    assert together.cancelled()
+    assert model.pool.begun == [0]
+    assert model.pool.reasons == []
+    assert sorted(end.status for end in model.ends) == [200, LEFT, LEFT]
 
 
 def test_a_death_costs_what_was_begun(loop):
