@@ -1,14 +1,21 @@
 """Every option with its help, and the settings that come of them."""
 
-import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, TypeVar
 
 from oslo_config import cfg
 
-from deepaas.naming import Sourced, did_you_mean
+from deepaas.config_values import (
+    AUTO,
+    read_base_path,
+    read_gpus,
+    read_names,
+    read_origins,
+    read_path,
+    read_resources,
+    read_train_workers,
+)
 
 GROUPS = {
     "serve": "address, routes and shutdown",
@@ -19,77 +26,6 @@ GROUPS = {
     "log": "what is logged, and where",
 }
 """The groups of `deepaas-run --help`, in their order."""
-
-ORIGIN = re.compile(
-    r"([a-z][a-z0-9+.-]*://(?:[^\s/?#@,:]+|\[[0-9a-f:.]+\])(?::\d+)?)/?"
-)
-
-
-MODELS_VARIABLE = "DEEPAAS_V2_MODEL"
-"""The environment variable that names the models, separated by commas."""
-
-
-def _read_base_path(path: str) -> str:
-    path = path.strip("/")
-    if not re.fullmatch(r"[A-Za-z0-9._~%/-]*", path):
-        raise ValueError("it has characters that a path cannot have")
-    return f"/{path}".replace("%", "%25") if path else ""  # it is literal
-
-
-def _read_names(names: list[str]) -> list[str]:
-    """Returns the names of models, by default those in the environment."""
-    if names:
-        return names
-    listed = os.environ.get(MODELS_VARIABLE, "").split(",")
-    return [Sourced(one.strip(), MODELS_VARIABLE) for one in listed if one.strip()]
-
-
-def _read_origins(texts: list[str]) -> list[str]:
-    return [_read_origin(text) for text in texts]
-
-
-def _read_origin(text: str) -> str:
-    """Returns an origin as browsers send it (RFC 6454)."""
-    found = ORIGIN.fullmatch(text.strip().lower())
-    if text != "*" and found is None:
-        raise ValueError(f"{text!r} is not an origin, such as https://app.example.org")
-    return "*" if found is None else found[1]
-
-
-def _read_gpus(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")] if text.strip() else []
-    if not all(names):
-        raise ValueError("it leaves out a GPU")
-    return names
-
-
-def _read_resources(texts: list[str]) -> list[tuple[str, float]]:
-    return [_read_resource(text) for text in texts]
-
-
-def _read_resource(text: str) -> tuple[str, float]:
-    found = re.fullmatch(r"\s*([^\s=]+)\s*=\s*([0-9]+(\.[0-9]+)?)\s*", text)
-    if found is None:
-        raise ValueError(f"{text!r} is not NAME=N, such as large=1")
-    return found[1], float(found[2])
-
-
-def _read_train_workers(text: str) -> int | None:
-    if text == AUTO:
-        return None
-    if not re.fullmatch(r"[0-9]+", text):
-        raise ValueError(
-            f"it is neither a number nor {AUTO}{did_you_mean(text, [AUTO])}"
-        )
-    return int(text)
-
-
-def _read_path(path: str | None) -> str:
-    return path or ""
-
-
-AUTO = "auto"
-"""The value of --train-workers that leaves the number to the server."""
 
 T = TypeVar("T")
 
@@ -141,7 +77,7 @@ class Settings:
         cfg.StrOpt,
         "",
         "Path under which all routes are, for example /x behind a proxy.",
-        read=_read_base_path,
+        read=read_base_path,
     )
     """As in a URL: empty, or beginning with a slash and ending without one."""
     trusted_proxies: Sequence[str] = _option(
@@ -184,7 +120,7 @@ class Settings:
         "Origin whose pages may call the API, for example "
         "https://app.example.org; * for any. May be repeated.",
         name="cors-origin",
-        read=_read_origins,
+        read=read_origins,
         metavar="ORIGIN",
     )
     model_names: Sequence[str] = _option(
@@ -193,7 +129,7 @@ class Settings:
         "Serve only this installed model. May be repeated. The environment "
         "variable DEEPAAS_V2_MODEL does the same, names separated by commas.",
         name="model-name",
-        read=_read_names,
+        read=read_names,
         metavar="NAME",
         group="models",
     )
@@ -226,7 +162,7 @@ class Settings:
         "Worker processes of each model for trainings, started when needed; with "
         "0, trainings share the workers, and never take the last of several. auto: 1 "
         "where no GPU is visible, else 0.",
-        read=_read_train_workers,
+        read=read_train_workers,
         metavar="N",
         default=AUTO,
     )
@@ -280,7 +216,7 @@ class Settings:
         (),
         "GPUs for the workers, one each, round robin: numbers or names as "
         "CUDA_VISIBLE_DEVICES takes them, for example 0,1.",
-        read=_read_gpus,
+        read=read_gpus,
         metavar="LIST",
         default="",
     )
@@ -309,7 +245,7 @@ class Settings:
         (),
         "Another resource that the Ray cluster reserves for each worker, as the "
         "nodes name it. May be repeated.",
-        read=_read_resources,
+        read=read_resources,
         metavar="NAME=N",
     )
     shutdown_grace: float = _option(
@@ -354,7 +290,7 @@ class Settings:
         "folder named for the port in deepaas/ under $XDG_STATE_HOME, which is "
         "~/.local/state by default; if that cannot be used, a temporary folder, which "
         "is removed at the end.",
-        read=_read_path,
+        read=read_path,
         metavar="DIR",
         default=None,
         group="jobs",
@@ -374,7 +310,7 @@ class Settings:
         "",
         "Folder of the logs and results of jobs that all servers of one "
         "--database-url share. Without it, they are in the database.",
-        read=_read_path,
+        read=read_path,
         metavar="DIR",
         default=None,
     )

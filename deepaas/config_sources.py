@@ -18,7 +18,8 @@ from deepaas.command_line import (
     parse_command_line,
     problem_with,
 )
-from deepaas.config import MODELS_VARIABLE, SETTINGS, Setting, Settings
+from deepaas.config import SETTINGS, Setting, Settings
+from deepaas.config_values import MODELS_VARIABLE
 from deepaas.errors import StartError
 from deepaas.naming import Sourced, did_you_mean
 
