@@ -243,7 +243,7 @@ class Cluster:
         return [model for node in self.nodes for model in node.models()]
 
     def place_folders(self) -> list[Path]:
-        """Where the nodes have the temporary files of places."""
+        """Return the folders of the places' temporary files."""
         return list((self.directory / "tmp").glob("deepaas-place-*"))
 
     def remove(self, node: Node) -> None:

@@ -38,7 +38,7 @@ def collect():
 
 
 def main():
-    # What its children leave behind becomes its own.
+    # It becomes the parent of orphans of its children.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
     print("started", flush=True)

@@ -157,7 +157,7 @@ class Cluster:
     train_workers: int = 0
     """Places for trainings, each made for one of them; with 0 they share the others."""
     cpus: float = 1
-    """What the cluster reserves for each place, as with the next two."""
+    """Reserved by the cluster for each place, as the next two."""
     gpus: float = 0
     resources: Mapping[str, float] = field(default_factory=dict)
     shared: list[Any] = field(default_factory=list, compare=False, repr=False)

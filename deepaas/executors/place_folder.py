@@ -16,8 +16,8 @@ JANITOR = """
 exec 3<&0
 (trap "" INT TERM HUP; read -r _ <&3; rm -rf "$0") &
 """
-"""What the process runs that deletes a folder when its place is gone. It is no child of
-the place, since Ray kills these too."""
+"""The program that deletes a folder when its place is gone. Its process is not a child
+of the place, since Ray kills those too."""
 
 
 class PlaceFolder:

@@ -131,11 +131,11 @@ class WorkerExited(NamedTuple):
 
     worker: int
     death: str
-    """What it died of."""
+    """The cause of its death."""
     cause: str
-    """Why the model has lost it."""
+    """The reason for which the model has lost it."""
     failure: str | None
-    """Why it did not start, or was killed."""
+    """The reason for which it did not start, or was killed."""
     reason: str
     """One word for metrics."""
 
@@ -272,7 +272,7 @@ class ClosePlace(NamedTuple):
 
 
 class PlaceFacts(NamedTuple):
-    """What a place says of itself when it has begun."""
+    """The facts that a place sends when it has begun."""
 
     version: str
     """Of deepaas on its node."""
@@ -280,7 +280,7 @@ class PlaceFacts(NamedTuple):
     pid: int
     """The process of the place."""
     folder: str
-    """Where the files of calls are written."""
+    """The folder in which the files of calls are written."""
     gpu: str | None
     """CUDA_VISIBLE_DEVICES, if the cluster has set it."""
 

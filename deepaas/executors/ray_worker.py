@@ -89,7 +89,7 @@ class RemoteWorker(WorkerSlot):
         self._sending: asyncio.Task[None] | None = None
         self._measured = asyncio.Event()
         self._early: list[Frame | str] | None = []
-        """What came before the pool waits for it; a text is the reason of its loss."""
+        """Messages from before its pool waits; a text is the reason of its loss."""
         link.users[self._id] = self
         environment = dict(launch.environment)
         link.send(StartWorker(self._id, launch.start, environment, launch.folder))
@@ -423,7 +423,7 @@ class RemoteWorker(WorkerSlot):
         stream = ReplyStream(lambda wait: self._pause(number, wait), abandon)
         self._transfers[number] = stream
         if call.outcome.done() and not call.outcome.cancelled():
-            abandon()  # it has run out of time: nobody will read this
+            abandon()  # it has run out of time, and has no reader
         call.resolve(Reply(kind, stream=stream, filename=name, size=size))
 
     def _take_file(

@@ -9,7 +9,7 @@ LOST = "lost"
 
 
 class RemoteProcess:
-    """What is known of the process of a remote worker, and of its end."""
+    """The state of the process of a remote worker, and its end."""
 
     def __init__(self) -> None:
         self.pid = 0
@@ -17,14 +17,14 @@ class RemoteProcess:
         self.memory = 0
         """Bytes, when it was last measured."""
         self.failure: str | None = None
-        """Why it did not start, or was killed."""
+        """The reason for which it did not start, or was killed."""
         self.gone = asyncio.Event()
         self._death = "it has not ended"
         self._cause = ""
         self._reason = ""
 
     def note_exit(self, exited: WorkerExited) -> None:
-        """Note what the place says of its end."""
+        """Note its end, as the place tells it."""
         self.failure = self.failure or exited.failure
         self._death, self._reason = exited.death, exited.reason
         self._cause = self.failure or exited.cause

@@ -12,7 +12,7 @@ from deepaas.executors.messages import Reply
 async def wait_together(
     calls: Sequence[PendingCall], abandon: Callable[[PendingCall], Awaitable[None]]
 ) -> list[Reply]:
-    """Return the replies to all calls; `abandon` ends a call that nobody waits for.
+    """Return the replies to all calls; `abandon` ends a call without a caller.
 
     The first call that fails ends the others. Raises RowFailed. It returns when those
     that run have finished: their files must not be removed before.

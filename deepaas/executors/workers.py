@@ -1,4 +1,4 @@
-"""What a pool needs of its workers, whatever machine they are on."""
+"""The methods that a pool needs of its workers, on this machine or another."""
 
 import time
 from collections import deque

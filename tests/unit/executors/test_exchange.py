@@ -1,4 +1,4 @@
-"""Bytes between a gateway and a place: whole and in order, whatever overtakes what."""
+"""Bytes between a gateway and a place: whole and in order, in every interleaving."""
 
 import asyncio
 import random

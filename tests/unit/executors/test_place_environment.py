@@ -1,4 +1,4 @@
-"""Which variables a model on a node has."""
+"""The variables of a model on a node."""
 
 from deepaas.executors.place_environment import node_environment
 

@@ -37,7 +37,7 @@ async def test_a_file_that_the_server_has_removed(tmp_path):
     assert failed.status == 500
     assert "cannot be written" in str(failed)
     assert not (tmp_path / "gone").exists()
-    assert not pauses or pauses[-1] is False  # the place must not wait for ever
+    assert not pauses or pauses[-1] is False  # the place must go on
 
 
 async def test_a_full_disk():
