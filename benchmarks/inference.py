@@ -330,6 +330,20 @@ def print_batches(measuring: Measuring) -> None:
         print(f"| {name} | {single:,.0f} | {together:,.0f} | {ratio:.1f} |")
 
 
+def add_environment_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `find_ours` reads."""
+    parser.add_argument("--environments", type=Path, default=CACHE, metavar="DIR")
+    parser.add_argument("--binaries", type=Path, help="of an environment that is there")
+
+
+def find_ours(options: argparse.Namespace) -> Path:
+    """Return the folder of our commands, of an environment that is made if need be."""
+    given: Path | None = options.binaries
+    if given:
+        return given.absolute()
+    return environments.make(OURS, options.environments, environments.ROOT)
+
+
 def main() -> int:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -337,17 +351,11 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clients", nargs="+", type=int, default=[1, 16])
     parser.add_argument("--without-mlserver", action="store_true")
-    parser.add_argument("--environments", type=Path, default=CACHE, metavar="DIR")
-    parser.add_argument("--binaries", type=Path, help="of an environment that is there")
+    add_environment_options(parser)
     options = parser.parse_args()
     load.require()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    given: Path | None = options.binaries
-    binaries = (
-        given.absolute()
-        if given
-        else environments.make(OURS, options.environments, environments.ROOT)
-    )
+    binaries = find_ours(options)
     theirs = None
     if not options.without_mlserver:
         theirs = environments.make("mlserver", options.environments)

@@ -24,14 +24,14 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import environments, load
-from benchmarks.compare import CACHE
-from benchmarks.environments import OURS
+from benchmarks import load
 from benchmarks.inference import (
     FIXED,
     ROWS,
     Body,
+    add_environment_options,
     ask,
+    find_ours,
     in_binary,
     ours,
     running,
@@ -165,17 +165,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=int, default=5, help="of each run")
     parser.add_argument("--clients", type=int, default=4, help="with small calls")
-    parser.add_argument("--environments", type=Path, default=CACHE, metavar="DIR")
-    parser.add_argument("--binaries", type=Path, help="of an environment that is there")
+    add_environment_options(parser)
     options = parser.parse_args()
     load.require()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    given: Path | None = options.binaries
-    binaries = (
-        given.absolute()
-        if given
-        else environments.make(OURS, options.environments, environments.ROOT)
-    )
+    binaries = find_ours(options)
     wrong = measure_batches(binaries, options.seconds)
     wrong += measure_large(binaries, options.seconds, options.clients)
     print(f"\n{wrong} wrong answers")

@@ -122,6 +122,14 @@ class MLServer(Server):
         return str(answer if workload == "upload" else answer["outputs"][0]["data"][0])
 
 
+def bentoml_variables(start: Start) -> dict[str, str]:
+    """Return the variables with which BentoML stays in the folder of a benchmark."""
+    return {
+        "BENTOML_HOME": str(start.folder / "home"),
+        "BENTOML_DO_NOT_TRACK": "true",
+    }
+
+
 @dataclass(frozen=True)
 class BentoML(Server):
     def command(self, start: Start) -> list[str]:
@@ -131,10 +139,7 @@ class BentoML(Server):
         ]
 
     def variables(self, start: Start) -> dict[str, str]:
-        return super().variables(start) | {
-            "BENTOML_HOME": str(start.folder / "home"),
-            "BENTOML_DO_NOT_TRACK": "true",
-        }
+        return super().variables(start) | bentoml_variables(start)
 
     def request(self, workload: Workload) -> Request:
         return workload.request(f"/{workload.name}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.servers import HERE, HOST, Server, Start
+from benchmarks.servers import HERE, HOST, Server, Start, bentoml_variables
 from benchmarks.workloads import Request, Workload
 
 ENVIRONMENT = "deep"
@@ -79,10 +79,7 @@ class BentoML(Deep):
         ]
 
     def variables(self, start: Start) -> dict[str, str]:
-        return super().variables(start) | {
-            "BENTOML_HOME": str(start.folder / "home"),
-            "BENTOML_DO_NOT_TRACK": "true",
-        }
+        return super().variables(start) | bentoml_variables(start)
 
     def request(self, workload: Workload) -> Request:
         if isinstance(workload.value, bytes):
