@@ -60,6 +60,13 @@ class StartError(DeepaasError):
     """The server cannot start; the message says what to do about it."""
 
 
+def cannot_listen(host: str, port: int, error: OSError) -> StartError:
+    """Return the error for a port; if it is taken, it says what to do."""
+    taken = error.errno == errno.EADDRINUSE
+    advice = "; choose another port with --listen-port" if taken else ""
+    return StartError(f"cannot listen on {host}:{port}: {error.strerror}{advice}")
+
+
 class InvalidArguments(DeepaasError):
     """Arguments that do not fit: messages by argument."""
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import ctypes
-import errno
 import gc
 import ipaddress
 import logging
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from deepaas.config import Settings
 from deepaas.console import describe_addresses, describe_ready, describe_stop, say
-from deepaas.errors import StartError
+from deepaas.errors import StartError, cannot_listen
 from deepaas.executors import (
     Cluster,
     Executor,
@@ -355,12 +354,8 @@ def _bind(settings: Settings) -> socket.socket:
         listener.bind((settings.listen_ip, settings.listen_port))
     except OSError as error:
         listener.close()
-        taken = error.errno == errno.EADDRINUSE
-        advice = "; choose another port with --listen-port" if taken else ""
-        raise StartError(
-            f"cannot listen on {settings.listen_ip}:{settings.listen_port}: "
-            f"{error.strerror}{advice}"
-        ) from error
+        host, port = settings.listen_ip, settings.listen_port
+        raise cannot_listen(host, port, error) from error
     return listener
 
 

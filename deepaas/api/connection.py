@@ -12,7 +12,7 @@ from aiohttp.http import HttpProcessingError
 from deepaas.api.access_log import AccessLogger
 from deepaas.api.context import CONTROLS, REQUEST_ID, REQUEST_ID_HEADER
 from deepaas.api.middleware import failure, new_request_id
-from deepaas.errors import LEFT, StartError
+from deepaas.errors import LEFT, cannot_listen
 
 SEND_TIMEOUT = 60.0
 """Seconds for which a caller may receive nothing of what is sent."""
@@ -98,5 +98,4 @@ async def listen(
         return await loop.create_server(connect, sock=listener, ssl=tls, backlog=128)
     except OSError as error:
         host, port = listener.getsockname()[:2]
-        message = f"cannot listen on {host}:{port}: {error.strerror}"
-        raise StartError(message) from error
+        raise cannot_listen(host, port, error) from error
