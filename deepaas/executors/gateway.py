@@ -23,6 +23,7 @@ from deepaas.executors.exchange import InOrder
 from deepaas.executors.frames import Frame, pack
 from deepaas.executors.place import Place
 from deepaas.executors.place_messages import (
+    GATEWAY_CODES,
     GATEWAY_KINDS,
     ClosePlace,
     GatewayFailed,
@@ -35,8 +36,6 @@ from deepaas.executors.place_messages import (
     PlaceWaits,
 )
 from deepaas.executors.worker import end_with_server
-
-CODES = {kind: code for code, kind in enumerate(GATEWAY_KINDS)}
 
 ROOM_SECONDS = 10.0
 """Seconds after which the server is told that the cluster has no room for a place."""
@@ -86,7 +85,7 @@ async def _serve(connection: socket.socket) -> None:
 
 def _fail(connection: socket.socket, text: str) -> None:
     with contextlib.suppress(OSError):
-        connection.sendall(pack(GatewayFailed(text), codes=CODES))
+        connection.sendall(pack(GatewayFailed(text), codes=GATEWAY_CODES))
 
 
 def words(error: BaseException) -> str:
@@ -146,7 +145,7 @@ class Gateway:
     def send(self, message: GatewayMessage, body: bytes = b"") -> None:
         """Send a message to the server."""
         if not self._over.is_set():
-            self.connection.write(pack(message, body, codes=CODES) + body)
+            self.connection.write(pack(message, body, codes=GATEWAY_CODES) + body)
 
     def _on_frames(self, frames: list[Frame]) -> None:
         for message, body, _ in frames:

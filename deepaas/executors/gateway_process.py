@@ -18,7 +18,9 @@ from deepaas.executors.connection import FrameConnection
 from deepaas.executors.frames import Frame, FrameReader, pack
 from deepaas.executors.output import OutputReader
 from deepaas.executors.place_messages import (
+    GATEWAY_CODES,
     GATEWAY_KINDS,
+    PLACE_CODES,
     PLACE_KINDS,
     ClosePlace,
     GatewayFailed,
@@ -33,9 +35,6 @@ from deepaas.executors.place_messages import (
 )
 
 logger = logging.getLogger(__name__)
-
-GATEWAY_CODES = {kind: code for code, kind in enumerate(GATEWAY_KINDS)}
-PLACE_CODES = {kind: code for code, kind in enumerate(PLACE_KINDS)}
 
 END_SECONDS = 4.0
 """Seconds that a gateway has to end its places and itself."""

@@ -30,6 +30,7 @@ from deepaas.executors.place_environment import node_environment
 from deepaas.executors.place_folder import CallFiles, PlaceFolder, remove_abandoned
 from deepaas.executors.place_messages import (
     MAX_PIECE_BYTES,
+    PLACE_CODES,
     PLACE_KINDS,
     CallHead,
     DropUploads,
@@ -59,8 +60,6 @@ from deepaas.executors.place_messages import (
 from deepaas.executors.process import Launch
 from deepaas.executors.process_tree import descendants
 from deepaas.progress import Batch
-
-CODES = {kind: code for code, kind in enumerate(PLACE_KINDS)}
 
 MAX_SILENCE = 7.0
 """Seconds without a word of the gateway after which a place ends itself."""
@@ -157,7 +156,7 @@ class Place:
     def _send(
         self, message: FromPlace, body: bytes | memoryview = b"", seconds: float = 0
     ) -> None:
-        self._outbox.put(pack(message, body, seconds, CODES), body)
+        self._outbox.put(pack(message, body, seconds, PLACE_CODES), body)
 
     # -- workers
 

@@ -324,3 +324,6 @@ GatewayMessage = (
 
 PLACE_KINDS: tuple[type[PlaceMessage], ...] = get_args(PlaceMessage)
 GATEWAY_KINDS: tuple[type[GatewayMessage], ...] = get_args(GatewayMessage)
+
+PLACE_CODES = {kind: code for code, kind in enumerate(PLACE_KINDS)}
+GATEWAY_CODES = {kind: code for code, kind in enumerate(GATEWAY_KINDS)}
