@@ -41,7 +41,12 @@ PREDICT_TIMEOUT = 2.0
 """Seconds that the server lets a prediction run."""
 
 ORDER_MARGIN = 0.1
-"""Seconds between two calls of which the first must run first."""
+"""Seconds between two calls of which the first should run first."""
+
+OVERTAKEN_SECONDS = 0.5
+"""Seconds for which it may run later. A call that was sent ahead to a worker comes back
+within milliseconds if the one before it is slow; another call may have begun meanwhile,
+and those of this traffic take up to 0.2 s."""
 
 PLACE_INTERVAL = 10.0
 NODE_INTERVAL = 40.0
@@ -136,16 +141,19 @@ class Soak:
         if answer.status != 200 and not told and not SERVER_REASONS.search(text):
             self.wrong.append(text)
 
-    def order_violations(self) -> int:
-        """Count the calls that ran after one that was clearly sent later."""
+    def overtaken(self) -> list[str]:
+        """Return the calls that ran long after one that was clearly sent later."""
         calls = sorted(self.started)
+        # The first to run of each call and of all that were sent after it.
         earliest = list(itertools.accumulate((s for _, s in reversed(calls)), min))
-        earliest.reverse()  # the first to run of this call and of all sent after it
+        earliest.reverse()
         moments = [sent for sent, _ in calls]
-        late = 0
+        late = []
         for sent, started in calls:
             later = bisect.bisect(moments, sent + ORDER_MARGIN)
-            late += later < len(calls) and started > earliest[later] + ORDER_MARGIN
+            if later < len(calls) and started > earliest[later] + OVERTAKEN_SECONDS:
+                after, other = started - sent, earliest[later] - sent
+                late.append(f"ran {after:.3f} s after it was sent, another {other:.3f}")
         return late
 
     async def kill(self, every: float, until: float) -> None:
@@ -291,6 +299,7 @@ async def settled(url: str, session: aiohttp.ClientSession, workers: int) -> Non
 
 def report(soak, before, after, code, left, files) -> int:  # type: ignore[no-untyped-def]
     """Print the table; return the exit code."""
+    late = soak.overtaken()
     rows = {
         "calls sent": soak.sent,
         "answered": sum(soak.statuses.values()),
@@ -300,7 +309,7 @@ def report(soak, before, after, code, left, files) -> int:  # type: ignore[no-un
         "calls never answered": len(soak.unanswered),
         "wrong answers": len(soak.wrong),
         "calls begun twice": len(soak.twice),
-        "order violations": soak.order_violations(),
+        "order violations": len(late),
         "exit code": code,
         "processes left": len(left),
         "files left": len(files),
@@ -309,9 +318,9 @@ def report(soak, before, after, code, left, files) -> int:  # type: ignore[no-un
     print("| | |\n|---|---|")
     for name, value in rows.items():
         print(f"| {name} | {value} |")
-    for text in (*soak.unanswered[:3], *soak.wrong[:3]):
+    for text in (*soak.unanswered[:3], *soak.wrong[:3], *late[:3]):
         print(text, file=sys.stderr)
-    bad = soak.unanswered or soak.wrong or soak.twice or soak.order_violations()
+    bad = soak.unanswered or soak.wrong or soak.twice or late
     return int(bool(bad or code or left or files))
 
 

@@ -9,6 +9,7 @@ import itertools
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from deepaas.errors import (
@@ -403,15 +404,20 @@ class Queue:
     # -- calls that come back, time out, or lose their caller
 
     def _reclaim(self, slot: Slot) -> bool:
-        """Let calls that a slot has not begun wait again, as the first.
+        """Let calls that a slot has not begun wait again, in the order they came in.
 
         Returns whether there were any.
         """
         calls = slot.reclaim()
-        for call in reversed(calls):
-            if not call.outcome.done():  # its caller has not left
-                self._waiting[call] = None
-                self._waiting.move_to_end(call, last=False)
+        back = [call for call in calls if not call.outcome.done()]  # others have left
+        first = next(iter(self._waiting), None)
+        for call in reversed(back):
+            self._waiting[call] = None
+            self._waiting.move_to_end(call, last=False)
+        if back and first is not None and first.queued < back[-1].queued:
+            # Another slot's calls have come back before, and are older.
+            in_order = sorted(self._waiting, key=attrgetter("queued"))
+            self._waiting = OrderedDict.fromkeys(in_order)
         return bool(calls)
 
     def _time_out(self, call: PendingCall) -> None:

@@ -110,6 +110,24 @@ def test_a_slot_has_its_fair_share_ahead(loop):
     assert model.queue.status().running == {"predict": 2}
 
 
+def test_calls_that_come_back_from_two_slots_keep_their_order(loop):
+    model = Model(loop, 2)
+    for n in range(10):
+        model.call(n)
+        loop.pass_time(MAX_BEGUN_SECONDS / 100)
+    earlier, later = model.slots
+    model.answer(earlier)
+    model.answer(later)
+    assert (model.numbers(earlier), model.numbers(later)) == ([2, 3, 4, 5], [6, 7])
+    earlier.take()
+    later.take()
+    loop.pass_time(2 * MAX_BEGUN_SECONDS)
+    assert (model.numbers(earlier), model.numbers(later)) == ([2], [6])
+    for _ in range(6):
+        model.answer(later)
+    assert model.pool.begun[2:] == [2, 6, 3, 4, 5, 7, 8]
+
+
 def test_the_slot_that_was_busy_last_is_taken_first(loop):
     model = Model(loop, 3)
     for n in range(3):
