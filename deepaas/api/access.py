@@ -13,7 +13,7 @@ from pathlib import Path
 from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Middleware
 
-from deepaas.api.context import CLIENT, PREFIX, Handler
+from deepaas.api.context import CONTEXT, Handler
 from deepaas.api.routes import Access, find_rule, opens_page
 from deepaas.errors import StartError, Unauthorized
 
@@ -172,10 +172,10 @@ def trust_proxies(trusted: Sequence[str]) -> Middleware:
             hops = ",".join(request.headers.getall("X-Forwarded-For", ())).split(",")
             strangers = [hop.strip() for hop in hops if not is_trusted(hop.strip())]
             if strangers and (client := _address(strangers[-1])) is not None:
-                request[CLIENT] = str(client)
+                request[CONTEXT].client = str(client)
             prefix = request.headers.get("X-Forwarded-Prefix", "").rstrip("/")
             if SANE_PREFIX.fullmatch(prefix):
-                request[PREFIX] = prefix
+                request[CONTEXT].prefix = prefix
         return await handler(request)
 
     return middleware

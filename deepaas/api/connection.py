@@ -10,7 +10,12 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from deepaas.api.access_log import AccessLogger
-from deepaas.api.context import CONTROLS, REQUEST_ID, REQUEST_ID_HEADER
+from deepaas.api.context import (
+    CONTEXT,
+    CONTROLS,
+    REQUEST_ID_HEADER,
+    RequestContext,
+)
 from deepaas.api.middleware import failure, new_request_id
 from deepaas.errors import LEFT, cannot_listen
 
@@ -64,8 +69,9 @@ class Connection(web.RequestHandler):
         start_time: float | None,
     ) -> tuple[web.StreamResponse, bool]:
         """Sends a response; one that is made here gets the form of all errors."""
-        if REQUEST_ID not in request:  # the application's middlewares did not run
-            request_id = request[REQUEST_ID] = new_request_id(request)
+        if CONTEXT not in request:  # the application's middlewares did not run
+            request_id = new_request_id(request)
+            request[CONTEXT] = RequestContext(request_id)
             message = {"message": resp.reason}
             resp = failure(resp.status, message, {REQUEST_ID_HEADER: request_id})
             resp.force_close()

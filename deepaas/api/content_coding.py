@@ -4,7 +4,7 @@ import functools
 
 from aiohttp import web
 
-from deepaas.api.context import UNCODED
+from deepaas.api.context import CONTEXT
 from deepaas.media_types import weighted
 
 MIN_COMPRESS_BYTES = 1025
@@ -21,7 +21,7 @@ def compress(request: web.Request, response: web.StreamResponse) -> web.StreamRe
     """
     if (
         isinstance(response, web.Response)
-        and isinstance(response.body, bytes | bytearray)
+        and isinstance(response.body, (bytes, bytearray))
         and may_compress(request, response, len(response.body))
         and "Content-Encoding" not in response.headers
     ):
@@ -38,7 +38,7 @@ def may_compress(request: web.Request, response: web.StreamResponse, size: int) 
     worthwhile = (
         size >= MIN_COMPRESS_BYTES
         and _is_text(response.content_type)
-        and UNCODED not in request
+        and not request[CONTEXT].uncoded
     )
     if not worthwhile and (not size or ";" not in accepted):
         return False

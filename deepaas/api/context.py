@@ -11,42 +11,43 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 REQUEST_ID_HEADER = "X-Request-ID"
 
-REQUEST_ID = web.RequestKey("request_id", str)
-"""The name of a request for its caller and in logs."""
 
-CLIENT = web.RequestKey("client", str)
-"""The caller's address, where a trusted proxy has told it."""
+@dataclass(slots=True)
+class RequestContext:
+    """What the server knows of a request beside its HTTP, for answers and logs."""
 
-PREFIX = web.RequestKey("prefix", str)
-"""The prefix of the path that a trusted proxy has removed."""
+    request_id: str
+    """The name of the request for its caller and in logs."""
+    client: str | None = None
+    """The caller's address, where a trusted proxy has told it."""
+    prefix: str = ""
+    """The prefix of the path that a trusted proxy has removed."""
+    ignored: str | None = None
+    """The names of ignored arguments, encoded for headers and logs."""
+    job: str | None = None
+    """The uuid of the job that the request has started."""
+    ended: Ended | None = None
+    """The end of the call of the request, when it is over."""
+    uncoded: bool = False
+    """The answer is not compressed, unless the caller refuses it without a coding.
 
-IGNORED = web.RequestKey("ignored", str)
-"""The names of ignored arguments, encoded for headers and logs."""
+    tritonclient's client for asyncio accepts gzip, and reads only answers to inference
+    so.
+    """
 
-JOB = web.RequestKey("job", str)
-"""The uuid of the job that a request has started."""
+    def note_end(self, event: Event) -> None:
+        """Keeps how the call of the request has ended."""
+        if isinstance(event, Ended):
+            self.ended = event
 
-ENDED = web.RequestKey("ended", Ended)
-"""The end of the call of a request, when it is over."""
 
-
-UNCODED = web.RequestKey("uncoded", bool)
-"""The answer is not compressed, unless the caller refuses it without a coding.
-
-tritonclient's client for asyncio accepts gzip, and reads only answers to inference so.
-"""
+CONTEXT = web.RequestKey("context", RequestContext)
+"""Set for each request before its handler runs."""
 
 
 def prefix(request: web.Request) -> str:
     """Returns the beginning of our own paths for this caller."""
-    found: str = request.get(PREFIX, "")
-    return found
-
-
-def note_end(request: web.Request, event: Event) -> None:
-    """Keeps how the call of a request has ended."""
-    if isinstance(event, Ended):
-        request[ENDED] = event
+    return request[CONTEXT].prefix
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from aiohttp import web
 from marshmallow import EXCLUDE, ValidationError
 
 from deepaas.api import schemas
-from deepaas.api.context import JOB, REQUEST_ID, UNCODED, note_end, prefix
+from deepaas.api.context import CONTEXT, prefix
 from deepaas.api.model_tensors import EXTENSIONS, ModelTensors
 from deepaas.api.paths import relative
 from deepaas.api.requests.request_keys import read_key
@@ -120,7 +120,7 @@ class DeepaasV2:
 
         The keys of the Open Inference Protocol are added to those of the author.
         """
-        request[UNCODED] = True
+        request[CONTEXT].uncoded = True
         model = self._find(request)
         value = await self._describe(model, prefix(request) + self._base)
         if self._settings.inference_endpoint:
@@ -145,13 +145,14 @@ class DeepaasV2:
         model = self._find_callable(request, Kind.PREDICT)
         if _prefers_async(request):
             return await self._begin(request, model, Kind.PREDICT)
+        context = request[CONTEXT]
         parsing = Parsing(request, model.arguments("predict"), self._settings)
         async with parsing as given:
             reply = await self._predictions.predict(
                 model,
                 given,
-                label=request[REQUEST_ID],
-                on_event=partial(note_end, request),
+                label=context.request_id,
+                on_event=context.note_end,
             )
             return await send(request, reply)
 
@@ -180,7 +181,7 @@ class DeepaasV2:
             if job is None:
                 call = await self._predictions.prepare(model, method, given, shows=True)
                 job = await self._jobs.start(call, files.pop_all(), key)
-        request[JOB] = job.uuid
+        request[CONTEXT].job = job.uuid
         headers = {"Location": relative(request, job.uuid)}
         if kind is Kind.PREDICT:
             headers["Preference-Applied"] = "respond-async"

@@ -6,12 +6,11 @@ Its other routes are those of the DEEPaaS API, with more keys in their answers.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
 from typing import Any
 
 from aiohttp import web
 
-from deepaas.api.context import REQUEST_ID, UNCODED, note_end
+from deepaas.api.context import CONTEXT
 from deepaas.api.model_tensors import ModelTensors
 from deepaas.api.requests.tensors import Inference as Given
 from deepaas.api.requests.tensors import TensorParsing
@@ -86,7 +85,7 @@ class Inference:
     async def index(self, request: web.Request) -> web.Response:
         """Lists the models with their states."""
         self._check_offered()
-        request[UNCODED] = True
+        request[CONTEXT].uncoded = True
         listed = []
         for name, model in self._predictions.models.items():
             status, version = (
@@ -107,7 +106,7 @@ class Inference:
 
     async def version(self, request: web.Request) -> web.Response:
         """Answers with the description of a version of a model."""
-        request[UNCODED] = True
+        request[CONTEXT].uncoded = True
         model = await self._find(request)
         described = await self._tensors.describe(model)
         return json_response({"name": model.name, **described})
@@ -156,7 +155,7 @@ class Inference:
         return {
             "model_name": model.name,
             **({} if version is None else {"model_version": version}),
-            "id": request[REQUEST_ID] if given.id is None else given.id,
+            "id": request[CONTEXT].request_id if given.id is None else given.id,
         }
 
     async def _infer(
@@ -170,8 +169,8 @@ class Inference:
                 model,
                 [Values(row, large=given.large) for row in given.rows.values],
                 form="json" if given.request.json_only else "bytes",
-                label=request[REQUEST_ID],
-                on_event=partial(note_end, request),
+                label=request[CONTEXT].request_id,
+                on_event=request[CONTEXT].note_end,
             )
             if seconds is None:
                 replies = await calls

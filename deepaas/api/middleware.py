@@ -5,11 +5,17 @@ import logging
 import random
 import re
 from collections.abc import Mapping
+from time import monotonic
 
 from aiohttp import ClientConnectionResetError, web
 
 from deepaas.api.content_coding import compress
-from deepaas.api.context import IGNORED, REQUEST_ID, REQUEST_ID_HEADER, Handler
+from deepaas.api.context import (
+    CONTEXT,
+    REQUEST_ID_HEADER,
+    Handler,
+    RequestContext,
+)
 from deepaas.api.responses import log_failure
 from deepaas.api.routes import find_rule
 from deepaas.encoding import encode_json
@@ -25,8 +31,8 @@ SANE_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 @web.middleware
 async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Gives every request its id, every error its JSON, and text its compression."""
-    request[REQUEST_ID] = new_request_id(request)
-    began = asyncio.get_running_loop().time()
+    request[CONTEXT] = RequestContext(new_request_id(request))
+    began = monotonic()
     try:
         return compress(request, await handler(request))
     except asyncio.CancelledError:
@@ -59,7 +65,7 @@ def _describe(request: web.Request, error: Exception) -> DeepaasError:
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         message = _explain(error, request)
         return DeepaasError(message, status=error.status, headers=allow)
-    request_id, method, path = request[REQUEST_ID], request.method, request.path
+    request_id, method, path = request[CONTEXT].request_id, request.method, request.path
     logger.error("%s: %s %s failed", request_id, method, path, exc_info=error)
     return DeepaasError("The server failed; see its log.")
 
@@ -89,7 +95,9 @@ def new_request_id(request: web.BaseRequest) -> str:
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Adds the headers that every answer has, when it is about to be sent."""
-    if REQUEST_ID in request:
-        response.headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
-    if IGNORED in request:
-        response.headers["X-Ignored-Arguments"] = request[IGNORED]
+    context = request.get(CONTEXT)
+    if context is None:
+        return  # its header Expect was refused, before any middleware
+    response.headers[REQUEST_ID_HEADER] = context.request_id
+    if context.ignored is not None:
+        response.headers["X-Ignored-Arguments"] = context.ignored

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from deepaas.api.content_coding import may_compress
-from deepaas.api.context import REQUEST_ID
+from deepaas.api.context import CONTEXT
 from deepaas.api.routes import ErrorBody, find_rule
 from deepaas.encoding import encode_json
 from deepaas.errors import DeepaasError, Gone, ModelRaised
@@ -62,7 +62,7 @@ NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 def log_failure(request: web.Request, error: DeepaasError) -> None:
     """Log an exception of a model, unless the caller caused it."""
     if isinstance(error, ModelRaised) and error.status >= 500:
-        request_id = request[REQUEST_ID]
+        request_id = request[CONTEXT].request_id
         logger.error(
             "%s: %s\n%s",
             request_id,

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from deepaas.api.context import IGNORED
+from deepaas.api.context import CONTEXT
 from deepaas.api.requests.bodies import (
     MAX_UNTHREADED_BYTES,
     NO_BODY,
@@ -118,4 +118,4 @@ class Parsing(AbstractAsyncContextManager[Values]):
         return ",".join(self._request.headers.getall("Accept", ()))
 
     def _note_ignored(self, names: str) -> None:
-        self._request[IGNORED] = names
+        self._request[CONTEXT].ignored = names

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from deepaas.api.access import trust_proxies
-from deepaas.api.context import CLIENT
+from deepaas.api.context import CONTEXT, RequestContext
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ async def test_how_proxies_write_addresses(forwarded, client):
 
 async def _client_behind(trusted: str, forwarded: str):
     async def handler(request: web.Request) -> web.Response:
-        return web.Response(text=request.get(CLIENT) or request.remote)
+        return web.Response(text=request[CONTEXT].client or request.remote)
 
     class Transport(asyncio.Transport):
         def get_extra_info(self, name, default=None):
@@ -41,6 +41,7 @@ async def _client_behind(trusted: str, forwarded: str):
     headers = {"X-Forwarded-For": forwarded}
     transport = Transport()
     request = make_mocked_request("GET", "/", headers=headers, transport=transport)
+    request[CONTEXT] = RequestContext("r")
     answer = await trust_proxies([trusted])(request, handler)
     address = ipaddress.ip_address(answer.text)
     return getattr(address, "ipv4_mapped", None) or address

@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from deepaas.api.content_coding import compress
-from deepaas.api.context import prefix
+from deepaas.api.context import CONTEXT, RequestContext, prefix
 from deepaas.api.paths import relative
 from deepaas.api.responses import json_response
 
@@ -16,7 +16,9 @@ LONG_TEXT = "x" * 2000
 
 def request(**headers):
     names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return make_mocked_request("GET", "/v2/", headers=names)
+    made = make_mocked_request("GET", "/v2/", headers=names)
+    made[CONTEXT] = RequestContext("r")
+    return made
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from marshmallow import fields
 
-from deepaas.api.context import IGNORED
+from deepaas.api.context import CONTEXT, RequestContext
 from deepaas.api.requests.values import Parsing
 from deepaas.arguments import Arguments
 from deepaas.arguments.outcome import load as _load
@@ -27,9 +27,10 @@ async def read(query="", strict=False, **headers):
     """Read a request without a body; return what is loaded, and what is ignored."""
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     request = make_mocked_request("GET", f"/x?{query}", headers=names)
+    context = request[CONTEXT] = RequestContext("r")
     settings = Settings(strict_arguments=strict)
     async with Parsing(request, ARGUMENTS, settings) as given:
-        return _load(ARGUMENTS, given), request.get(IGNORED)
+        return _load(ARGUMENTS, given), context.ignored
 
 
 @pytest.mark.parametrize(
