@@ -15,15 +15,15 @@ from typing import Any
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
-from deepaas.api.context import CLIENT, ENDED, IGNORED, JOB, REQUEST_ID
+from deepaas.api.context import CONTEXT
 from deepaas.api.metrics import Metrics
 from deepaas.executors import Ended, Executor
 
 MAX_DELAY = 0.1
 """Most seconds that an entry waits for others."""
 
-MAX_WAITING_ENTRIES = 32
-"""Entries that are written at once."""
+MAX_WAITING_REQUESTS = 32
+"""Requests that are logged at once."""
 
 _Answered = tuple[float, web.Request, web.StreamResponse, float]
 """The wall-clock time of an answer, and the seconds that the request took."""
@@ -48,21 +48,22 @@ class AccessLog:
     def note_call(self, model: str, call: Ended) -> None:
         """Add a call that is over."""
         self._calls.append((model, call))
-        self._schedule(len(self._calls))
+        if self._timer is None:
+            self._start_timer()
 
     def note_request(
         self, request: web.Request, response: web.StreamResponse, seconds: float
     ) -> None:
         """Add an answered request; `seconds` is the time that it took."""
         self._requests.append((wall_clock(), request, response, seconds))
-        self._schedule(len(self._requests))
-
-    def _schedule(self, number: int) -> None:
-        if number >= MAX_WAITING_ENTRIES:
+        if len(self._requests) >= MAX_WAITING_REQUESTS:
             self.flush()
         elif self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(MAX_DELAY, self._flush_late)
+            self._start_timer()
+
+    def _start_timer(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(MAX_DELAY, self._flush_late)
 
     def _flush_late(self) -> None:
         self._timer = None
@@ -151,8 +152,9 @@ def _describe(
     The query is left out, since it may hold a secret. For a call, the line also gives
     its times, its job and the ignored arguments.
     """
-    address = request.get(CLIENT) or request.remote
-    request_id = request.get(REQUEST_ID, "-")
+    context = request[CONTEXT]
+    address = context.client or request.remote
+    request_id = context.request_id
     method, path = request.method, request.rel_url.raw_path
     status, sent = response.status, request.writer.output_size
     line = f'{address} {request_id} "{method} {path}" {status} {sent} {seconds:.6f}'
@@ -165,14 +167,14 @@ def _describe(
         "bytes": sent,
         "seconds": seconds,
     }
-    if (ended := request.get(ENDED)) is not None:
+    if (ended := context.ended) is not None:
         model, waited, ran = request.match_info["model"], ended.waited, ended.ran
         line += f" {model} waited {waited:.6f} ran {ran or 0:.6f}"
         facts |= {"model": model, "waited": waited, "ran": ran}
-    if (job := request.get(JOB)) is not None:
+    if (job := context.job) is not None:
         line += f" job {job}"
         facts["job"] = job
-    if (ignored := request.get(IGNORED)) is not None:
+    if (ignored := context.ignored) is not None:
         line += f" ignored {ignored}"
         facts["ignored"] = ignored
     return line, facts
