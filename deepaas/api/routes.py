@@ -64,10 +64,13 @@ def both(
     access: Access = Access.TOKEN,
     error_body: "ErrorBody | None" = None,
 ) -> list[Route]:
-    """Routes a path with and without its trailing slash: no client is redirected."""
+    """Routes a path with and without its trailing slash: no client is redirected.
+
+    Patterns are tried in order; most clients send the slash.
+    """
     return [
-        Route(method(path, handler), access, error_body),
         Route(method(f"{path}/", handler), access, error_body),
+        Route(method(path, handler), access, error_body),
     ]
 
 

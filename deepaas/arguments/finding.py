@@ -62,7 +62,10 @@ def find_values(
     values = {}
     for argument in arguments.items:
         for location in argument.locations:
-            value = _take(argument, sources[location])
+            if argument.is_list:
+                value = _take_list(argument, sources[location])
+            else:
+                value = sources[location].get(argument.name, missing)
             if value is not missing and location != "json":
                 value = _read_text(argument, value)
             if value is not missing:
@@ -86,11 +89,9 @@ def _need_body(argument: Argument, unknown_type: str) -> None:
 # -- one value
 
 
-def _take(argument: Argument, source: Any) -> Any:
-    """Return a value, `missing`, or a list for an argument that takes one."""
+def _take_list(argument: Argument, source: Any) -> Any:
+    """Return a list, `missing`, or a value that may be the text of a list."""
     name = argument.name
-    if not argument.is_list:
-        return source.get(name, missing)
     keys = [key for key in (name, f"{name}[]") if key in source]
     if not keys:
         return missing

@@ -72,6 +72,8 @@ def decode_json_text(text: bytes | bytearray, charset: str | None) -> str:
     Raises UnicodeError, or LookupError for an unknown charset.
     """
     if charset is None or _UNICODE.match(check_charset(charset)):
+        if text[:1].isascii() and 0 not in text[:2]:  # only UTF-8 begins so
+            return text.decode("utf-8", "surrogatepass")
         return text.decode(json.detect_encoding(text), "surrogatepass")
     return text.decode(charset)
 

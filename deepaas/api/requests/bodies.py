@@ -71,22 +71,23 @@ async def read_body(
     UnsupportedMediaType.
     """
     kind = request.content_type
-    chunks = Chunks(request, max_size)
     with BodyErrors():
         if kind == "multipart/form-data":
+            chunks = Chunks(request, max_size, MAX_FRAMING_BYTES)
             read = await read_multipart(request, chunks, known, uploads)
             size = MAX_TEXT_BYTES - read.text_left
             return Body(form=read.values, size=size, dropped=read.unknown)
-        parse: Callable[[bytes | bytearray, str | None], Body]
+        parse: Callable[[bytes | bytearray, str | None], Body] = _unknown_body
         if kind == "application/x-www-form-urlencoded":
             parse = _form_body
         elif is_json_type(kind):
             parse = _json_body
-        else:
-            return Body(known=False)
         charset = request.charset
-        if (small := chunks.small()) is not None:
+        if (small := read_small(request, max_size)) is not None:
             return parse(small, charset)
+        chunks = Chunks(request, max_size)
+        if parse is _unknown_body:
+            return parse(b"", charset)
         if parse is _json_body:
             text, file = await _read_json(chunks, uploads)
             if file is not None:
@@ -120,6 +121,10 @@ def _form_body(text: bytes | bytearray, charset: str | None) -> Body:
     return Body(form=parse_form(text, charset), size=len(text))
 
 
+def _unknown_body(text: bytes | bytearray, charset: str | None) -> Body:
+    return Body(known=False)
+
+
 def _json_body(text: bytes | bytearray, charset: str | None) -> Body:
     return Body(json=parse_json(text, charset), size=len(text))
 
@@ -127,33 +132,46 @@ def _json_body(text: bytes | bytearray, charset: str | None) -> Body:
 # -- bytes as they come
 
 
-class Chunks(AsyncIterator[bytes]):
-    """Yields a body as it comes, unpacked. Raises BodyTooLarge over its limits."""
+def read_small(
+    request: web.Request, max_size: int, limit: int = MAX_UNTHREADED_BYTES
+) -> bytes | None:
+    """Return a small body if it has arrived already, as most have; else None.
 
-    def __init__(self, request: web.Request, max_size: int) -> None:
+    It is small up to `limit` bytes, if it is not packed. Raises BodyTooLarge.
+    """
+    content = request.content
+    size = content.total_bytes
+    if not (size <= limit and content.is_eof()):
+        return None
+    if "Content-Encoding" in request.headers:
+        return None
+    _check_size(size, max_size, max_size)
+    return content.read_nowait()
+
+
+def _check_size(size: int, limit: int, max_size: int) -> None:
+    if limit and size > limit:
+        raise BodyTooLarge(
+            f"The body is larger than {max_size} bytes (client-max-size)."
+        )
+
+
+class Chunks(AsyncIterator[bytes]):
+    """Yields a body as it comes, unpacked. Raises BodyTooLarge over its limits.
+
+    `framing` is the number of bytes that it may have above the limit.
+    """
+
+    def __init__(self, request: web.Request, max_size: int, framing: int = 0) -> None:
         self._content = request.content
         self._max_size = max_size
-        self._limit = max_size
-        if max_size and request.content_type == "multipart/form-data":
-            self._limit += MAX_FRAMING_BYTES
+        self._limit = max_size + framing if max_size else 0
         self._received = 0
         self._unpacked = 0
         self._pieces: Iterator[bytes] = iter(())
         coding = request.headers.get("Content-Encoding", "").strip().lower()
         self._packed = None if coding in ("", "identity") else _Packed(coding)
         self._check(request.content_length or 0)
-
-    def small(self, limit: int = MAX_UNTHREADED_BYTES) -> bytes | None:
-        """Return a small body if it has arrived already, as most have; else None.
-
-        It is small up to `limit` bytes.
-        """
-        content = self._content
-        if self._packed or not content.is_eof() or content.total_bytes > limit:
-            return None
-        data = content.read_nowait()
-        self._check(len(data))
-        return data
 
     async def __anext__(self) -> bytes:
         if self._packed is None:
@@ -187,10 +205,7 @@ class Chunks(AsyncIterator[bytes]):
         return data
 
     def _check(self, size: int) -> None:
-        if self._limit and size > self._limit:
-            raise BodyTooLarge(
-                f"The body is larger than {self._max_size} bytes (client-max-size)."
-            )
+        _check_size(size, self._limit, self._max_size)
 
 
 def _stop(content: StreamReader) -> None:

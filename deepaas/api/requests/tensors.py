@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from aiohttp import web
 
-from deepaas.api.requests.bodies import BodyErrors, Chunks
+from deepaas.api.requests.bodies import BodyErrors, Chunks, read_small
 from deepaas.api.requests.uploads import Uploads
 from deepaas.config import Settings
 from deepaas.errors import BadBody, BodyTooLarge
@@ -66,7 +66,11 @@ class TensorParsing(AbstractAsyncContextManager[Inference]):
     ) -> None:
         self._request = request
         self._signature = signature
-        self._source = _Source(Chunks(request, settings.client_max_size))
+        max_size = settings.client_max_size
+        self._source = _Source(
+            Chunks(request, max_size),
+            read_small(request, max_size, MAX_UNTHREADED_BYTES),
+        )
         self._uploads = Uploads()
 
     async def __aenter__(self) -> Inference:
@@ -280,11 +284,11 @@ def _read_length(text: str) -> int:
 class _Source:
     """A body as it comes, read in parts of given sizes."""
 
-    def __init__(self, chunks: Chunks) -> None:
+    def __init__(self, chunks: Chunks, small: bytes | None) -> None:
         self._chunks = chunks
         self.size = 0
         """Bytes that have come."""
-        self.small = chunks.small(MAX_UNTHREADED_BYTES)
+        self.small = small
         """The whole body, if it is small and has come."""
         self._buffer = bytearray(self.small or b"")
         self.size += len(self._buffer)
