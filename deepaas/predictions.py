@@ -7,7 +7,7 @@ every API and the jobs make their calls here.
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -72,7 +72,7 @@ class PreparedCall(NamedTuple):
         """
         return self.model.executor.admit(self.method)
 
-    async def run(
+    def run(
         self,
         *,
         label: str,
@@ -80,9 +80,9 @@ class PreparedCall(NamedTuple):
         finish: bool = False,
         reports: bool = False,
         tensors: TensorForm | None = None,
-    ) -> Reply:
+    ) -> Coroutine[Any, Any, Reply]:
         """Runs the call; the parameters and errors are those of `Executor.call`."""
-        return await self.model.executor.call(
+        return self.model.executor.call(
             self.method,
             self.kwargs,
             media_type=self.media_type,

@@ -82,6 +82,9 @@ class Slot(Protocol):
         """Kill its worker, and wait a moment until it is gone."""
 
 
+_BEGAN = Began()
+
+
 def _retrieve(outcome: asyncio.Future[Any]) -> None:
     """Keep asyncio from logging an error that no caller retrieves."""
     if not outcome.cancelled():
@@ -183,7 +186,7 @@ class PendingCall:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self.timeout, self.on_timeout, self)
         if self.on_event is not None:
-            self.on_event(Began())
+            self.on_event(_BEGAN)
 
     def requeue(self) -> None:
         """Note that no slot has it, and that the model has not begun it."""

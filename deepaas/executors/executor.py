@@ -52,7 +52,7 @@ def _message(
     tensors: TensorForm | None,
     uploads: Sequence[str],
 ) -> Call:
-    files = [(path, path) for path in uploads]
+    files = [(path, path) for path in uploads] if uploads else ()
     if isinstance(kwargs, bytes):
         return Call(method, {}, media_type, reports, kwargs, tensors, files)
     if isinstance(kwargs, Path):

@@ -164,7 +164,7 @@ class LocalWorker(WorkerSlot):
         self.given.extend(calls)
         if idle:
             self.state = WorkerState.BUSY
-            for call in self.running:
+            for call in calls if together else calls[:1]:
                 call.begin(self._since)
 
     def reclaim(self) -> list[PendingCall]:
@@ -183,10 +183,10 @@ class LocalWorker(WorkerSlot):
     def _on_frames(self, frames: list[Frame]) -> None:
         if len(self.given) > 1:
             self._output.read()  # while the calls that may have printed it are known
-        before = self.calls
+        before = self.pace.calls
         for frame in frames:
             self._take(*frame)
-        if self.calls > before:
+        if self.pace.calls > before:
             if not self.given:
                 self.state = WorkerState.IDLE
             self._events.on_answered(self)

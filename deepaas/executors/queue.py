@@ -297,6 +297,8 @@ class Queue:
                 return
             if slot.batching is not None:
                 calls = self._batch(first, slot.batching)
+            elif len(self._waiting) == 1:
+                calls = [first]
             else:
                 calls = self._share(slot, len(self._free) - 1) or [first]
             if not calls:
@@ -410,13 +412,8 @@ class Queue:
         """
         calls = slot.reclaim()
         back = [call for call in calls if not call.outcome.done()]  # others have left
-        first = next(iter(self._waiting), None)
-        for call in reversed(back):
-            self._waiting[call] = None
-            self._waiting.move_to_end(call, last=False)
-        if back and first is not None and first.queued < back[-1].queued:
-            # Another slot's calls have come back before, and are older.
-            in_order = sorted(self._waiting, key=attrgetter("queued"))
+        if back:  # those of another slot may have come back before, and be older
+            in_order = sorted([*back, *self._waiting], key=attrgetter("queued"))
             self._waiting = OrderedDict.fromkeys(in_order)
         return bool(calls)
 
