@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
@@ -62,12 +63,12 @@ class Connection(web.RequestHandler):
         else:
             super().log_exception(*args, **kw)
 
-    async def finish_response(
+    def finish_response(
         self,
         request: web.BaseRequest,
         resp: web.StreamResponse,
         start_time: float | None,
-    ) -> tuple[web.StreamResponse, bool]:
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         """Sends a response; one that is made here gets the form of all errors."""
         if CONTEXT not in request:  # the application's middlewares did not run
             request_id = new_request_id(request)
@@ -75,7 +76,7 @@ class Connection(web.RequestHandler):
             message = {"message": resp.reason}
             resp = failure(resp.status, message, {REQUEST_ID_HEADER: request_id})
             resp.force_close()
-        return await super().finish_response(request, resp, start_time)
+        return super().finish_response(request, resp, start_time)
 
 
 async def listen(

@@ -142,7 +142,8 @@ class DeepaasV2:
 
     async def predict(self, request: web.Request) -> web.StreamResponse:
         """Make a prediction, at once or in a job."""
-        model = self._find_callable(request, Kind.PREDICT)
+        name = request.match_info["model"]
+        model = self._predictions.find_callable(name, "predict")
         if _prefers_async(request):
             return await self._begin(request, model, Kind.PREDICT)
         context = request[CONTEXT]
@@ -158,12 +159,9 @@ class DeepaasV2:
 
     async def train(self, request: web.Request) -> web.StreamResponse:
         """Start a training."""
-        model = self._find_callable(request, Kind.TRAIN)
-        return await self._begin(request, model, Kind.TRAIN)
-
-    def _find_callable(self, request: web.Request, kind: Kind) -> ServedModel:
         name = request.match_info["model"]
-        return self._predictions.find_callable(name, kind.value)
+        model = self._predictions.find_callable(name, "train")
+        return await self._begin(request, model, Kind.TRAIN)
 
     async def _begin(
         self, request: web.Request, model: ServedModel, kind: Kind

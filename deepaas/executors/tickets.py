@@ -43,11 +43,10 @@ class Tickets:
 
     def issue(self, calls: int, *, together: bool) -> None:
         """Permit the worker to begin the calls whose messages were just sent."""
-        sizes = [calls] if together else [1] * calls
-        tickets = [TICKET.pack(self._skip, sizes[0])]
-        tickets += [TICKET.pack(0, size) for size in sizes[1:]]
+        first = TICKET.pack(self._skip, calls if together else 1)
+        others = 0 if together else calls - 1
         self._skip = 0
-        self._ours.send(b"".join(tickets))
+        self._ours.send(first + others * TICKET.pack(0, 1))
 
     def reclaim(self) -> int:
         """Take back all unread tickets.
