@@ -64,7 +64,7 @@ class Uploads:
             upload = Upload("loaded", "loaded.pickle", None)
         upload.handle.close()
         self.files.append(upload)
-        return str(upload.handle.name)
+        return upload.path
 
     async def remove(self) -> None:
         """Delete the files, off the event loop where that takes time."""
@@ -77,7 +77,7 @@ class Uploads:
         for file in self.files:
             file.handle.close()
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(file.handle.name)
+                os.unlink(file.path)
 
 
 class Upload:
@@ -89,12 +89,11 @@ class Upload:
         original = re.split(r"[\\/]", filename or "")[-1]
         # The end of the name is kept, since readers go by it: `.nii.gz`.
         tail = re.sub(r"[^A-Za-z0-9._-]", "_", original)[-64:]
-        self.handle = tempfile.NamedTemporaryFile(  # noqa: SIM115 - see Uploads
-            prefix="deepaas-", suffix=f"-{tail}", delete=False, buffering=0
-        )
+        descriptor, self.path = tempfile.mkstemp(f"-{tail}", "deepaas-")
+        self.handle = open(descriptor, "wb", buffering=0)  # noqa: SIM115 - see Uploads
         self.value = UploadedFile(
             name=name,
-            filename=self.handle.name,
+            filename=self.path,
             content_type=content_type or "application/octet-stream",
             original_filename=original or None,
         )
