@@ -67,7 +67,8 @@ class Inference:
     def call_routes(self) -> list[Route]:
         """Returns those that should be among the first: patterns are tried in order."""
         model = f"{self._settings.base_path}/v2/models/{MODEL}"
-        return both(web.post, f"{model}/infer", self.infer)
+        with_slash, without = both(web.post, f"{model}/infer", self.infer)
+        return [without, with_slash]  # the protocol has no slash
 
     def routes(self) -> list[Route]:
         """Returns the other routes of these handlers."""

@@ -66,11 +66,7 @@ class TensorParsing(AbstractAsyncContextManager[Inference]):
     ) -> None:
         self._request = request
         self._signature = signature
-        max_size = settings.client_max_size
-        self._source = _Source(
-            Chunks(request, max_size),
-            read_small(request, max_size, MAX_UNTHREADED_BYTES),
-        )
+        self._source = _Source(request, settings.client_max_size)
         self._uploads = Uploads()
 
     async def __aenter__(self) -> Inference:
@@ -284,18 +280,17 @@ def _read_length(text: str) -> int:
 class _Source:
     """A body as it comes, read in parts of given sizes."""
 
-    def __init__(self, chunks: Chunks, small: bytes | None) -> None:
-        self._chunks = chunks
-        self.size = 0
-        """Bytes that have come."""
-        self.small = small
+    def __init__(self, request: web.Request, max_size: int) -> None:
+        self.small = read_small(request, max_size, MAX_UNTHREADED_BYTES)
         """The whole body, if it is small and has come."""
+        self._chunks = Chunks(request, max_size) if self.small is None else None
         self._buffer = bytearray(self.small or b"")
-        self.size += len(self._buffer)
+        self.size = len(self._buffer)
+        """Bytes that have come."""
 
     async def _more(self) -> bool:
         """Adds bytes to the buffer; False at the end."""
-        if self.small is not None:
+        if self._chunks is None:
             return False
         async for chunk in self._chunks:
             self._buffer += chunk
