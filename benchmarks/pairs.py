@@ -17,7 +17,7 @@ from statistics import median
 
 from benchmarks import environments, load
 from benchmarks.compare import CACHE, say
-from benchmarks.environments import BEFORE
+from benchmarks.environments import BEFORE, OURS
 from benchmarks.running import Running, running
 from benchmarks.servers import SERVERS
 from benchmarks.workloads import WORKLOADS
@@ -50,10 +50,9 @@ def main() -> None:
     options = parser.parse_args()
     load.require()
     servers = [SERVERS[name] for name in options.servers]
+    checkouts = {OURS: environments.ROOT, BEFORE: options.before}
     binaries = [
-        environments.make(
-            each.environment, CACHE, options.before if each.name == BEFORE else None
-        )
+        environments.make(each.environment, CACHE, checkouts.get(each.environment))
         for each in servers
     ]
     print("| workload | clients | ratio | lowest | highest |\n|---|--:|--:|--:|--:|")
