@@ -63,7 +63,8 @@ class Running:
         environ = {
             k: v for k, v in os.environ.items() if not k.startswith(REMOVED_PREFIXES)
         }
-        environ |= {"TMPDIR": str(start.folder), **server.variables(start)}
+        folders = dict.fromkeys(("TMPDIR", "XDG_STATE_HOME"), str(start.folder))
+        environ |= {**folders, **server.variables(start)}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 server.command(start),
