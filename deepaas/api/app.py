@@ -70,6 +70,19 @@ def create_app(
     routes.add(Documentation(list(models.values()), settings).routes())
     routes.add(_pages(settings))
 
+    app = _application(settings, tokens, routes)
+    app.cleanup_ctx.append(_lifetime(list(models.values()), jobs))
+    app.on_shutdown.append(_stop(jobs, settings.shutdown_grace))
+    app.cleanup_ctx.append(access_log.in_order)
+    if settings.debug_endpoint:
+        app.cleanup_ctx.append(operations.recorder)
+    app[CONTROLS] = _controls(tokens, readiness, access_log, by_name.values())
+    return app
+
+
+def _application(
+    settings: Settings, tokens: Tokens | None, routes: Routes
+) -> web.Application:
     app = web.Application(
         middlewares=_middlewares(settings, tokens),
         client_max_size=settings.client_max_size,
@@ -79,12 +92,6 @@ def create_app(
         allow_origins(app, settings.cors_origins)
     merge_slashes(app)
     app.on_response_prepare.append(add_headers)
-    app.cleanup_ctx.append(_lifetime(list(models.values()), jobs))
-    app.on_shutdown.append(_stop(jobs, settings.shutdown_grace))
-    app.cleanup_ctx.append(access_log.in_order)
-    if settings.debug_endpoint:
-        app.cleanup_ctx.append(operations.recorder)
-    app[CONTROLS] = _controls(tokens, readiness, access_log, by_name.values())
     return app
 
 

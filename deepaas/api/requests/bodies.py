@@ -77,11 +77,7 @@ async def read_body(
             read = await read_multipart(request, chunks, known, uploads)
             size = MAX_TEXT_BYTES - read.text_left
             return Body(form=read.values, size=size, dropped=read.unknown)
-        parse: Callable[[bytes | bytearray, str | None], Body] = _unknown_body
-        if kind == "application/x-www-form-urlencoded":
-            parse = _form_body
-        elif is_json_type(kind):
-            parse = _json_body
+        parse = _parser(kind)
         charset = request.charset
         if (small := read_small(request, max_size)) is not None:
             return parse(small, charset)
@@ -115,6 +111,13 @@ class BodyErrors:
             raise BadBody("The body ended before its time.") from error
         if isinstance(error, (UnicodeError, LookupError)):
             raise BadBody(f"The body cannot be decoded: {error}.") from error
+
+
+def _parser(kind: str) -> Callable[[bytes | bytearray, str | None], Body]:
+    """Return the function that reads a body of a media type from its text."""
+    if kind == "application/x-www-form-urlencoded":
+        return _form_body
+    return _json_body if is_json_type(kind) else _unknown_body
 
 
 def _form_body(text: bytes | bytearray, charset: str | None) -> Body:
