@@ -20,7 +20,7 @@ from tests import cluster as ray
 from tests.bare_environment import make_bare_environment
 from tests.server import MODELS, ROOT, prediction, wait_until
 
-pytestmark = [pytest.mark.ray, pytest.mark.alone, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ray, pytest.mark.minutes, pytest.mark.timeout(300)]
 
 MODEL = f"--model=m={MODELS / 'clustered.py'}"
 PREDICT = "/v2/models/m/predict"

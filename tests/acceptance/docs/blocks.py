@@ -145,7 +145,7 @@ class PageRun:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("DEEPAAS_", "OS_"))
+            if not name.startswith(("DEEPAAS_", "OS_", "PYTEST_"))
         }
         programs = [self.directory / "bin", Path(sys.executable).parent, kept["PATH"]]
         site = str(self.directory / "site")
