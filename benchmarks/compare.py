@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import environments, load, report
-from benchmarks.environments import BEFORE, OURS, CannotBuildError
+from benchmarks.environments import BEFORE, CannotBuildError
 from benchmarks.report import Run
 from benchmarks.running import FailedError, running
 from benchmarks.servers import SERVERS
@@ -48,16 +48,13 @@ class Comparison:
         self.runs: list[Run] = []
         self.problems: list[str] = []
         self.commit = commit()  # of what is installed now
-        self.checkouts = {OURS: environments.ROOT}
-        if options.before is not None:
-            self.checkouts[BEFORE] = options.before
 
     def make_environments(self) -> None:
         for name in dict.fromkeys(SERVERS[s].environment for s in self.options.servers):
             say(f"environment {name}")
             try:
                 binaries = environments.make(
-                    name, self.options.environments, self.checkouts.get(name)
+                    name, self.options.environments, self.options.before
                 )
                 self.versions[name] = environments.versions(binaries)
             except CannotBuildError as error:

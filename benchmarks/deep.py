@@ -34,9 +34,10 @@ import psutil
 from benchmarks import environments
 from benchmarks.clients import Clients
 from benchmarks.compare import CACHE, say
+from benchmarks.environments import DEEP
 from benchmarks.running import FailedError, Running, running
 from benchmarks.servers import HOST
-from benchmarks.servers.deep import ENVIRONMENT, PARTS, SERVERS, numbers, python
+from benchmarks.servers.deep import PARTS, SERVERS, numbers, python
 from benchmarks.workloads import Workload
 
 LOOP = Path(__file__).parent / "deep_loop.py"
@@ -371,9 +372,7 @@ def main() -> int:
     if options.here:
         binaries = Path(sys.executable).parent
     else:
-        binaries = environments.make(
-            ENVIRONMENT, options.environments, environments.ROOT
-        )
+        binaries = environments.make(DEEP, options.environments)
     comparison = Comparison(options)
     comparison.measure(binaries)
     if comparison.bare:

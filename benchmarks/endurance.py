@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=5, help="of each round")
     options = parser.parse_args()
     load.require()
-    binaries = environments.make(environments.OURS, compare.CACHE, environments.ROOT)
+    binaries = environments.make(environments.OURS, compare.CACHE)
     slow, fast = _paces()
     print(f"An empty loop: {slow:.2f} to {fast:.2f} of its mean speed.\n")
     with running(SERVERS["ours"], WORKLOADS["echo"], binaries) as server:

@@ -15,6 +15,7 @@ MODELS = ROOT / "benchmarks" / "models"
 OURS = "ours"
 BEFORE = "before"
 """Another checkout of deepaas, for comparison."""
+DEEP = "deep"
 
 # These parts are copied before they are installed, since a build leaves files behind.
 PARTS = ("deepaas", "setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
@@ -34,7 +35,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "bentoml": ("bentoml==1.4.39",),
     # deepaas and two others, since PyTorch is large; newer ones come with libraries for
     # GPUs, of 4 GB
-    "deep": (
+    DEEP: (
         "torch<2.14",
         "pillow",
         "litserve==0.2.19",
@@ -53,11 +54,12 @@ class CannotBuildError(Exception):
     """An environment could not be made; the text gives the reason."""
 
 
-def make(name: str, folder: Path, checkout: Path | None = None) -> Path:
+def make(name: str, folder: Path, before: Path | None = None) -> Path:
     """Return the environment's `bin`; make it if it is not there or has changed.
 
-    `checkout` is the folder of the deepaas that is installed, if any.
+    `before` is the checkout that BEFORE gets. Raises CannotBuildError.
     """
+    checkout = {OURS: ROOT, DEEP: ROOT, BEFORE: before}.get(name)
     environment = folder / name
     marker = environment / "made.json"
     requirements = [*COMMON, *REQUIREMENTS[name]]

@@ -341,7 +341,7 @@ def find_ours(options: argparse.Namespace) -> Path:
     given: Path | None = options.binaries
     if given:
         return given.absolute()
-    return environments.make(OURS, options.environments, environments.ROOT)
+    return environments.make(OURS, options.environments)
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ from statistics import median
 
 from benchmarks import environments, load
 from benchmarks.compare import CACHE, say
-from benchmarks.environments import BEFORE, OURS
+from benchmarks.environments import BEFORE
 from benchmarks.running import Running, running
 from benchmarks.servers import SERVERS
 from benchmarks.workloads import WORKLOADS
@@ -48,12 +48,12 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=6, help="of both servers")
     parser.add_argument("--rounds", type=int, default=6, help="of each start")
     options = parser.parse_args()
+    if (BEFORE in options.servers) is not (options.before is not None):
+        parser.error(f"--before DIR goes with the server {BEFORE}")
     load.require()
     servers = [SERVERS[name] for name in options.servers]
-    checkouts = {OURS: environments.ROOT, BEFORE: options.before}
     binaries = [
-        environments.make(each.environment, CACHE, checkouts.get(each.environment))
-        for each in servers
+        environments.make(each.environment, CACHE, options.before) for each in servers
     ]
     print("| workload | clients | ratio | lowest | highest |\n|---|--:|--:|--:|--:|")
     for name in options.workloads:

@@ -130,7 +130,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=2, help="of each run")
     options = parser.parse_args()
     load.require()
-    binaries = environments.make(environments.OURS, compare.CACHE, environments.ROOT)
+    binaries = environments.make(environments.OURS, compare.CACHE)
     costs: dict[str, list[float]] = {variant.name: [] for variant in VARIANTS}
     for _ in range(options.rounds):
         for variant in VARIANTS:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.environments import DEEP
 from benchmarks.servers import HERE, HOST, Server, Start, bentoml_variables
 from benchmarks.workloads import Request, Workload
 
-ENVIRONMENT = "deep"
 PARTS = "parts"
 """The file with the times of the parts, in the folder of the server."""
 
@@ -32,7 +32,7 @@ def numbers(body: bytes) -> list[float]:
 class Deep(Server):
     """A server with a deep model: `settings` are variables for deepaas_benchmark."""
 
-    environment: str = ENVIRONMENT
+    environment: str = DEEP
     workers: int = 1
     settings: dict[str, str] = field(default_factory=dict)
 
