@@ -14,7 +14,7 @@ REQUEST_ID_HEADER = "X-Request-ID"
 
 @dataclass(slots=True)
 class RequestContext:
-    """What the server knows of a request beside its HTTP, for answers and logs."""
+    """The facts of a request beside its HTTP, for answers and logs."""
 
     request_id: str
     """The name of the request for its caller and in logs."""

@@ -142,8 +142,7 @@ class DeepaasV2:
 
     async def predict(self, request: web.Request) -> web.StreamResponse:
         """Make a prediction, at once or in a job."""
-        name = request.match_info["model"]
-        model = self._predictions.find_callable(name, "predict")
+        model = self._predictions.find_callable(request.match_info["model"], "predict")
         if _prefers_async(request):
             return await self._begin(request, model, Kind.PREDICT)
         context = request[CONTEXT]
@@ -159,8 +158,7 @@ class DeepaasV2:
 
     async def train(self, request: web.Request) -> web.StreamResponse:
         """Start a training."""
-        name = request.match_info["model"]
-        model = self._predictions.find_callable(name, "train")
+        model = self._predictions.find_callable(request.match_info["model"], "train")
         return await self._begin(request, model, Kind.TRAIN)
 
     async def _begin(

@@ -5,7 +5,6 @@ import logging
 import random
 import re
 from collections.abc import Mapping
-from time import monotonic
 
 from aiohttp import ClientConnectionResetError, web
 
@@ -32,7 +31,7 @@ SANE_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Gives every request its id, every error its JSON, and text its compression."""
     request[CONTEXT] = RequestContext(new_request_id(request))
-    began = monotonic()
+    began = asyncio.get_running_loop().time()
     try:
         return compress(request, await handler(request))
     except asyncio.CancelledError:

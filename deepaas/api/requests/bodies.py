@@ -79,11 +79,11 @@ async def read_body(
             return Body(form=read.values, size=size, dropped=read.unknown)
         parse = _parser(kind)
         charset = request.charset
-        if (small := read_small(request, max_size)) is not None:
+        if parse and (small := read_small(request, max_size)) is not None:
             return parse(small, charset)
         chunks = Chunks(request, max_size)
-        if parse is _unknown_body:
-            return parse(b"", charset)
+        if parse is None:
+            return Body(known=False)
         if parse is _json_body:
             text, file = await _read_json(chunks, uploads)
             if file is not None:
@@ -113,19 +113,15 @@ class BodyErrors:
             raise BadBody(f"The body cannot be decoded: {error}.") from error
 
 
-def _parser(kind: str) -> Callable[[bytes | bytearray, str | None], Body]:
-    """Return the function that reads a body of a media type from its text."""
+def _parser(kind: str) -> Callable[[bytes | bytearray, str | None], Body] | None:
+    """Return the function for the text of a media type; None for an unknown type."""
     if kind == "application/x-www-form-urlencoded":
         return _form_body
-    return _json_body if is_json_type(kind) else _unknown_body
+    return _json_body if is_json_type(kind) else None
 
 
 def _form_body(text: bytes | bytearray, charset: str | None) -> Body:
     return Body(form=parse_form(text, charset), size=len(text))
-
-
-def _unknown_body(text: bytes | bytearray, charset: str | None) -> Body:
-    return Body(known=False)
 
 
 def _json_body(text: bytes | bytearray, charset: str | None) -> Body:
