@@ -341,6 +341,13 @@ def prediction(answer: httpx.Response) -> Any:
     return value["predictions"]
 
 
+def command_line(process: psutil.Process) -> str:
+    """The words of the command that a process runs; none if it has ended."""
+    with _gone_is_fine():
+        return " ".join(process.cmdline())
+    return ""
+
+
 def wait_until(condition: Callable[[], bool], timeout: float = EVENT_TIMEOUT) -> None:
     """Wait for what nothing announces, such as a file's end; not for a time."""
     deadline = time.monotonic() + timeout

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.server import DEEPAAS_RUN, MODELS, Server, wait_until
+from tests.server import DEEPAAS_RUN, MODELS, Server, command_line, wait_until
 
 UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 SESSION = ("setsid", "--ctty")
@@ -67,7 +67,7 @@ def test_the_children_of_a_call_that_takes_too_long(serve, container):
         [worker] = [
             each
             for each in process_one(server).children(recursive=True)
-            if "time.sleep" in " ".join(each.cmdline())
+            if "time.sleep" in command_line(each)
         ]
         assert answer.result().status_code == 504
     wait_until(lambda: not psutil.pid_exists(worker.pid))

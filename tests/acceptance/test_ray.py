@@ -18,7 +18,7 @@ import pytest
 
 from tests import cluster as ray
 from tests.bare_environment import make_bare_environment
-from tests.server import MODELS, ROOT, prediction, wait_until
+from tests.server import MODELS, ROOT, command_line, prediction, wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.minutes, pytest.mark.timeout(300)]
 
@@ -450,7 +450,7 @@ def test_nothing_leaves_the_machine(shared, cluster):
 
 
 def is_gateway(process):
-    return "deepaas.executors.gateway" in " ".join(process.cmdline())
+    return "deepaas.executors.gateway" in command_line(process)
 
 
 def test_ray_is_not_used_on_this_machine(serve):

@@ -39,15 +39,16 @@ export function tryView(context, model, method, query) {
 }
 
 function emptyOutput(output, name) {
-  const results = earlier.get(name) ?? [];
-  if (results.length) return showResult(output, results[0], name);
-  return fill(output, h("h2", { id: "output-title", tabindex: "-1" }, M.output), h("p", { class: "empty" }, M.noResult));
+  const [result] = earlier.get(name) ?? [];
+  const title = h("h2", { id: "output-title", tabindex: "-1" }, M.output);
+  fill(output, title, result ? null : h("p", { class: "empty" }, M.noResult));
+  if (result) showResult(output, result, name);
 }
 
 async function recentTrainings(context, model, output) {
+  fill(output, h("h2", { id: "output-title", tabindex: "-1" }, M.recent));
   const { jobTable } = await import("./jobs.js");
-  const title = h("h2", { id: "output-title", tabindex: "-1" }, M.recent);
-  fill(output, title, jobTable(context, model, { limit: 5, compact: true }));
+  output.append(jobTable(context, model, { limit: 5, compact: true }));
 }
 
 function inputCard(context, operation, output, query) {

@@ -26,7 +26,7 @@ from tests.acceptance.jobs.conftest import (
     until,
 )
 from tests.conftest import Serve
-from tests.server import MODELS, wait_until
+from tests.server import MODELS, command_line, wait_until
 
 LEASE = 3
 """Seconds; the shortest with which a busy machine does not lose a living server."""
@@ -270,7 +270,7 @@ def test_a_server_that_was_stopped_for_longer_than_its_lease(
     finally:
         os.kill(a.pid, signal.SIGCONT)
     a.wait_for_output(f"{jobs[1]} is lost")
-    wait_until(lambda: not any("sleep" in " ".join(p.cmdline()) for p in a.family()))
+    wait_until(lambda: not any("sleep" in command_line(p) for p in a.family()))
     assert [get(a, job) for job in jobs] == [get(b, job) for job in jobs] == ended
     later = start(a)  # it is a server as any other
     assert until(b, later, *ENDED)["status"] == "done"

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from deepaas.api.pages import UI_CONTENT_SECURITY_POLICY, UI_FILES
 from tests.acceptance.api.every_model import in_groups, serve_group
@@ -1310,6 +1310,22 @@ def settle(page: Page, place: str) -> None:
         page.locator(".plot canvas").first.wait_for()
     if "jobs" in place:
         page.locator("table.jobs tbody tr").first.wait_for()
+
+
+def test_the_output_is_named_before_it_is_filled(
+    trained: Server, watched: Watched
+) -> None:
+    page = watched.page
+    late: list[Route] = []
+    page.route("**/jobs.js", lambda route: late.append(route))
+    with page.expect_request("**/jobs.js"):
+        watched.open(trained, "/m/digits/train")
+    output = page.get_by_role("region", name="Latest trainings")
+    expect(output).to_be_visible()
+    expect(output.locator("table")).to_have_count(0)
+    [held] = late
+    held.continue_()
+    output.locator("tbody tr").first.wait_for()
 
 
 def test_no_form_is_wider_than_a_small_phone(several: Server, watched: Watched) -> None:
