@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests import cluster
 from tests.postgresql import PostgreSQL, find_programs
@@ -31,6 +31,18 @@ _TURNSTILE = Path(__file__)
 _MACHINE = Path(__file__).parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that run while no other one does at the end, one after another.
+
+    Elsewhere, each would first wait for those that run.
+    """
+    items.sort(key=_is_alone)
+
+
+def _is_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Let a test that is marked `alone` run while no other one does.
@@ -39,7 +51,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """
     if not hasattr(item.config, "workerinput"):  # nothing runs beside it
         return (yield)
-    with _turn(alone=item.get_closest_marker("alone") is not None):
+    with _turn(alone=_is_alone(item)):
         return (yield)
 
 
@@ -148,15 +160,26 @@ def firefox_program() -> str:
     return _program_of_debian("/usr/bin/firefox-esr", package="firefox-esr")
 
 
-@pytest.fixture
-def page(chromium: str) -> Iterator[Page]:
-    """A page of a real browser without a profile and without calls to other hosts."""
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    """A browser without calls to other hosts.
+
+    For one module only: as long, an event loop of Playwright's runs, beside which no
+    test can run another.
+    """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=[*CHROMIUM_OPTIONS]
         )
-        yield browser.new_page()
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of a real browser, with a new profile."""
+    with browser.new_context() as context:
+        yield context.new_page()
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,10 @@
 """/swagger.json, checked by two independent validators."""
 
-import copy
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from openapi_spec_validator import OpenAPIV2SpecValidator
-from swagger_spec_validator.validator20 import validate_spec
 
-from tests.acceptance.api.every_model import in_groups, serve_group
+from tests.acceptance.api.documents import validate_swagger
 from tests.conftest import Serve
 from tests.server import MODELS
 
@@ -27,37 +24,13 @@ def parameters(document):
     return {parameter["name"]: parameter for parameter in operation["parameters"]}
 
 
-def validate(document):
-    assert document["swagger"] == "2.0"
-    errors = OpenAPIV2SpecValidator(copy.deepcopy(document)).iter_errors()
-    assert [(list(e.path), e.message) for e in errors] == []
-    validate_spec(copy.deepcopy(document))  # raises SwaggerValidationError
-
-
-@in_groups
-@pytest.mark.parametrize("options", [(), ("--raw-predictions", "--base-path=/x/y")])
-def test_it_is_valid_for_every_model(serve: Serve, tmp_path, names, options):
-    server = serve_group(serve, names, tmp_path, *options)
-    base = options[1].partition("=")[2] if options else ""
-    document = server.get(f"{base}/swagger.json").json()
-    validate(document)
-    assert {f"{base}/v2/models/{name}/" for name in names} <= document["paths"].keys()
-
-
-def test_it_is_valid_for_the_example(serve: Serve, tmp_path):
-    pytest.importorskip("deepaas_digits")
-    env = {"DIGITS_MODEL_DIR": str(tmp_path)}
-    server = serve("--model-name=digits", "--nowarm", env=env)
-    validate(server.get("/swagger.json").json())
-
-
 def test_it_is_valid_for_models_with_odd_names(serve: Serve):
     """Definitions have the names of models too, and references are addresses."""
     names = ("a/b c", "{x}", "é#~%")
     model = MODELS / "documented.py"
     server = serve(*(f"--model={name}={model}" for name in names))
     document = server.get("/swagger.json").json()
-    validate(document)
+    validate_swagger(document)
     paths = [path for path in document["paths"] if path.endswith("/predict/")]
     answers = [document["paths"][path]["post"]["responses"]["200"] for path in paths]
     assert len(answers) == len(names)
@@ -68,7 +41,7 @@ def test_it_is_valid_for_models_with_odd_names(serve: Serve):
 
 
 def test_it_is_valid_swagger(document):
-    validate(document)
+    validate_swagger(document)
 
 
 def test_choices(serve: Serve):

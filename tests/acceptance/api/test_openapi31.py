@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from http import cookies
 from urllib.parse import urljoin
 
 import pytest
-from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from tests.acceptance.api.every_model import in_groups, serve_group
+from tests.acceptance.api.documents import validate_openapi, validate_swagger
 from tests.conftest import Serve
 from tests.server import MODELS
 
@@ -31,15 +29,6 @@ def document(server):
     return server.get("/openapi.json").json()
 
 
-def validate(document):
-    assert document["openapi"] == "3.1.0"
-    errors = OpenAPIV31SpecValidator(copy.deepcopy(document)).iter_errors()
-    assert [(list(e.path), e.message) for e in errors] == []
-    operations = [o for path in document["paths"].values() for o in path.values()]
-    ids = [operation["operationId"] for operation in operations]
-    assert len(set(ids)) == len(ids)
-
-
 def call(document, name, method="predict"):
     return document["paths"][f"/v2/models/{name}/{method}/"]["post"]
 
@@ -49,30 +38,13 @@ def properties(document, name, media_type=MULTIPART, method="predict"):
     return content[media_type]["schema"]["properties"]
 
 
-@in_groups
-@pytest.mark.parametrize("options", [(), ("--raw-predictions", "--base-path=/x/y")])
-def test_it_is_valid_for_every_model(serve: Serve, tmp_path, names, options):
-    """And has the paths of /swagger.json."""
-    server = serve_group(serve, names, tmp_path, *options)
-    base = options[1].partition("=")[2] if options else ""
-    document = server.get(f"{base}/openapi.json").json()
-    validate(document)
-    swagger = server.get(f"{base}/swagger.json").json()
-    shared = list(swagger["paths"])
-    assert list(document["paths"])[: len(shared)] == shared
-    added = list(document["paths"])[len(shared) :]
-    assert all(
-        "/infer/" in p or "/versions/" in p or "/repository/" in p for p in added
-    )
-    assert "servers" not in document
-
-
 def test_it_is_valid_for_the_example(serve: Serve, tmp_path):
     pytest.importorskip("deepaas_digits")
     env = {"DIGITS_MODEL_DIR": str(tmp_path)}
     server = serve("--model-name=digits", "--nowarm", env=env)
+    validate_swagger(server.get("/swagger.json").json())
     document = server.get("/openapi.json").json()
-    validate(document)
+    validate_openapi(document)
     body = call(document, "digits")["requestBody"]["content"]
     assert list(body) == [MULTIPART]  # no JSON where a file is required
     data = body[MULTIPART]["schema"]["properties"]["data"]
@@ -96,7 +68,7 @@ def test_the_limit_of_bodies_is_named(serve: Serve, document):
     for limit, named in (("5000", {"x-deepaas-max-body-bytes": 5000}), ("0", {})):
         server = serve(f"--model=echo={MODELS / 'echo.py'}", "--client-max-size", limit)
         found = server.get("/openapi.json").json()
-        validate(found)
+        validate_openapi(found)
         words = found["info"].items()
         assert {k: v for k, v in words if k.startswith("x-")} == named
 
@@ -112,7 +84,7 @@ def test_it_is_valid_for_models_with_odd_names(serve: Serve, tmp_path):
     models = [f"--model={name}={MODELS / 'documented.py'}" for name in names]
     server = serve(*models, f"--model=ä={tmp_path / 'odd.py'}")
     document = server.get("/openapi.json").json()
-    validate(document)
+    validate_openapi(document)
     found = {}
     for path, item in document["paths"].items():
         if path.endswith("/predict/") and "post" in item:
@@ -427,7 +399,7 @@ def test_tokens(serve: Serve, tmp_path):
         answer = server.get(f"{server.url}{path}", headers=headers)
         assert answer.status_code == 200
     document = server.get("/openapi.json", headers=headers).json()
-    validate(document)
+    validate_openapi(document)
     schemes = {"bearer": {"type": "http", "scheme": "bearer"}}
     assert document["components"]["securitySchemes"] == schemes
     assert document["security"] == [{"bearer": []}]
@@ -465,5 +437,5 @@ def test_behind_a_proxy(serve: Serve):
     document = server.get("/b/openapi.json", headers=headers).json()
     assert document["servers"] == [{"url": "/a"}]
     assert "/b/v2/models/echo/predict/" in document["paths"]
-    validate(document)
+    validate_openapi(document)
     assert "servers" not in server.get("/b/openapi.json").json()

@@ -308,10 +308,9 @@ def test_postgresql_is_restarted(serve: Serve, in_database, postgresql):
             assert server.post(TRAIN).status_code == 200
 
 
-@pytest.mark.alone
-@pytest.mark.parametrize("files", ["database", "folder"])
+@pytest.mark.parametrize(("files", "seconds"), [("database", 20), ("folder", 5)])
 def test_postgresql_is_away_for_less_than_a_lease(
-    serve: Serve, database_url, postgresql, tmp_path, files
+    serve: Serve, database_url, postgresql, tmp_path, files, seconds
 ):
     options = ("--model", MODEL, "--database-url", database_url, "--train-workers=2")
     if files == "folder":
@@ -343,7 +342,7 @@ def test_postgresql_is_away_for_less_than_a_lease(
                 assert call.result().status_code == 503
                 assert int(call.result().headers["Retry-After"]) > 0
         assert b.get("/v2/health/ready").status_code == 200
-        time.sleep(max(0, 20 - (time.monotonic() - away)))
+        time.sleep(max(0, seconds - (time.monotonic() - away)))
     finally:
         postgresql.start()
     step(tmp_path, 2)

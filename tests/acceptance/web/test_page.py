@@ -24,7 +24,6 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, Route, expect
 
 from deepaas.api.pages import UI_CONTENT_SECURITY_POLICY, UI_FILES
-from tests.acceptance.api.every_model import in_groups, serve_group
 from tests.acceptance.web.browsing import (
     OVERFLOW,
     SAMPLES,
@@ -336,36 +335,6 @@ def test_dates_and_times(serve: Serve, watched: Watched) -> None:
     assert shown_values(page) == {**expected, **DEFAULT_MOMENTS}
     # a default that is not touched is not sent, however the picker writes it
     assert json.loads(sent.value.post_data or "").keys() == MOMENTS.keys()
-
-
-@in_groups
-def test_every_argument_of_every_model_has_a_field(
-    serve: Serve, tmp_path: Path, names: list[str]
-) -> None:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is missing")
-    server = serve_group(serve, names, tmp_path)
-    swagger = server.get("/swagger.json").json()
-    document = server.get("/openapi.json").json()
-    cover = [node, ROOT / "tests" / "unit" / "web" / "cover.js"]
-    found = json.loads(
-        subprocess.check_output(cover, input=json.dumps(document).encode(), timeout=30)
-    )
-    for model in names:
-        for at, method in enumerate(("predict", "train")):
-            item = swagger["paths"].get(f"/v2/models/{model}/{method}/", {})
-            expected = {
-                name
-                for parameter in item.get("post", {}).get("parameters", [])
-                for name in (
-                    parameter["schema"]["properties"]
-                    if parameter["in"] == "body"
-                    else [parameter["name"]]
-                )
-            }
-            shown = set(found.get(model, [None, None])[at] or ())
-            assert shown >= expected, (model, method)
 
 
 IN_PLACES = {
