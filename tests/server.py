@@ -351,9 +351,11 @@ def command_line(process: psutil.Process) -> str:
 def wait_until(condition: Callable[[], bool], timeout: float = EVENT_TIMEOUT) -> None:
     """Wait for what nothing announces, such as a file's end; not for a time."""
     deadline = time.monotonic() + timeout
+    pause = 0.01
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(0.1, 1.2 * pause)  # a condition may take a server's time
 
 
 def free_port() -> int:
