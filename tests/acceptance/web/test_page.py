@@ -1016,7 +1016,7 @@ def test_a_snippet_does_what_the_page_does(
     press(page, "Code")
     press(page, language)
     shutil.copy(SAMPLES / "three.png", tmp_path)
-    output = run_snippet(language, page.locator(".snippet pre").inner_text(), tmp_path)
+    output = run_snippet(language, shown_code(page), tmp_path)
     if media_type == "image/png":
         output = (tmp_path / "result").read_bytes()
     with open(SAMPLES / "three.png", "rb") as file:
@@ -1026,6 +1026,13 @@ def test_a_snippet_does_what_the_page_does(
             headers={"Accept": media_type},
         )
     assert output.strip() == answer.content
+
+
+def shown_code(page: Page) -> str:
+    """The snippet; its module is fetched when one is first shown."""
+    code = page.locator(".snippet pre")
+    expect(code).not_to_be_empty()
+    return code.inner_text()
 
 
 def run_snippet(
@@ -1072,7 +1079,7 @@ def test_a_snippet_of_many_values(
     press(page, "Code")
     for language in ("curl", "Python", "JavaScript"):
         press(page, language)
-        code = page.locator(".snippet pre").inner_text()
+        code = shown_code(page)
         answer = json.loads(run_snippet(language, code, tmp_path))
         assert json.loads(answer["predictions"]) == expected, code
 
@@ -1090,11 +1097,10 @@ def test_the_snippets_that_follow_a_training(
     page = watched.page
     fragment = f"?token={token}" if token else ""
     page.goto(f"{server.url}/ui/#{training.place}{fragment}")
-    code = page.locator(".snippet pre")
-    code.wait_for()
+    page.locator(".snippet pre").wait_for()
     training.go(1, 2, 3)
     expect(page.locator(".head .badge")).to_have_text("Done")
-    said = run_snippet("curl", code.inner_text(), tmp_path, token).decode()
+    said = run_snippet("curl", shown_code(page), tmp_path, token).decode()
     assert "event: status" in said
     log = server.get(f"{training.path}/log", headers=headers).text
     assert log in said
@@ -1102,7 +1108,7 @@ def test_the_snippets_that_follow_a_training(
     assert json.loads(said.splitlines()[-1]) == metrics
     press(page, "Python")
     pytest.importorskip("matplotlib")
-    run_snippet("Python", code.inner_text(), tmp_path, token)
+    run_snippet("Python", shown_code(page), tmp_path, token)
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.width > 300
 
@@ -1121,7 +1127,7 @@ def test_the_snippets_that_follow_a_prediction(
     result = digits.get(f"/v2/models/digits/predict/{job['uuid']}/result").content
     for language in ("curl", "Python"):
         press(page, language)
-        code = page.locator(".snippet pre").inner_text()
+        code = shown_code(page)
         run_snippet(language, code, tmp_path, None)
         assert (tmp_path / "result").read_bytes() == result
         (tmp_path / "result").unlink()
