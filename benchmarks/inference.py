@@ -4,10 +4,11 @@
 
 Serves a model that doubles 1,024 numbers of FP32, in one worker process each, on
 127.0.0.1: ours, asked in JSON and in binary, MLServer, which reads only JSON, and the
-floor (benchmarks/inference_floor.py), which does no more than this needs. Then
-serves two models with `predict_batch`, and compares a request of 64 rows with single
-ones. Makes the environments that it needs, as benchmarks.compare does. It needs wrk,
-and a machine that does nothing else. The exit code is 1 if an answer was wrong.
+floor (benchmarks/inference_floor.py), which does no more than this needs. Then serves
+two models with `predict_batch`, and compares a request of 64 rows with single ones; and
+both models alone, in a loop without a server. Makes the environments that it needs, as
+benchmarks.compare does. It needs wrk, and a machine that does nothing else. The exit
+code is 1 if an answer was wrong.
 """
 
 from __future__ import annotations
@@ -87,6 +88,23 @@ def get_predict_args():
 def predict_batch(calls):
     rows = numpy.array([call["x"] for call in calls], numpy.float32)
     return [{"y": label} for label in (rows @ weights).argmax(1)]
+"""
+
+ALONE = """
+import json, sys, time
+
+source, numbers, rows, seconds = sys.argv[1], *map(json.loads, sys.argv[2:])
+model = {}
+exec(source, model)
+if "warm" in model:
+    model["warm"]()
+calls = [{"x": numbers}] * rows
+model["predict_batch"](calls)
+count, began = 0, time.perf_counter()
+while (took := time.perf_counter() - began) < seconds:
+    model["predict_batch"](calls)
+    count += rows
+print(count / took)
 """
 
 MLSERVER = """
@@ -306,6 +324,24 @@ def measure_batches(measuring: Measuring, binaries: Path) -> None:
                 measuring.check(output["shape"] == [ROWS, 1])
                 measuring.put(f"{name}, single", url, single, 1)
                 measuring.put(f"{name}, {ROWS} rows", url, batch, 1)
+            for rows in (1, ROWS):
+                rate = measure_alone(binaries, source, rows, measuring.seconds)
+                measuring.rates.setdefault((f"{name}, alone", rows), []).append(rate)
+
+
+def measure_alone(binaries: Path, source: str, rows: int, seconds: int) -> float:
+    """Return the rows a second of a model in a loop, without a server."""
+    numbers = json.dumps(NUMBERS)
+    command = [
+        binaries / "python",
+        "-c",
+        ALONE,
+        source,
+        numbers,
+        str(rows),
+        str(seconds),
+    ]
+    return float(subprocess.check_output(command, timeout=seconds + START_TIMEOUT))
 
 
 def print_vectors(measuring: Measuring, clients: list[int]) -> None:
@@ -321,13 +357,18 @@ def print_vectors(measuring: Measuring, clients: list[int]) -> None:
 
 
 def print_batches(measuring: Measuring) -> None:
-    print("\n| model | single, rows/s | 64 rows, rows/s | ratio |")
-    print("|---|--:|--:|--:|")
+    print("\n| model | single, rows/s | 64 rows, rows/s | ratio | of the model alone |")
+    print("|---|--:|--:|--:|--:|")
     for name in ("5 ms", "1024 x 16384"):
         single = measuring.rate(f"{name}, single", 1)
         together = measuring.rate(f"{name}, {ROWS} rows", 1) * ROWS
         ratio = together / single
-        print(f"| {name} | {single:,.0f} | {together:,.0f} | {ratio:.1f} |")
+        alone = measuring.rate(f"{name}, alone", ROWS) / measuring.rate(
+            f"{name}, alone", 1
+        )
+        print(
+            f"| {name} | {single:,.0f} | {together:,.0f} | {ratio:.1f} | {alone:.1f} |"
+        )
 
 
 def add_environment_options(parser: argparse.ArgumentParser) -> None:
