@@ -228,8 +228,10 @@ def _stream(
     """Send what a model yields, until it ends, or the server wants no more."""
     begun = False
     try:
-        while not interruption.wanted():
+        while True:
             with interruption.allowed(yields.interrupt):
+                if interruption.wanted():  # a signal from here on interrupts
+                    break
                 item = next(yields.items)
             piece = yields.encode(item)
             if not begun:  # until then, an error still has its own status

@@ -72,16 +72,20 @@ class InTurn(Iterator[Any]):
         self._items = items
         self._loop = loop
         self._step: asyncio.Future[Any] | None = None
+        self._cancelled = False
 
     def __next__(self) -> Any:
         self._step = self._loop.create_task(_next(self._items))
+        if self._cancelled:
+            self._step.cancel()
         try:
             return self._loop.run_until_complete(self._step)
         except StopAsyncIteration:
             raise StopIteration from None
 
     def cancel(self) -> None:
-        """Cancel the step that runs; callable from a signal handler."""
+        """Cancel the step that runs, or the next; callable from a signal handler."""
+        self._cancelled = True
         if self._step is not None:
             self._loop.call_soon_threadsafe(self._step.cancel)
 

@@ -119,7 +119,7 @@ const positive = (values) => values.map((value) => (typeof value === "number" &&
  * and look {axis, logX, logY, smoothing}.
  */
 export function chart(title, { signal, sync = "deepaas" }) {
-  const place = h("div", { class: "plot", role: "img" });
+  const place = h("div", { class: "plot", role: "img", "aria-label": title });
   const legend = h("ul", { class: "legend" });
   const element = h("section", { class: "chart" }, h("h3", {}, title), place, legend);
   const hidden = new Set();

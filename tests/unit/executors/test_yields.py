@@ -97,5 +97,10 @@ def test_an_asynchronous_generator_in_turn():
         loop.call_soon(held.cancel)
         with pytest.raises(asyncio.CancelledError):
             next(held)
+
+        late = InTurn(waits(), loop)
+        late.cancel()  # before the step that it is meant for has begun
+        with pytest.raises(asyncio.CancelledError):
+            next(late)
     finally:
         loop.close()
