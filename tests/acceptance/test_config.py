@@ -93,7 +93,9 @@ def test_a_key_that_no_option_reads(serve, tmp_path, text, warning):
     config = tmp_path / "a.conf"
     config.write_text(text)
     server = serve("--config-file", config, ECHO)
-    assert f"WARNING deepaas.cmd.run [-] {config}: {warning}" in server.stderr
+    server.wait_for_output(
+        re.escape(f"WARNING deepaas.cmd.run [-] {config}: {warning}")
+    )
 
 
 def test_keys_of_a_folder_and_of_two_files(serve, tmp_path):

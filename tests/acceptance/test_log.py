@@ -29,6 +29,7 @@ def test_what_a_model_raises(serve):
     server = serve(FAILING, errors_expected=True)
     headers = {"X-Request-ID": "mine"}
     server.post("/v2/models/failing/predict", params={"how": "value"}, headers=headers)
+    server.wait_for_output("^ValueError: the text$")  # the last line
     text = record(server, "ERROR .* mine: ")
     first, *traceback = text.splitlines()
     assert first.endswith(" mine: ValueError: the text")

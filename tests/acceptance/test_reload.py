@@ -60,8 +60,12 @@ def test_a_change(serve, model, workers):
     assert {value(server) for _ in range(5)} == {"two"}
     wait_until(lambda: not set(before) & set(server.workers()))
     assert len(server.workers()) == workers
-    health = server.get("/v2/health/ready").json()
-    assert len(health["models"]["m"]["workers"]) == workers
+
+    def listed():
+        health = server.get("/v2/health/ready").json()
+        return len(health["models"]["m"]["workers"])
+
+    wait_until(lambda: listed() == workers)  # an old one is listed a little longer
 
 
 @pytest.mark.parametrize(

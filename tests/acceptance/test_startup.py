@@ -283,7 +283,7 @@ def test_a_stop_says_what_it_waits_for(serve: Serve):
     answered = []
 
     def call():
-        answered.append(server.post("/v2/models/t/predict", params={"seconds": 1.5}))
+        answered.append(server.post("/v2/models/t/predict", params={"seconds": 5}))
 
     thread = threading.Thread(target=call)
     thread.start()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server import DEEPAAS_RUN, wait_until
+from tests.server import DEEPAAS_RUN, free_port, wait_until
 
 MODEL = "--model=trainable=tests/models/trainable.py"
 TRAIN = "/v2/models/trainable/train/"
@@ -38,8 +38,7 @@ def train(server) -> None:
 def test_a_default_folder_that_cannot_be_made(serve, case):
     variables, named = UNFIT[case]
     server = serve(MODEL, env=variables)
-    found = WARNING.search(server.stderr)
-    assert found is not None
+    found = server.wait_for_output(WARNING.pattern)
     assert found[2].startswith(named)
     folder = Path(found[1])
     assert folder.is_relative_to(server.temporary)
@@ -53,7 +52,8 @@ def test_a_default_folder_that_is_not_a_folder(serve, tmp_path):
     taken = tmp_path / "deepaas"
     taken.touch()
     server = serve(MODEL, env={"XDG_STATE_HOME": str(tmp_path)})
-    assert WARNING.search(server.stderr)[3] in ("Not a directory", "File exists")
+    found = server.wait_for_output(WARNING.pattern)
+    assert found[3] in ("Not a directory", "File exists")
     train(server)
 
 
@@ -100,7 +100,7 @@ def stranger(tmp_path) -> Path:
 
 def test_a_user_without_an_entry_and_without_home(serve, stranger):
     server = serve(MODEL, command=stranger, env={"NO_HOME": "1"})
-    found = WARNING.search(server.stderr)
+    found = server.wait_for_output(WARNING.pattern)
     assert found.group(2, 3) == ("HOME", "this user has none")
     train(server)
 
@@ -109,22 +109,18 @@ def test_a_home_that_is_read_only(serve, stranger, tmp_path):
     home = tmp_path / "home"
     home.mkdir(mode=0o555)
     server = serve(MODEL, command=stranger, env={"HOME": str(home)})
-    assert WARNING.search(server.stderr)[3] == "Permission denied"
+    found = server.wait_for_output(WARNING.pattern)
+    assert found[3] == "Permission denied"
     train(server)
 
 
 def test_a_database_that_is_read_only(serve, stranger, tmp_path):
     """For example one that root has made."""
-    server = serve(MODEL, env={"HOME": str(tmp_path)})
-    port = server.port
-    server.stop()
+    options = (MODEL, f"--listen-port={free_port()}")
+    serve(*options, env={"HOME": str(tmp_path)}).stop()
     [file] = tmp_path.glob(".local/state/deepaas/*/jobs.sqlite")
     file.chmod(0o444)
-    server = serve(
-        *(MODEL, "--listen-port", str(port)),
-        command=stranger,
-        env={"HOME": str(tmp_path)},
-    )
-    found = WARNING.search(server.stderr)
+    server = serve(*options, command=stranger, env={"HOME": str(tmp_path)})
+    found = server.wait_for_output(WARNING.pattern)
     assert found.group(2, 3) == (str(file), "Permission denied")
     train(server)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server import Server
+from tests.server import Server, wait_until
 
 # Prints what deepaas-run prints, does what the test adds, waits for SIGTERM.
 SCRIPT = """\
@@ -60,7 +60,7 @@ def test_an_untidy_server_is_found_out(start, untidy, problem):
     problems = server.close()
     assert len(problems) == 1
     assert problems[0].startswith(problem)
-    assert server.family() == set()
+    wait_until(lambda: server.family() == set())  # what was killed ends soon
 
 
 def test_a_server_that_ends_is_not_waited_for(start):

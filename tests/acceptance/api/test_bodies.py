@@ -206,7 +206,11 @@ def test_members_that_hold_nothing(serve: Serve):
         ),
         ("application/json", "identity", b"[" + b"[]," * (2 * MIB) + b"[]]"),
         ("application/x-www-form-urlencoded", "identity", b"%41" * (2 * MIB)),
-        ("application/x-www-form-urlencoded", "identity", b"a&" * 99_999),
+        (
+            "application/x-www-form-urlencoded",
+            "identity",
+            (b"%41" * 20 + b"&") * 99_999,
+        ),
     ],
     ids=["a bomb", "JSON", "escapes", "fields"],
 )

@@ -93,6 +93,7 @@ def test_a_body_is_asked_for_of_whom_is_let_in(serve: Serve, tokens):
 
     def upload(*more: str) -> list[str]:
         command = ["curl", "-sv", "--noproxy", "*", "-F", f"data=@{big}", url, *more]
+        command += ["--expect100-timeout", "20"]  # it sends the body after that
         done = subprocess.run(command, capture_output=True, timeout=30, check=True)
         seen = done.stderr.decode(errors="replace")
         return re.findall(r"< HTTP/1.1 (\d+)", seen)

@@ -162,7 +162,7 @@ def test_it_is_made_when_it_is_asked_for(serve: Serve):
     server = serve(*options, env={"PYTHONPROFILEIMPORTTIME": "1"})
     assert server.get("/api").status_code == 200
     assert server.get("/api/static/swagger-ui.css").status_code == 200
-    assert "deepaas.documents" in server.stderr
+    server.wait_for_output(r"deepaas\.documents")
     assert "apispec" not in server.stderr
     assert "aiohttp_cors" not in server.stderr
     with ThreadPoolExecutor(8) as threads:

@@ -282,7 +282,7 @@ def test_a_worker_that_dies(failing, how, of):
     before = failing.workers()
     asked = time.monotonic()
     answer = failing.post(FAILING, params={"how": how})
-    assert time.monotonic() - asked < 2
+    assert time.monotonic() - asked < 10  # what it leaves lives for 40 s
     assert answer.status_code == 500
     assert "The worker died" in answer.json()["message"]
     assert of in answer.json()["message"]

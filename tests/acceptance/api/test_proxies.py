@@ -70,7 +70,7 @@ def behind_nginx(nginx, serve: Serve, tmp_path) -> Iterator[str]:
 @pytest.mark.parametrize("base", ["/models/here", "/cut"])
 def test_links_behind_nginx(behind_nginx, base):
     url = behind_nginx
-    get = partial(httpx.get, trust_env=False)
+    get = partial(httpx.get, timeout=60, trust_env=False)
     for link in get(f"{url}{base}/").json()["links"]:
         assert get(f"{url}{link['href']}").status_code == 200
     [link] = get(f"{url}{base}/v2/models/echo/").json()["links"]
@@ -81,7 +81,7 @@ def test_links_behind_nginx(behind_nginx, base):
 def test_behind_nginx(behind_nginx, page, base):
     """The links also work if the proxy does not send the prefix that it cuts off."""
     url = behind_nginx
-    get = partial(httpx.get, trust_env=False)
+    get = partial(httpx.get, timeout=60, trust_env=False)
     for path in ("/ui", "/"):
         called = f"{url}{base}{path}"
         answer = get(called, headers={"Accept": "text/html"})
@@ -89,10 +89,11 @@ def test_behind_nginx(behind_nginx, page, base):
     for path in (PREDICT, PREDICT.rstrip("/"), f"/{PREDICT}"):
         called = f"{url}{base}{path}?n=1"
         prefer = {"Prefer": "respond-async"}
-        job = httpx.post(called, headers=prefer, trust_env=False)
+        job = httpx.post(called, headers=prefer, timeout=60, trust_env=False)
         place = urljoin(called, job.headers["Location"])
-        with httpx.stream("GET", f"{place}/events", trust_env=False) as events:
-            events.read()
+        events = f"{place}/events"
+        with httpx.stream("GET", events, timeout=60, trust_env=False) as stream:
+            stream.read()
         assert get(place).json()["uuid"] == job.json()["uuid"]
         assert get(f"{place}/result").json() == {"n": 1}
     page.goto(f"{url}{base}/api/")

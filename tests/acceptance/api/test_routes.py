@@ -169,7 +169,8 @@ def test_health_shows_the_workers(server):
     health = server.get("/v2/health/ready").json()
     assert health["status"] == "ready"
     pids = [w["pid"] for m in health["models"].values() for w in m["workers"]]
-    assert sorted(pids) == sorted(server.workers())
+    assert len(set(pids)) == 2  # one for each model
+    assert set(pids) <= set(server.workers())  # a describer may run too
 
 
 def test_errors_are_json_with_a_request_id(server):

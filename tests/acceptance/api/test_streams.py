@@ -173,10 +173,10 @@ def test_a_worker_that_dies_while_its_reader_stalls(serve: Serve):
 
 
 def test_a_stream_that_takes_too_long(serve: Serve):
-    server = serve("--model", MODEL, "--predict-timeout", "1")
+    server = serve("--model", MODEL, "--predict-timeout", "3")
     with stream(server, sleep=60) as answer:
         _, last = answer.iter_lines()
-    assert "took longer than 1 s" in json.loads(last)["message"]
+    assert "took longer than 3 s" in json.loads(last)["message"]
 
 
 def test_stopping_lets_a_stream_end(serve: Serve, tmp_path):

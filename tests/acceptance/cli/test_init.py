@@ -86,6 +86,7 @@ def predicted(program, folder, *options):
                 f"{url}/v2/models/my-words/predict/",
                 files={"text": example.read_bytes()},
                 data={"limit": 2},
+                timeout=60,
                 trust_env=False,
             )
             return answer.json()

@@ -69,11 +69,11 @@ def test_a_killed_worker_costs_the_call_in_flight_only(serve: Serve, together):
 
 
 def test_predict_timeout(serve: Serve):
-    server = serve("--model", SLOW_MODEL, "--predict-timeout", "0.5")
+    server = serve("--model", SLOW_MODEL, "--predict-timeout", "2")
     before = server.workers()
     answer = call(server, seconds=60, child=True)
     assert answer.status_code == 504
-    assert "0.5 s" in answer.json()["message"]
+    assert "2 s" in answer.json()["message"]
     assert call(server, n=3).json()["status"] == "OK"
     assert server.workers() != before
 
@@ -96,7 +96,7 @@ def test_max_queued_and_a_client_that_leaves(serve: Serve, together):
 
 def test_a_full_queue_says_when_to_come_back(serve: Serve, together):
     server = serve("--model", SLOW_MODEL, "--max-queued", "0")
-    first = together(call, server, seconds=2)
+    first = together(call, server, seconds=5)
     server.wait_for_output("running 0")
     answer = call(server)
     assert answer.status_code == 503
@@ -112,7 +112,7 @@ def test_a_thousand_clients_that_leave(serve: Serve):
             connection.sendall(request)
     left = time.monotonic()
     assert call(server, n=7).status_code == 200
-    assert time.monotonic() - left < 10  # instead of a thousand seconds
+    assert time.monotonic() - left < 30  # instead of a thousand seconds
 
 
 def test_a_worker_retires_after_its_calls(serve: Serve, together):
@@ -234,7 +234,7 @@ def test_no_descriptors_to_start_a_worker_with(serve: Serve):
     assert why in health.json()["models"]["slow"]["message"]
     wait_until(lambda: server.get("/v2/health/ready").status_code == 200)
     assert call(server, n=5).json()["status"] == "OK"
-    assert process.num_fds() == before
+    wait_until(lambda: process.num_fds() == before)
 
 
 def test_a_model_that_cannot_be_warmed_again(serve: Serve, together, tmp_path):
@@ -293,7 +293,7 @@ def test_stopping_lets_a_call_end(serve: Serve, together):
     os.kill(server.pid, signal.SIGTERM)
     wait_until(server.refuses)
     assert answer.result().status_code == 200
-    assert server.stop() == 0
+    assert server.wait() == 0
 
 
 def test_stopping_has_a_time_limit(serve: Serve, together):
@@ -328,7 +328,7 @@ def test_a_killed_server_leaves_no_process(serve: Serve, together, holding):
     family = server.family()
     assert len(family) == 2
     server.kill()
-    _, alive = psutil.wait_procs(family, timeout=2)
+    _, alive = psutil.wait_procs(family, timeout=10)
     assert alive == []
     with pytest.raises(httpx.TransportError):
         answer.result()

@@ -95,6 +95,7 @@ def test_any_server_answers_for_a_training(serve: Serve, options, tmp_path):
         step(tmp_path, 1)
         name, progress = next(happens)
         assert (name, progress["step"]) == ("progress", 1)
+        wait_until(lambda: "step 1\n" in log(b, job))
         assert "step 1\n" in same([a, b], f"{TRAIN}/{job}/log").text
         assert same([a, b], f"{TRAIN}/{job}/metrics").json()["step"] == [1]
         step(tmp_path, 2)
@@ -113,7 +114,8 @@ def test_any_server_has_a_result(serve: Serve, options, tmp_path):
     until(a, job, "running", path=PREDICT)
     assert b.get(f"{PREDICT}/{job}/result").status_code == 202
     Path(tmp_path, "go").touch()
-    until(b, job, "done", path=PREDICT)
+    for server in (a, b):
+        until(server, job, "done", path=PREDICT)
     whole = b.get(f"{PREDICT}/{job}/result")
     assert whole.content == a.get(f"{PREDICT}/{job}/result").content
     assert whole.content == b"\x89PNG" * 1000
@@ -205,7 +207,8 @@ def test_a_job_is_cancelled_by_another_server(serve: Serve, options, tmp_path):
         answer = b.delete(f"{TRAIN}/{job}")
         assert time.monotonic() - began < 1
         assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
-        assert get(a, job) == get(b, job) == answer.json()
+        # The server that ran it shows its end after it is stored.
+        assert until(a, job, "cancelled") == get(b, job) == answer.json()
     wait_until(lambda: not any(map(psutil.pid_exists, children)), timeout=2)
     assert b.delete(f"{TRAIN}/{running}").status_code == 204
     assert a.delete(f"{TRAIN}/{running}").status_code == 404
@@ -235,6 +238,7 @@ def test_the_jobs_of_a_killed_server_are_interrupted_once(
     queued = [start(a, steps=2, folder=tmp_path) for _ in range(2)][-1]
     step(tmp_path, 1)
     wait_until(lambda: "step 1\n" in log(b, job))
+    wait_until(lambda: get(b, job).get("progress") is not None)
     with events(b, job) as happens:
         next(happens)
         a.kill()
@@ -271,7 +275,8 @@ def test_a_server_that_was_stopped_for_longer_than_its_lease(
         os.kill(a.pid, signal.SIGCONT)
     a.wait_for_output(f"{jobs[1]} is lost")
     wait_until(lambda: not any("sleep" in command_line(p) for p in a.family()))
-    assert [get(a, job) for job in jobs] == [get(b, job) for job in jobs] == ended
+    wait_until(lambda: [get(a, job) for job in jobs] == ended)
+    assert [get(b, job) for job in jobs] == ended
     later = start(a)  # it is a server as any other
     assert until(b, later, *ENDED)["status"] == "done"
 

@@ -38,7 +38,8 @@ def test_a_killed_server_loses_no_training(serve: Serve, state, tmp_path):
     running = start(server, lines=10_000, steps=2, folder=tmp_path)
     queued = start(server)
     step(tmp_path, 1)
-    wait_until(lambda: get(server, running).get("progress") is not None)
+    curve = f"{TRAIN}/{running}/metrics"  # is read from the database
+    wait_until(lambda: server.get(curve).json()["step"] == [1])
     wait_until(lambda: "step 1" in log(server, running))
     server.kill()
     server = serve("--model", MODEL, "--state-dir", state)
@@ -70,7 +71,7 @@ def test_a_stopped_server_marks_its_jobs(serve: Serve, state, tmp_path, twice):
         else:
             *_, (_, last) = happens
             assert last["status"] == "error"
-    assert server.stop() == 0
+    assert server.wait() == 0
     server = serve("--model", MODEL, "--state-dir", state)
     for job in (running, queued):
         assert get(server, job)["status"] == "error"

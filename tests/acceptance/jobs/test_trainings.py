@@ -1,5 +1,6 @@
 """Trainings over HTTP, from beginning to end."""
 
+import contextlib
 import json
 import uuid
 from urllib.parse import urljoin
@@ -27,6 +28,13 @@ from tests.server import prediction, wait_until
 
 SHARED = [("--train-workers", "0"), ("--train-workers", "0", "--workers", "2")]
 """Options with which trainings share the workers."""
+
+
+def lives(pid):
+    """Tell whether a process runs; a dead one may not have been collected."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def test_a_training_from_beginning_to_end(server, tmp_path):
@@ -83,6 +91,7 @@ def test_head(server, tmp_path):
         assert answer.content == b""
     assert server.head(TRAIN).status_code == 200
     step(tmp_path, 1)
+    until(server, job, "done")  # other tests compare lists
 
 
 def test_cancel(server, tmp_path):
@@ -93,10 +102,7 @@ def test_cancel(server, tmp_path):
     answer = server.delete(f"{TRAIN}/{job}")
     assert answer.status_code == 200
     assert answer.json()["status"] == "cancelled"
-    for pid in map(int, (child, stray, worker)):
-        assert not psutil.pid_exists(pid) or (
-            psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-        )
+    wait_until(lambda: not any(map(lives, map(int, (child, stray, worker)))))
     assert get(server, job)["status"] == "cancelled"
     assert server.get(TRAIN).json()[0]["uuid"] == job
     warm = prediction(server.post(PREDICT, params={"accept": "application/json"}))

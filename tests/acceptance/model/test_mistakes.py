@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.conftest import Serve
@@ -114,7 +116,7 @@ def test_one_line_with_file_and_line(fail_to_start, tmp_path, source, words):
 def test_a_warning_where_predict_works(serve: Serve, tmp_path, source, words):
     (tmp_path / "net.py").write_text(source)
     server = serve("--model=m=net.py", cwd=tmp_path)
-    assert f"m: {words}" in server.output
+    server.wait_for_output(re.escape(f"m: {words}"))
     assert server.output.count(words) == 1
     answer = server.post("/v2/models/m/predict/")
     assert answer.json() == {"status": "OK", "predictions": "1"}

@@ -76,7 +76,7 @@ def test_what_a_model_does_to_its_process(serve: Serve, tmp_path, trait):
     assert server.get("/swagger.json").status_code == 200
     assert server.get("/openapi.json").status_code == 200
     assert server.get("/v2/models/m/").json()["name"] == "m"
-    assert "SIGKILL" in server.output  # the log is still written
+    server.wait_for_output("SIGKILL")  # the log is still written
     assert os.readlink(f"/proc/{server.pid}/cwd") == str(tmp_path)
     assert server.stop() == 0  # and nothing keeps the process
 

@@ -10,6 +10,10 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.server import ROOT, Server
 
+# Milliseconds. A process that has to start, or a training, may take more than
+# Playwright's own 5 s where several tests share the machine.
+expect.set_options(timeout=20_000)
+
 WEB = ROOT / "deepaas" / "web"
 SAMPLES = ROOT / "examples" / "digits" / "deepaas_digits" / "data"
 
@@ -50,6 +54,8 @@ class Watched:
 
     def open(self, server: Server, place: str = "", base: str = "") -> Page:
         """Open the page, `place` being what follows the #."""
+        # If only that changed, the view before would still be there for a while.
+        self.page.goto("about:blank")
         self.page.goto(f"{server.url}{base}/ui/#{place}")
         self.page.locator("h1").first.wait_for()
         return self.page

@@ -18,6 +18,9 @@ import aiohttp
 START_TIMEOUT = 40
 """Seconds that Firefox may take until it listens."""
 
+ANSWER_TIMEOUT = 60
+"""Seconds that it may take to answer; one answer waits for a training."""
+
 PREFERENCES = """\
 user_pref("app.update.enabled", false);
 user_pref("browser.startup.page", 0);
@@ -89,7 +92,7 @@ class Firefox:
         number = next(self._numbers)
         await self._socket.send_json({"id": number, "method": method, "params": params})
         while True:
-            message = await self._socket.receive_json(timeout=30)
+            message = await self._socket.receive_json(timeout=ANSWER_TIMEOUT)
             if message.get("method") == "log.entryAdded":
                 entry = message["params"]
                 if entry["level"] in ("error", "warn"):

@@ -145,8 +145,10 @@ def test_the_browser_is_offline_for_a_while(
     expect(page.locator(".link-state")).to_have_text(again, timeout=20 * SECOND)
     training.go(1, 2)
     server.nginx.start()
+    training.wait()
     page.context.set_offline(False)
-    expect(page.locator(".head .badge")).to_have_text("Done")  # in less than 8 s
+    # in less than 8 s
+    expect(page.locator(".head .badge")).to_have_text("Done", timeout=5 * SECOND)
     check_log(page, server.get(f"{training.path}/log").text)
 
 

@@ -195,8 +195,10 @@ async def test_a_time_out_is_that_of_the_slow_call(tmp_path, timeout):
         calls = [model.call(n, **slow.get(n, {})) for n in range(MANY)]
         found = await answers(*calls)
         assert isinstance(found.pop(1), CallTimeout)
-        assert [given(r) for r in found] == [n for n in range(MANY) if n != 1]
-        assert model.numbers() == list(range(MANY))
+        others = [n for n in range(MANY) if n != 1]
+        assert [given(r) for r in found] == others
+        # The worker may not have got to the slow one in its time.
+        assert model.numbers() in (list(range(MANY)), others)
 
 
 async def test_a_worker_that_is_held_up_goes_on(tmp_path):
@@ -225,7 +227,7 @@ async def test_one_that_does_not_even_begin_runs_out_of_time(tmp_path):
     async with quick(tmp_path) as model:
         [pid] = model.pids()
         os.kill(pid, signal.SIGSTOP)
-        calls = [model.call(n, timeout=0.3) for n in range(3)]
+        calls = [model.call(n, timeout=2) for n in range(3)]
         found = await answers(*calls)
         assert isinstance(found[0], CallTimeout)
         assert [given(reply) for reply in found[1:]] == [1, 2]
@@ -276,9 +278,8 @@ async def test_a_reader_who_leaves_as_the_next_stream_begins(tmp_path):
 
     async with quick(tmp_path) as model:
 
-        def hold_up():
-            while model.numbers() != [0, 20, 3]:
-                time.sleep(0.01)
+        def hold_up():  # on a busy machine the next one may not be ahead
+            wait_for_numbers(model, [0, 20, 3], seconds=2)
 
         async def leave(call):
             await (await call).stream.aclose()

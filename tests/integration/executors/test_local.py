@@ -34,8 +34,8 @@ GATED = ModelRef("m", str(MODELS / "gated.py"))
 RETURNS = ModelRef("m", str(MODELS / "returns.py"))
 ENVIRONMENT = ModelRef("m", str(MODELS / "environment.py"))
 LONG_TIME = 60.0
-BOUND = 20.0
-"""Seconds within which everything must have happened."""
+BOUND = 45.0
+"""Seconds within which everything must have happened; less than LONG_TIME."""
 
 
 @contextlib.asynccontextmanager
@@ -131,7 +131,7 @@ async def test_a_single_worker_trains_too():
 async def test_a_call_that_is_cancelled_but_may_finish():
     async with executor() as made:
         pid = made.status().workers[0].pid
-        call = asyncio.create_task(made.call("predict", {"seconds": 0.3}, finish=True))
+        call = asyncio.create_task(made.call("predict", {"seconds": 2.0}, finish=True))
         await until(lambda: busy(made))
         call.cancel()
         with pytest.raises(asyncio.CancelledError):

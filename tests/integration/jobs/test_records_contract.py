@@ -397,7 +397,7 @@ def test_several_prune_at_once(make):
 
     def prune(records):
         ready.wait()
-        for _ in range(100):
+        for _ in range(400):
             with contextlib.suppress(StoreUnavailable):
                 if records.prune(10, "", removed.extend):
                     return True
@@ -458,7 +458,7 @@ def test_a_lease_that_has_ended(two):
 def test_no_owner_is_dead_soon_after_the_start_of_postgresql(two):
     one, other = two
     one.insert(train(owner="one"))
-    assert other.adopt("two", 0, 3600) == []
+    assert other.adopt("two", 0, 1e6) == []  # it may have run for hours
     assert len(other.adopt("two", 0, 0)) == 1
 
 
