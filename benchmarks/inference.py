@@ -286,7 +286,11 @@ class Measuring:
                 body.headers,
             )
         self.wrong += seen.wrong + seen.lost
-        self.rates.setdefault((name, clients), []).append(seen.calls / seen.seconds)
+        self.note(name, clients, seen.calls / seen.seconds)
+
+    def note(self, name: str, number: int, rate: float) -> None:
+        """Keep a rate of a number of clients, or of rows of a model alone."""
+        self.rates.setdefault((name, number), []).append(rate)
 
     def rate(self, name: str, clients: int) -> float:
         return median(self.rates[name, clients])
@@ -326,21 +330,13 @@ def measure_batches(measuring: Measuring, binaries: Path) -> None:
                 measuring.put(f"{name}, {ROWS} rows", url, batch, 1)
             for rows in (1, ROWS):
                 rate = measure_alone(binaries, source, rows, measuring.seconds)
-                measuring.rates.setdefault((f"{name}, alone", rows), []).append(rate)
+                measuring.note(f"{name}, alone", rows, rate)
 
 
 def measure_alone(binaries: Path, source: str, rows: int, seconds: int) -> float:
     """Return the rows a second of a model in a loop, without a server."""
-    numbers = json.dumps(NUMBERS)
-    command = [
-        binaries / "python",
-        "-c",
-        ALONE,
-        source,
-        numbers,
-        str(rows),
-        str(seconds),
-    ]
+    arguments = map(json.dumps, (NUMBERS, rows, seconds))
+    command = [binaries / "python", "-c", ALONE, source, *arguments]
     return float(subprocess.check_output(command, timeout=seconds + START_TIMEOUT))
 
 
@@ -363,12 +359,9 @@ def print_batches(measuring: Measuring) -> None:
         single = measuring.rate(f"{name}, single", 1)
         together = measuring.rate(f"{name}, {ROWS} rows", 1) * ROWS
         ratio = together / single
-        alone = measuring.rate(f"{name}, alone", ROWS) / measuring.rate(
-            f"{name}, alone", 1
-        )
-        print(
-            f"| {name} | {single:,.0f} | {together:,.0f} | {ratio:.1f} | {alone:.1f} |"
-        )
+        one, many = (measuring.rate(f"{name}, alone", rows) for rows in (1, ROWS))
+        rates = f"{single:,.0f} | {together:,.0f}"
+        print(f"| {name} | {rates} | {ratio:.1f} | {many / one:.1f} |")
 
 
 def add_environment_options(parser: argparse.ArgumentParser) -> None:

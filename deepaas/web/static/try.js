@@ -38,15 +38,18 @@ export function tryView(context, model, method, query) {
   return h("div", { class: "page" }, modelHead(context, model, method), h("div", { class: "columns" }, input, output));
 }
 
+function outputTitle(text) {
+  return h("h2", { id: "output-title", tabindex: "-1" }, text);
+}
+
 function emptyOutput(output, name) {
   const [result] = earlier.get(name) ?? [];
-  const title = h("h2", { id: "output-title", tabindex: "-1" }, M.output);
-  fill(output, title, result ? null : h("p", { class: "empty" }, M.noResult));
+  fill(output, outputTitle(M.output), result ? null : h("p", { class: "empty" }, M.noResult));
   if (result) showResult(output, result, name);
 }
 
 async function recentTrainings(context, model, output) {
-  fill(output, h("h2", { id: "output-title", tabindex: "-1" }, M.recent));
+  fill(output, outputTitle(M.recent));
   const { jobTable } = await import("./jobs.js");
   output.append(jobTable(context, model, { limit: 5, compact: true }));
 }
@@ -234,7 +237,7 @@ async function showResponse(context, operation, response, { output, planned, sec
   if (isStream(response)) {
     const place = h("div", { class: "view" });
     const meta = h("p", { class: "help" }, facts.type);
-    fill(output, h("h2", { id: "output-title", tabindex: "-1" }, M.output), meta, place);
+    fill(output, outputTitle(M.output), meta, place);
     goTo(output);
     result.blob = await showStream(response, place);
     result.shown = place;
@@ -262,7 +265,7 @@ async function showResult(output, result, model) {
   const line = [facts.status, facts.type, size(facts.size), duration(facts.seconds)];
   fill(
     output,
-    h("div", { class: "card-head" }, h("h2", { id: "output-title", tabindex: "-1" }, M.output), answerActions(blob, name)),
+    h("div", { class: "card-head" }, outputTitle(M.output), answerActions(blob, name)),
     h("p", { class: "facts" }, line.map((fact) => h("span", { class: "fact" }, fact))),
     shown,
     earlierList(output, result, model),
@@ -296,7 +299,7 @@ function showFailure(error, { output, form, again, showForm }) {
   }
   const box = failureBox(error);
   if (error.retryAfter) box.append(countdown(error.retryAfter, again));
-  fill(output, h("h2", { id: "output-title", tabindex: "-1" }, M.failed), box);
+  fill(output, outputTitle(M.failed), box);
   output.scrollIntoView({ block: "nearest" });
 }
 
