@@ -30,33 +30,26 @@ def fuzzed(serve_module: Serve) -> Server:
     return serve_module(*OPTIONS, errors_expected=True)
 
 
+@pytest.fixture(scope="module")
+def at_start(fuzzed: Server) -> dict[str, int]:
+    """What the server holds before the first request: no child begins or ends then."""
+    return held(fuzzed)
+
+
 @pytest.fixture(autouse=True)
-def leaves_nothing(fuzzed: Server):
-    before = at_rest(fuzzed)
+def leaves_nothing(fuzzed: Server, at_start: dict[str, int]):
     yield
     wait_until(lambda: is_idle(fuzzed))
     left: list[dict[str, tuple[int, int]]] = []
 
     def is_nothing() -> bool:
-        left.append(more(fuzzed, before))
+        left.append(more(fuzzed, at_start))
         return not left[-1]
 
     with contextlib.suppress(AssertionError):
         wait_until(is_nothing)
     assert left[-1] == {}  # not read again: a child may begin or end at any time
     assert errors(fuzzed) == []
-
-
-def at_rest(server: Server) -> dict[str, int]:
-    """Return what it holds, once that is the same twice: a child begins or ends."""
-    seen: list[dict[str, int]] = [{}]
-
-    def is_same() -> bool:
-        seen.append(held(server))
-        return seen[-1] == seen[-2]
-
-    wait_until(is_same)
-    return seen[-1]
 
 
 def more(server: Server, before: dict[str, int]) -> dict[str, tuple[int, int]]:
