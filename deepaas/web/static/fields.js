@@ -3,12 +3,7 @@
 import { fileField } from "./files.js";
 import { button, h, newId } from "./dom.js";
 import { M } from "./messages.js";
-
-/** Marks an argument that is not sent. */
-export const ABSENT = Symbol("absent");
-
-/** A value that does not fit, in words. */
-export class Bad extends Error {}
+import { ABSENT, Bad } from "./request.js";
 
 /**
  * Return the field of an argument: {element, read, write, say, focus}.
@@ -18,7 +13,7 @@ export class Bad extends Error {}
  */
 export function makeField(argument, onchange) {
   const ids = { input: newId("f"), help: newId("h"), error: newId("e") };
-  const control = chooseControl(argument, ids, onchange);
+  const control = chooseControl(argument, ids, onchange, say);
   const error = h("p", { class: "field-error", id: ids.error, hidden: true });
   const help = helpFor(argument);
   const group = control.group;
@@ -51,15 +46,17 @@ export function makeField(argument, onchange) {
     write: (value) => control.write(value),
     focus: () => inputs()[0]?.focus(),
     id: ids.input,
-    say(messages) {
-      error.hidden = !messages.length;
-      error.textContent = messages.join(" ");
-      for (const input of inputs().slice(0, 1)) {
-        if (messages.length) input.setAttribute("aria-invalid", "true");
-        else input.removeAttribute("aria-invalid");
-      }
-    },
+    say,
   };
+
+  function say(messages) {
+    error.hidden = !messages.length;
+    error.textContent = messages.join(" ");
+    for (const input of inputs().slice(0, 1)) {
+      if (messages.length) input.setAttribute("aria-invalid", "true");
+      else input.removeAttribute("aria-invalid");
+    }
+  }
 }
 
 function checked(argument, value) {
@@ -67,8 +64,8 @@ function checked(argument, value) {
   return value;
 }
 
-function chooseControl(argument, ids, onchange) {
-  if (argument.kind.startsWith("file")) return fileField(argument, ids, onchange, ABSENT);
+function chooseControl(argument, ids, onchange, say) {
+  if (argument.kind.startsWith("file")) return fileField(argument, ids, onchange, say);
   const kinds = {
     bool: boolField,
     number: numberField,

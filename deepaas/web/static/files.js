@@ -4,16 +4,18 @@ import { address, request } from "./api.js";
 import { button, fill, h } from "./dom.js";
 import { preview } from "./media.js";
 import { M, size } from "./messages.js";
+import { ABSENT, Bad } from "./request.js";
 
 const PICTURES = /\.(png|jpe?g|gif|webp|avif|svg)$/i;
 
 /** Bytes up to which an example is fetched to show it on its button. */
 const MAX_THUMB_BYTES = 256 * 1024;
 
-/** Return the control of a file argument, as fields.js describes controls. */
-export function fileField(argument, ids, onchange, absent) {
+/** Return the control of a file argument, as fields.js describes controls and `say`. */
+export function fileField(argument, ids, onchange, say) {
   const many = argument.kind === "files";
   let files = [];
+  const coming = new Set(); // names of examples
   const input = h("input", {
     type: "file",
     id: ids.input,
@@ -30,7 +32,14 @@ export function fileField(argument, ids, onchange, absent) {
     captureButton(argument, input),
     input,
   );
-  const examples = exampleFiles(argument, (found) => take([found]));
+
+  async function useExample(name, url) {
+    coming.add(name);
+    const file = await fetchExample(name, url).catch(() => null);
+    coming.delete(name);
+    say(file ? [] : [M.exampleFailed(name)]);
+    if (file) take([file]);
+  }
 
   function take(found) {
     if (!found.length) return;
@@ -81,9 +90,13 @@ export function fileField(argument, ids, onchange, absent) {
   }
 
   return {
-    element: h("div", {}, chosen, zone, examples),
+    element: h("div", {}, chosen, zone, exampleFiles(argument, useExample)),
     take,
-    read: () => (files.length ? (many ? files : files[0]) : absent),
+    read() {
+      const [name] = coming;
+      if (name) throw new Bad(M.exampleComes(name));
+      return files.length ? (many ? files : files[0]) : ABSENT;
+    },
     write(value) {
       files = value === undefined || value === null ? [] : [value].flat();
       show();
@@ -108,20 +121,13 @@ function captureButton({ media }, input) {
   return button(words[kind], capture, { class: "quiet" });
 }
 
-function exampleFiles({ fileExamples }, take) {
+function exampleFiles({ fileExamples }, use) {
   if (!fileExamples.length) return null;
   const buttons = fileExamples.map(({ name, url }) => {
-    const element = button(name, load, { class: "chip example", "aria-label": M.tryExample(name) });
+    const label = M.tryExample(name);
+    const element = button(name, () => use(name, url), { class: "chip example", "aria-label": label });
     if (PICTURES.test(name)) {
       fetchExample(name, url, MAX_THUMB_BYTES).then((file) => element.prepend(preview(file)), () => {});
-    }
-    async function load() {
-      element.disabled = true;
-      try {
-        take(await fetchExample(name, url));
-      } finally {
-        element.disabled = false;
-      }
     }
     return element;
   });

@@ -1,9 +1,9 @@
 // The form of an operation: its fields, the same values as JSON, errors, and its memory.
 
-import { ABSENT, Bad, makeField, parseJson } from "./fields.js";
+import { makeField, parseJson } from "./fields.js";
 import { fill, h, newId } from "./dom.js";
 import { M } from "./messages.js";
-import { BadValues } from "./request.js";
+import { ABSENT, Bad, BadValues } from "./request.js";
 import { keep, kept } from "./storage.js";
 
 /**

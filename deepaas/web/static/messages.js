@@ -109,6 +109,8 @@ export const M = {
   latin1: "A header holds Latin letters only.",
   tooLarge: (bytes, limit) => `${bytes} are too large: this server takes ${limit} at most.`,
   examples: "Examples",
+  exampleComes: (name) => `${name} is still being fetched.`,
+  exampleFailed: (name) => `${name} could not be fetched. Try it again.`,
   tryExample: (name) => `Use the example ${name}`,
   drop: "Drop a file here, paste one, or",
   dropMany: "Drop files here, paste them, or",

@@ -5,6 +5,12 @@ import { M, size } from "./messages.js";
 const FORM = "multipart/form-data";
 const JSON_TYPE = "application/json";
 
+/** Marks an argument that is not sent. */
+export const ABSENT = Symbol("absent");
+
+/** A value that does not fit, in words. */
+export class Bad extends Error {}
+
 /** Values that do not fit: messages by the argument's name. */
 export class BadValues extends Error {
   constructor(messages) {

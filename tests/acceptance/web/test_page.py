@@ -1318,6 +1318,27 @@ def test_the_output_is_named_before_it_is_filled(
     output.locator("tbody tr").first.wait_for()
 
 
+def test_an_example_that_comes_late_or_never(digits: Server, watched: Watched) -> None:
+    watched.expected = ["Failed to load resource", "ERR_FAILED"]
+    page = watched.page
+    late: list[Route] = []
+    page.route("**/examples/*", lambda route: late.append(route))
+    watched.open(digits)
+    example = page.get_by_role("button", name="Use the example three.png")
+    example.click()
+    press(page, "Predict")
+    error = field(page, "data").locator(".field-error")
+    expect(error).to_have_text("three.png is still being fetched.")
+    for route in late:
+        route.abort()
+    expect(error).to_have_text("three.png could not be fetched. Try it again.")
+    page.unroute("**/examples/*")
+    use_example(page)
+    expect(error).to_be_hidden()
+    predict(page)
+    expect(page.locator(".best-label strong")).to_have_text("3")
+
+
 def test_no_form_is_wider_than_a_small_phone(several: Server, watched: Watched) -> None:
     page = watched.page
     page.set_viewport_size(PHONE)
