@@ -33,6 +33,7 @@ import httpx
 import psutil
 
 from tests.postgresql import PostgreSQL, find_programs
+from tests.proxy import Nginx
 from tests.server import free_port
 
 MODEL = """
@@ -62,29 +63,13 @@ def train(number, seconds):
 predict = train
 """
 
-NGINX = """
-daemon off;
-master_process off;
-pid {folder}/nginx.pid;
-error_log {folder}/nginx.log;
-events {{ worker_connections 256; }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
-  upstream front_ends {{ {servers} }}
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{
-      proxy_pass http://front_ends;
-      proxy_next_upstream error timeout http_503;
-      proxy_connect_timeout 2s;
-    }}
-  }}
-}}
+LOCATIONS = """
+location / {
+  proxy_pass http://front_ends;
+  proxy_request_buffering on;  # what is sent to another server must be kept
+  proxy_next_upstream error timeout http_503;
+  proxy_connect_timeout 2s;
+}
 """
 
 SERVERS = 3
@@ -218,19 +203,16 @@ class Run:
 
     @contextlib.contextmanager
     def nginx(self) -> Iterator[str]:
-        port = free_port()
         servers = " ".join(
             f"server 127.0.0.1:{server.port} max_fails=0;" for server in self.servers
         )
-        config = self.folder / "nginx.conf"
-        config.write_text(NGINX.format(folder=self.folder, port=port, servers=servers))
         program = shutil.which("nginx") or "/usr/sbin/nginx"
-        process = subprocess.Popen([program, "-c", config, "-p", self.folder])
+        upstreams = f"upstream front_ends {{ {servers} }}"
+        nginx = Nginx(program, self.folder, LOCATIONS, upstreams)
         try:
-            yield f"http://127.0.0.1:{port}"
+            yield nginx.url
         finally:
-            process.terminate()
-            process.wait(10)
+            nginx.stop()
 
     def work(self) -> None:
         """Starts jobs while servers are killed, and waits for the ends of all."""

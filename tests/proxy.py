@@ -17,7 +17,7 @@ daemon off;
 master_process off;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
-events {{ worker_connections 64; }}
+events {{ worker_connections 256; }}
 http {{
   access_log off;
   client_max_body_size 0;
@@ -26,6 +26,7 @@ http {{
   fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
+  {upstreams}
   server {{
     listen 127.0.0.1:{port};
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
@@ -38,14 +39,18 @@ http {{
 
 
 class Nginx:
-    """An nginx with these locations, which runs until it is closed."""
+    """An nginx with these locations and upstreams, which runs until it is stopped."""
 
-    def __init__(self, program: str, folder: Path, locations: str) -> None:
+    def __init__(
+        self, program: str, folder: Path, locations: str, upstreams: str = ""
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         config = folder / "nginx.conf"
         config.write_text(
-            CONFIG.format(folder=folder, port=self.port, locations=locations)
+            CONFIG.format(
+                folder=folder, port=self.port, locations=locations, upstreams=upstreams
+            )
         )
         self._command = [program, "-c", config, "-p", folder]
         self.start()

@@ -341,6 +341,13 @@ def prediction(answer: httpx.Response) -> Any:
     return value["predictions"]
 
 
+def lives(pid: int) -> bool:
+    """Tell whether a process runs; one that has ended may not have been collected."""
+    with _gone_is_fine():
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
 def command_line(process: psutil.Process) -> str:
     """The words of the command that a process runs; none if it has ended."""
     with _gone_is_fine():

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.acceptance.cli.conftest import HERE, running
-from tests.server import MODELS, wait_until
+from tests.server import MODELS, lives, wait_until
 
 
 def begun(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -24,13 +24,7 @@ def begun(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 def all_gone(processes: list[psutil.Process]) -> None:
-    def gone(process: psutil.Process) -> bool:
-        try:
-            return process.status() == psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return True
-
-    wait_until(lambda: all(map(gone, processes)))
+    wait_until(lambda: not any(lives(process.pid) for process in processes))
 
 
 @pytest.mark.parametrize("place", [(), (HERE,)])

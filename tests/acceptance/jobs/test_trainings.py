@@ -1,6 +1,5 @@
 """Trainings over HTTP, from beginning to end."""
 
-import contextlib
 import json
 import uuid
 from urllib.parse import urljoin
@@ -24,17 +23,10 @@ from tests.acceptance.jobs.conftest import (
     until,
 )
 from tests.conftest import Serve
-from tests.server import prediction, wait_until
+from tests.server import lives, prediction, wait_until
 
 SHARED = [("--train-workers", "0"), ("--train-workers", "0", "--workers", "2")]
 """Options with which trainings share the workers."""
-
-
-def lives(pid):
-    """Tell whether a process runs; a dead one may not have been collected."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 def test_a_training_from_beginning_to_end(server, tmp_path):
