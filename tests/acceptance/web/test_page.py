@@ -1550,4 +1550,6 @@ def test_the_form_is_there_at_once(digits: Server, watched: Watched) -> None:
         times.append(page.evaluate("window.formTime"))
     print(f"the form is there after {min(times):.0f} ms")
     assert min(times) < 500, times
-    assert max(page.evaluate("window.longTasks"), default=0) < 200
+    longest = max(page.evaluate("window.longTasks"), default=0)
+    print(f"the longest task is {longest:.0f} ms")
+    assert longest < 200
