@@ -804,7 +804,6 @@ def test_a_restart_of_the_server(
     check_log(page, again.get(f"{training.path}/log").text)
 
 
-@pytest.mark.alone  # what the tab uses is measured
 def test_a_million_reports(serve: Serve, watched: Watched) -> None:
     server = serve(f"--model=reports={MODELS / 'reports.py'}")
     query = {"count": 1_000_000, "seconds": 6}
@@ -820,7 +819,7 @@ def test_a_million_reports(serve: Serve, watched: Watched) -> None:
         return next(m["value"] for m in metrics if m["name"] == "TaskDuration")
 
     began, before = time.monotonic(), busy()
-    expect(page.locator(".head .badge")).to_have_text("Done", timeout=40 * SECOND)
+    expect(page.locator(".head .badge")).to_have_text("Done", timeout=60 * SECOND)
     share = (busy() - before) / (time.monotonic() - began)
     print(f"the tab uses {share:.0%} of a processor")
     assert share < 0.25
