@@ -32,7 +32,7 @@ def fuzzed(serve_module: Serve) -> Server:
 
 @pytest.fixture(scope="module")
 def at_start(fuzzed: Server) -> dict[str, int]:
-    """What the server holds before the first request: no child begins or ends then."""
+    """The counts before the first request: no child begins or ends then."""
     return held(fuzzed)
 
 
