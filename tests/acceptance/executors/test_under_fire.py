@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.conftest import Serve
-from tests.server import MODELS, wait_until
+from tests.server import MODELS, lives, wait_until
 
 SLOW_MODEL = f"slow={MODELS / 'slow.py'}"
 PATH = "/v2/models/slow/predict"
@@ -195,22 +195,18 @@ def start_session(server):
     return int(server.post("/v2/models/m/predict").json()["predictions"])
 
 
-def lives(server, pid):
-    return pid in {process.pid for process in server.family()}
-
-
 def test_a_worker_that_retires_ends_processes_of_other_sessions(serve: Serve):
     server = serve("--model", STRAYS_MODEL, "--max-calls-per-worker", "1")
     strays = [start_session(server), start_session(server)]
-    wait_until(lambda: not any(lives(server, stray) for stray in strays))
+    wait_until(lambda: not any(map(lives, strays)))
 
 
 def test_stopping_ends_processes_of_other_sessions(serve: Serve):
     server = serve("--model", STRAYS_MODEL)
     stray = start_session(server)
-    assert lives(server, stray)
+    assert lives(stray)
     assert server.stop() == 0
-    wait_until(lambda: not lives(server, stray))
+    wait_until(lambda: not lives(stray))
 
 
 def test_no_descriptors_to_start_a_worker_with(serve: Serve):
