@@ -104,6 +104,6 @@ def model_place(name: str, *rest: str) -> str:
 def check_log(page: Page, log: str) -> None:
     """Wait until the page shows a whole log: none of its lines is lost or repeated."""
     lines = page.locator(".log .line")
-    expect(lines).to_have_count(log.count("\n"), timeout=20_000)
+    expect(lines).to_have_count(log.count("\n"))
     shown = [line.rstrip("\n") + "\n" for line in lines.all_inner_texts()]
     assert "".join(shown) == log

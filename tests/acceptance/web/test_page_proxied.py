@@ -119,13 +119,13 @@ def test_the_network_is_cut_for_ten_seconds(
     server.nginx.stop()
     # after 1 + 2 + 4 seconds
     again = re.compile("Connection lost; trying again in 8 s")
-    expect(page.locator(".link-state")).to_have_text(again, timeout=20 * SECOND)
+    expect(page.locator(".link-state")).to_have_text(again)
     training.go(1, 2, 3)
     page.wait_for_timeout(max(0, 10 - (time.monotonic() - cut)) * SECOND)
     server.nginx.start()
-    expect(page.locator(".log")).to_contain_text("step 4 begins", timeout=20 * SECOND)
+    expect(page.locator(".log")).to_contain_text("step 4 begins")
     training.go(4, 5, 6)
-    expect(page.locator(".head .badge")).to_have_text("Done", timeout=20 * SECOND)
+    expect(page.locator(".head .badge")).to_have_text("Done")
     check_log(page, server.get(f"{training.path}/log").text)
     expect(page.locator("[data-points]")).to_have_attribute("data-points", "6")
 
@@ -142,7 +142,7 @@ def test_the_browser_is_offline_for_a_while(
     page.context.set_offline(True)
     server.nginx.stop()  # what is connected already would stay so
     again = re.compile("trying again in 8 s")
-    expect(page.locator(".link-state")).to_have_text(again, timeout=20 * SECOND)
+    expect(page.locator(".link-state")).to_have_text(again)
     training.go(1, 2)
     server.nginx.start()
     training.wait()
@@ -177,7 +177,7 @@ def test_a_new_token_while_a_training_is_watched(
     server.nginx.start()
     give_token(page, "second-token")
     training.go(3, 4)
-    expect(page.locator(".head .badge")).to_have_text("Done", timeout=20 * SECOND)
+    expect(page.locator(".head .badge")).to_have_text("Done")
     second = {"Authorization": "Bearer second-token"}
     check_log(page, server.get(f"{training.path}/log", headers=second).text)
     expect(page.locator("[data-points]")).to_have_attribute("data-points", "4")
