@@ -13,7 +13,7 @@ from tests.server import DEEPAAS_RUN, free_port, wait_until
 
 MODEL = "--model=trainable=tests/models/trainable.py"
 TRAIN = "/v2/models/trainable/train/"
-WARNING = re.compile(
+WARNING = (
     r"WARNING .*Jobs are kept in (\S+) and lost when the server stops: "
     r"(.+) cannot be used \((.+)\); choose a folder with --state-dir\."
 )
@@ -38,7 +38,7 @@ def train(server) -> None:
 def test_a_default_folder_that_cannot_be_made(serve, case):
     variables, named = UNFIT[case]
     server = serve(MODEL, env=variables)
-    found = server.wait_for_output(WARNING.pattern)
+    found = server.wait_for_output(WARNING)
     assert found[2].startswith(named)
     folder = Path(found[1])
     assert folder.is_relative_to(server.temporary)
@@ -52,7 +52,7 @@ def test_a_default_folder_that_is_not_a_folder(serve, tmp_path):
     taken = tmp_path / "deepaas"
     taken.touch()
     server = serve(MODEL, env={"XDG_STATE_HOME": str(tmp_path)})
-    found = server.wait_for_output(WARNING.pattern)
+    found = server.wait_for_output(WARNING)
     assert found[3] in ("Not a directory", "File exists")
     train(server)
 
@@ -60,7 +60,7 @@ def test_a_default_folder_that_is_not_a_folder(serve, tmp_path):
 def test_a_folder_whose_name_is_not_utf_8(serve, tmp_path):
     home = os.fsdecode(bytes(tmp_path) + b"/\xff")
     server = serve(MODEL, env={"HOME": home})
-    assert WARNING.search(server.stderr) is None
+    assert re.search(WARNING, server.stderr) is None
     train(server)
     assert os.listdir(f"{home}/.local/state/deepaas") == [str(server.port)]
 
@@ -100,7 +100,7 @@ def stranger(tmp_path) -> Path:
 
 def test_a_user_without_an_entry_and_without_home(serve, stranger):
     server = serve(MODEL, command=stranger, env={"NO_HOME": "1"})
-    found = server.wait_for_output(WARNING.pattern)
+    found = server.wait_for_output(WARNING)
     assert found.group(2, 3) == ("HOME", "this user has none")
     train(server)
 
@@ -109,7 +109,7 @@ def test_a_home_that_is_read_only(serve, stranger, tmp_path):
     home = tmp_path / "home"
     home.mkdir(mode=0o555)
     server = serve(MODEL, command=stranger, env={"HOME": str(home)})
-    found = server.wait_for_output(WARNING.pattern)
+    found = server.wait_for_output(WARNING)
     assert found[3] == "Permission denied"
     train(server)
 
@@ -121,6 +121,6 @@ def test_a_database_that_is_read_only(serve, stranger, tmp_path):
     [file] = tmp_path.glob(".local/state/deepaas/*/jobs.sqlite")
     file.chmod(0o444)
     server = serve(*options, command=stranger, env={"HOME": str(tmp_path)})
-    found = server.wait_for_output(WARNING.pattern)
+    found = server.wait_for_output(WARNING)
     assert found.group(2, 3) == (str(file), "Permission denied")
     train(server)

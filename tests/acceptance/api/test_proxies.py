@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from urllib.parse import urljoin
 
 import httpx
@@ -67,10 +66,15 @@ def behind_nginx(nginx, serve: Serve, tmp_path) -> Iterator[str]:
     proxy.stop()
 
 
+@pytest.fixture
+def client() -> Iterator[httpx.Client]:
+    with httpx.Client(timeout=60, trust_env=False) as client:
+        yield client
+
+
 @pytest.mark.parametrize("base", ["/models/here", "/cut"])
-def test_links_behind_nginx(behind_nginx, base):
-    url = behind_nginx
-    get = partial(httpx.get, timeout=60, trust_env=False)
+def test_links_behind_nginx(behind_nginx, client, base):
+    url, get = behind_nginx, client.get
     for link in get(f"{url}{base}/").json()["links"]:
         assert get(f"{url}{link['href']}").status_code == 200
     [link] = get(f"{url}{base}/v2/models/echo/").json()["links"]
@@ -78,10 +82,9 @@ def test_links_behind_nginx(behind_nginx, base):
 
 
 @pytest.mark.parametrize("base", ["/models/here", "/cut", "/silent", "/silent/both"])
-def test_behind_nginx(behind_nginx, page, base):
+def test_behind_nginx(behind_nginx, client, page, base):
     """The links also work if the proxy does not send the prefix that it cuts off."""
-    url = behind_nginx
-    get = partial(httpx.get, timeout=60, trust_env=False)
+    url, get = behind_nginx, client.get
     for path in ("/ui", "/"):
         called = f"{url}{base}{path}"
         answer = get(called, headers={"Accept": "text/html"})
@@ -89,11 +92,9 @@ def test_behind_nginx(behind_nginx, page, base):
     for path in (PREDICT, PREDICT.rstrip("/"), f"/{PREDICT}"):
         called = f"{url}{base}{path}?n=1"
         prefer = {"Prefer": "respond-async"}
-        job = httpx.post(called, headers=prefer, timeout=60, trust_env=False)
+        job = client.post(called, headers=prefer)
         place = urljoin(called, job.headers["Location"])
-        events = f"{place}/events"
-        with httpx.stream("GET", events, timeout=60, trust_env=False) as stream:
-            stream.read()
+        get(f"{place}/events")  # until the job has ended
         assert get(place).json()["uuid"] == job.json()["uuid"]
         assert get(f"{place}/result").json() == {"n": 1}
     page.goto(f"{url}{base}/api/")
