@@ -15,7 +15,7 @@ const MAX_THUMB_BYTES = 256 * 1024;
 export function fileField(argument, ids, onchange, say) {
   const many = argument.kind === "files";
   let files = [];
-  const coming = new Set(); // names of examples
+  const coming = new Set(); // names of examples that are being fetched
   const input = h("input", {
     type: "file",
     id: ids.input,
